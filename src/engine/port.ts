@@ -1,0 +1,80 @@
+import type { CellName, MemberName, MemberSpec, ServerId } from '../pool/model.js';
+
+/** One member as the Pulumi program of its cell sees it. */
+export interface CellMember {
+  readonly name: MemberName;
+  readonly generation: string;
+  readonly spec: MemberSpec;
+}
+
+/**
+ * The whole wish for one cell. A resource in the stack's state that is neither in `members` nor in `retire`
+ * is left alone (it is protected) and reported as `unlisted`.
+ */
+export interface CellWish {
+  readonly cell: CellName;
+  readonly members: readonly CellMember[];
+  /** Members that the book durably says are to go: unprotected first, then dropped. */
+  readonly retire: readonly MemberName[];
+}
+
+/** Addresses of a server by network name, fixed ones first. */
+export type AddressesByNetwork = Readonly<Record<string, readonly string[]>>;
+
+/** What the engine reports while an `up` goes on. */
+export type EngineEvent =
+  | {
+      readonly type: 'created';
+      readonly cell: CellName;
+      readonly member: MemberName;
+      readonly serverId: ServerId;
+      readonly addresses: AddressesByNetwork;
+    }
+  | { readonly type: 'createFailed'; readonly cell: CellName; readonly member: MemberName; readonly message: string }
+  | { readonly type: 'removed'; readonly cell: CellName; readonly member: MemberName }
+  | { readonly type: 'removeFailed'; readonly cell: CellName; readonly member: MemberName; readonly message: string };
+
+/** What a cell's state holds after an `up` (or is found to hold at recovery). */
+export interface CellState {
+  /** Instances in the state, with the server's id as Pulumi knows it. */
+  readonly instances: readonly { readonly member: MemberName; readonly serverId: ServerId }[];
+  /** Creates that were begun and never confirmed (engine killed): never retried under that name. */
+  readonly lostCreates: readonly MemberName[];
+  /** Instances in the state that the wish names nowhere. */
+  readonly unlisted: readonly MemberName[];
+}
+
+export type ConvergeResult =
+  | { readonly ok: true; readonly state: CellState }
+  /** Some steps failed, the others went through; each failure was an event as well. */
+  | { readonly ok: false; readonly state: CellState | null; readonly message: string };
+
+/** Pulumi behind one door. One call for each cell at a time; different cells run side by side. */
+export interface Engine {
+  /**
+   * Brings one cell to its wish: recovers it first if an earlier run was killed (stale lock of our own,
+   * pending operations), then `up`. Idempotent. Aborting ends the run as `pulumi cancel` would.
+   */
+  converge(wish: CellWish, onEvent: (event: EngineEvent) => void, signal: AbortSignal): Promise<ConvergeResult>;
+  /** Reads what the pool stack publishes (its outputs), `null` when the stack has never been brought up. */
+  poolOutputs(signal: AbortSignal): Promise<unknown>;
+  /** Publishes the members' list as the summary stack's outputs, for `pulumi preview` on the pool stack. */
+  publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void>;
+  /** What the next `up` of a cell would do, as resource counts by operation and as text. */
+  preview(wish: CellWish, signal: AbortSignal): Promise<PreviewResult>;
+  close(): Promise<void>;
+}
+
+export interface PublishedMember {
+  readonly name: MemberName;
+  readonly cell: CellName;
+  readonly id: ServerId | null;
+  readonly generation: string;
+  readonly addresses: AddressesByNetwork;
+  readonly state: string;
+}
+
+export interface PreviewResult {
+  readonly changes: Readonly<Record<string, number>>;
+  readonly text: string;
+}

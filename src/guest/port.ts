@@ -1,0 +1,87 @@
+import type { Endpoint, HostKey, JobUser, LeaseId, LeaseKey, MemberName } from '../pool/model.js';
+
+/** A VM as the guest part reaches it. */
+export interface GuestTarget {
+  readonly member: MemberName;
+  readonly endpoint: Endpoint;
+  /** Empty: not known yet, and only a `pin: 'first-sight'` policy may then learn them. */
+  readonly hostKeys: readonly HostKey[];
+}
+
+/** What stands in the root-owned marker file on a VM: whose it is at the moment. */
+export interface Marker {
+  readonly lease: LeaseId;
+  readonly key: LeaseKey;
+  readonly user: JobUser;
+}
+
+export type ProbeResult =
+  | {
+      readonly ok: true;
+      /** The keys that the server proved to own. */
+      readonly hostKeys: readonly HostKey[];
+      readonly marker: Marker | null;
+      /** The guest's boot id: another one than before means that it was rebooted. */
+      readonly bootId: string;
+    }
+  | {
+      readonly ok: false;
+      /** Which step failed. */
+      readonly step: 'tcp' | 'host-key' | 'login' | 'command';
+      readonly why: string;
+    };
+
+/** Things that the guest image's contract asks for and this VM lacks, by name. Empty: all is there. */
+export type ContractResult =
+  { readonly ok: true } | { readonly ok: false; readonly missing: readonly string[] };
+
+export interface StageOrder {
+  readonly lease: LeaseId;
+  readonly key: LeaseKey;
+  readonly user: JobUser;
+  /** OpenSSH public key made by the worker for this lease alone. */
+  readonly publicKey: string;
+  /** Written for the job, root-owned and readable by it; no secrets. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export type StageResult =
+  | { readonly ok: true }
+  /** `refused`: the VM is fine, the order cannot be met there (uid held by another name). */
+  | { readonly ok: false; readonly kind: 'unreachable' | 'refused' | 'foreign-marker'; readonly why: string };
+
+export type ScrubResult =
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      /** `dirty`: the verification found what the scrub had left. */
+      readonly kind: 'unreachable' | 'dirty' | 'foreign-marker';
+      readonly why: string;
+      readonly findings: readonly string[];
+    };
+
+/**
+ * SSH into VMs as the pool's administrator: one warm connection for each VM. Every call has its own time
+ * limit besides the signal. None throws for what a VM does; they throw only for misuse.
+ */
+export interface Guest {
+  /** TCP, host key, login, a command; reads the marker. */
+  probe(target: GuestTarget, signal: AbortSignal): Promise<ProbeResult>;
+  /** Is all there that the image's contract asks for? */
+  contract(target: GuestTarget, signal: AbortSignal): Promise<ContractResult>;
+  /** Takes and keeps the VM's baseline: what it looks like before its first job. */
+  takeBaseline(target: GuestTarget, signal: AbortSignal): Promise<{ ok: true } | { ok: false; why: string }>;
+  /** Marker first, then account, authorised key, environment. Idempotent for the same lease. */
+  stage(target: GuestTarget, order: StageOrder, signal: AbortSignal): Promise<StageResult>;
+  /**
+   * Removes everything of that lease and verifies the VM against its baseline by other code.
+   * `lease: null` scrubs whatever is there. The marker goes last.
+   */
+  scrub(target: GuestTarget, lease: LeaseId | null, signal: AbortSignal): Promise<ScrubResult>;
+  /** Drops the connection and the baseline of a member that is gone. */
+  forget(member: MemberName): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Host keys as printed on a console log, or null when it holds none. */
+export type HostKeysFromConsole = (log: string) => readonly HostKey[] | null;

@@ -1,0 +1,241 @@
+/**
+ * The shapes of the HTTP API, version 1. The same schemas validate requests, type the client that the hooks
+ * and the command line use, and describe the API. Unknown fields are refused on the way in.
+ */
+import { z } from 'zod';
+
+/** Torque job ids: `28.server`, `28[0].server`. Nothing that a path, shell or config file could misread. */
+export const jobId = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._[\]-]*$/,
+    'a Torque job id: letters, digits, dot, dash, underscore, brackets',
+  );
+
+export const workerName = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9.-]*$/, 'a host name');
+
+/** A POSIX account name that is also safe as an argument (never option-like). */
+export const userName = z
+  .string()
+  .min(1)
+  .max(32)
+  .regex(/^[a-z_][a-z0-9_.-]*\$?$/i, 'an account name');
+
+const id32 = z.int().min(0).max(0xffff_fffe);
+
+export const attempt = z.strictObject({
+  /** Torque's start count of the job (`qstat -f`), 1 for the first start. */
+  start: z.int().min(0),
+  /** The worker's boot id. */
+  boot: z
+    .string()
+    .min(1)
+    .max(64)
+    .regex(/^[A-Za-z0-9-]+$/),
+  /** Pid of the starter (the prologue's parent) and its start time in clock ticks. */
+  pid: z.int().min(1),
+  ticks: z.int().min(0),
+});
+
+export const jobUser = z.strictObject({
+  name: userName,
+  uid: id32,
+  gid: id32,
+  groups: z.array(z.strictObject({ name: userName, gid: id32 })).max(256),
+  home: z
+    .string()
+    .max(4096)
+    .regex(/^\/[^\0\n:]*$/, 'an absolute path'),
+  shell: z
+    .string()
+    .max(4096)
+    .regex(/^\/[^\0\n:]*$/, 'an absolute path'),
+});
+
+/** One line of an OpenSSH public key file: type and base64, no options. */
+export const publicKey = z
+  .string()
+  .max(2048)
+  .regex(
+    /^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]+=*( [\w.@:-]*)?$/,
+    'an OpenSSH public key',
+  );
+
+export const leaseRequest = z.strictObject({
+  job: jobId,
+  attempt,
+  user: jobUser,
+  publicKey,
+  /** Processors asked for on the node (`ppn`). */
+  processors: z.int().min(1).max(65_536).default(1),
+  queue: z.string().max(255).default(''),
+  jobName: z.string().max(4096).default(''),
+});
+export type LeaseRequest = z.infer<typeof leaseRequest>;
+
+export const releaseRequest = z.strictObject({
+  job: jobId,
+  /** Absent: the epilogue knows no attempt; every attempt of that job on this worker ends. */
+  attempt: attempt.optional(),
+  /** Told to the operator and kept in history. */
+  reason: z.string().max(1024).default('job ended'),
+  /** Files could not be copied back: the VM is held for the user instead of scrubbed. */
+  holdFor: z.string().max(1024).optional(),
+});
+export type ReleaseRequest = z.infer<typeof releaseRequest>;
+
+export const syncRequest = z.strictObject({
+  /** Every job that lives on the worker. */
+  jobs: z.array(jobId).max(100_000),
+  /** Milliseconds since the worker began to take this listing, by its monotonic clock. */
+  ageMs: z.int().min(0).max(3_600_000),
+});
+export type SyncRequest = z.infer<typeof syncRequest>;
+
+export const leasedVm = z.object({
+  member: z.string(),
+  host: z.string(),
+  port: z.int(),
+  /** As in known_hosts lines: type, blank, base64. */
+  hostKeys: z.array(z.string()),
+  user: z.string(),
+  /** The Pulumi stack that holds the VM, once known. */
+  stack: z.string().nullable(),
+});
+
+export const leaseView = z.object({
+  id: z.string(),
+  state: z.enum(['waiting', 'granted', 'ended']),
+  worker: z.string(),
+  job: z.string(),
+  /** Place in the line, 1 is next; null when not waiting. */
+  position: z.int().nullable(),
+  /** In plain words what is waited for, or why it ended. */
+  detail: z.string(),
+  vm: leasedVm.nullable(),
+  /** Account, key, environment and marker are on the VM: files and the job may follow. */
+  ready: z.boolean(),
+  askedAt: z.string(),
+  grantedAt: z.string().nullable(),
+});
+export type LeaseView = z.infer<typeof leaseView>;
+
+/** Answer to the worker's request: the capability is for the job's side of this lease alone. */
+export const leaseAnswer = leaseView.extend({ capability: z.string() });
+export type LeaseAnswer = z.infer<typeof leaseAnswer>;
+
+export const releaseAnswer = z.object({
+  /** `ended` now, or there was nothing (more) to end. Both are success. */
+  outcome: z.enum(['ended', 'nothing-to-end']),
+  detail: z.string(),
+});
+export type ReleaseAnswer = z.infer<typeof releaseAnswer>;
+
+export const syncAnswer = z.object({
+  /** Jobs whose lease or request this listing ended. */
+  ended: z.array(z.string()),
+});
+export type SyncAnswer = z.infer<typeof syncAnswer>;
+
+export const nodeView = z.object({
+  /** May Torque send jobs here? */
+  ok: z.boolean(),
+  detail: z.string(),
+});
+export type NodeView = z.infer<typeof nodeView>;
+
+export const memberView = z.object({
+  name: z.string(),
+  cell: z.string(),
+  state: z.enum(['Free', 'Busy', 'Unusable']),
+  reason: z.string().nullable(),
+  detail: z.string(),
+  since: z.string(),
+  bornAt: z.string(),
+  generation: z.string(),
+  current: z.boolean(),
+  serverId: z.string().nullable(),
+  address: z.string().nullable(),
+  retiring: z.string().nullable(),
+  job: z
+    .object({ id: z.string(), worker: z.string(), user: z.string(), lease: z.string(), since: z.string() })
+    .nullable(),
+});
+export type MemberView = z.infer<typeof memberView>;
+
+export const cellView = z.object({
+  name: z.string(),
+  stack: z.string(),
+  members: z.int(),
+  running: z.boolean(),
+  lastError: z.string().nullable(),
+});
+
+export const statusView = z.object({
+  pool: z.string(),
+  installation: z.string(),
+  version: z.string(),
+  now: z.string(),
+  shape: z
+    .object({
+      min: z.int(),
+      max: z.int(),
+      spare: z.int(),
+      generation: z.string(),
+      flavor: z.string(),
+      image: z.string(),
+    })
+    .nullable(),
+  counts: z.object({ free: z.int(), busy: z.int(), unusable: z.int(), waiting: z.int(), leases: z.int() }),
+  /** Everything that keeps the pool from doing its work, worst first, each with what to do. Empty: all is well. */
+  problems: z.array(z.string()),
+  breaker: z.object({
+    open: z.boolean(),
+    failures: z.int(),
+    until: z.string().nullable(),
+    why: z.string().nullable(),
+  }),
+  members: z.array(memberView),
+  requests: z.array(leaseView),
+  leases: z.array(leaseView),
+  cells: z.array(cellView),
+  workers: z.array(z.object({ name: z.string(), lastSync: z.string().nullable(), jobs: z.int() })),
+});
+export type StatusView = z.infer<typeof statusView>;
+
+/** RFC 9457. `type` is `urn:vmpool:problem:<code>`. */
+export const problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  instance: z.string().optional(),
+  /** Field by field what is wrong with the input. */
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+export type Problem = z.infer<typeof problem>;
+
+/** Codes of problems that hooks decide by. */
+export const problemCodes = {
+  /** An ended or older attempt asks again: the job must not run. */
+  stale: 'stale-attempt',
+  /** Another attempt of the same job still holds something and neither is the newer one. */
+  rival: 'rival-attempt',
+  /** The job's request can never be met by this pool (too many processors...). */
+  unsatisfiable: 'unsatisfiable',
+  notFound: 'not-found',
+  forbidden: 'forbidden',
+  unauthorised: 'unauthorised',
+  invalid: 'invalid-input',
+  tooLarge: 'body-too-large',
+  tooMany: 'too-many-requests',
+  unavailable: 'unavailable',
+  conflict: 'conflict',
+} as const;
+export type ProblemCode = (typeof problemCodes)[keyof typeof problemCodes];

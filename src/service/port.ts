@@ -1,0 +1,48 @@
+import type {
+  LeaseRequest,
+  LeaseView,
+  NodeView,
+  ReleaseAnswer,
+  ReleaseRequest,
+  StatusView,
+  SyncAnswer,
+  SyncRequest,
+} from '../http/api.js';
+
+export type Refusal = {
+  readonly kind: 'refused';
+  readonly code:
+    'stale-attempt' | 'rival-attempt' | 'unsatisfiable' | 'not-found' | 'conflict' | 'unavailable';
+  readonly detail: string;
+};
+
+export type Answer<T> = { readonly kind: 'done'; readonly value: T } | Refusal;
+
+/** Until when a long poll waits: `granted` (or ended), `ready` (staged, or ended). */
+export type WaitUntil = 'granted' | 'ready';
+
+/**
+ * What the HTTP routes may ask of the pool. Every promise resolves only when the change it reports is
+ * durable. Who may ask is the routes' business; whose the thing is, is told by `LeaseView.worker`.
+ */
+export interface PoolService {
+  /** Idempotent by (worker, job, attempt). */
+  request(worker: string, body: LeaseRequest): Promise<Answer<LeaseView>>;
+  /** The lease, request or recently ended one with that id; null when never known here. */
+  lease(id: string): LeaseView | null;
+  /** Resolves when the condition holds, the time is over or the signal fires: with the view of that moment. */
+  waitFor(id: string, until: WaitUntil, ms: number, signal: AbortSignal): Promise<LeaseView | null>;
+  release(worker: string, body: ReleaseRequest): Promise<Answer<ReleaseAnswer>>;
+  /** Release by lease id, from the job's side or an operator. */
+  releaseById(id: string, reason: string): Promise<Answer<ReleaseAnswer>>;
+  sync(worker: string, body: SyncRequest): Promise<Answer<SyncAnswer>>;
+  node(worker: string): NodeView;
+  status(): StatusView;
+  hold(member: string, reason: string): Promise<Answer<{ detail: string }>>;
+  unhold(member: string): Promise<Answer<{ detail: string }>>;
+  retire(member: string, reason: string): Promise<Answer<{ detail: string }>>;
+  /** Reads the pool stack's outputs now instead of at the next period. */
+  adopt(): Promise<Answer<{ detail: string }>>;
+  /** Capability of a lease: an HMAC over its id (which covers worker, job and attempt). */
+  capability(id: string): string;
+}
