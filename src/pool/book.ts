@@ -1,0 +1,256 @@
+import type {
+  Attempt,
+  CellName,
+  Endpoint,
+  HostKey,
+  InstallationId,
+  JobUser,
+  LeaseId,
+  LeaseKey,
+  MemberName,
+  MemberSpec,
+  Millis,
+  ServerId,
+  Shape,
+  VmState,
+} from './model.js';
+
+/**
+ * How Pulumi holds a member.
+ * - `planned`: on its cell's list, not yet known to be in the state
+ * - `managed`: in the state
+ * - `stateless`: its create was begun and lost; never again on a list, it ends through Nova
+ * - `dropped`: in no state (any more)
+ */
+export type EngineHold = 'planned' | 'managed' | 'stateless' | 'dropped';
+
+export interface ServerFacts {
+  readonly id: ServerId;
+  /** Nova's status, as last seen. */
+  readonly status: string;
+}
+
+/** Whose traces are on a VM: set by a grant, cleared when the VM was scrubbed and verified. */
+export interface Tenant {
+  readonly lease: LeaseId;
+  readonly worker: string;
+  readonly job: string;
+}
+
+export type HoldKind = 'operator' | 'unknown' | 'foreign-marker' | 'copy-back';
+
+export interface Hold {
+  readonly kind: HoldKind;
+  readonly why: string;
+  readonly at: Millis;
+}
+
+export interface Member {
+  readonly name: MemberName;
+  readonly cell: CellName;
+  readonly seq: number;
+  readonly bornAt: Millis;
+  readonly generation: string;
+  readonly spec: MemberSpec;
+  readonly state: VmState;
+  readonly engine: EngineHold;
+  readonly server: ServerFacts | null;
+  readonly endpoint: Endpoint | null;
+  readonly hostKeys: readonly HostKey[];
+  /** The guest's boot id at its last welcome or scrub. */
+  readonly bootId: string | null;
+  readonly tenant: Tenant | null;
+  /** Goes when it is next Free, and why. */
+  readonly retire: string | null;
+  /** Set while held, and on a Busy member that is to be held when its job ends. */
+  readonly hold: Hold | null;
+}
+
+export interface Request {
+  readonly id: LeaseId;
+  readonly key: LeaseKey;
+  readonly user: JobUser;
+  readonly publicKey: string;
+  readonly processors: number;
+  readonly queue: string;
+  readonly jobName: string;
+  /** Place in the line: the smaller is served first. Kept when a lease falls back into the line. */
+  readonly seq: number;
+  readonly askedAt: Millis;
+}
+
+export interface Lease {
+  readonly request: Request;
+  readonly member: MemberName;
+  readonly grantedAt: Millis;
+  /** Account, key, environment and marker are on the VM. */
+  readonly ready: boolean;
+}
+
+/** What is remembered of a job's ended attempts, so that their late calls are refused. */
+export interface EndedJob {
+  readonly worker: string;
+  readonly job: string;
+  /** The highest start count that ended, and all attempts with that count that did. */
+  readonly start: number;
+  readonly attempts: readonly { readonly attempt: Attempt; readonly id: LeaseId }[];
+  readonly at: Millis;
+  readonly detail: string;
+}
+
+export interface Breaker {
+  /** Failed creates in a row; creates begun before the last failure count with it, not again. */
+  readonly failures: number;
+  readonly lastFailureAt: Millis;
+  /** No create before this. */
+  readonly until: Millis;
+  readonly why: string | null;
+}
+
+export interface WorkerFacts {
+  readonly syncedAt: Millis;
+  readonly jobs: readonly string[];
+}
+
+/** A server of ours with a member's name that is not that member's server. */
+export interface Stray {
+  readonly server: ServerId;
+  readonly name: MemberName;
+  readonly firstSeen: Millis;
+}
+
+/** The durable state of one pool. Plain JSON. */
+export interface Book {
+  readonly installation: InstallationId;
+  readonly pool: string;
+  /** The newest pool time that the book has seen; the clock starts from it. */
+  readonly at: Millis;
+  readonly seq: number;
+  readonly shape: Shape | null;
+  readonly members: Readonly<Record<string, Member>>;
+  readonly requests: Readonly<Record<string, Request>>;
+  readonly leases: Readonly<Record<string, Lease>>;
+  readonly ended: Readonly<Record<string, EndedJob>>;
+  readonly cells: readonly CellName[];
+  readonly breaker: Breaker;
+  readonly workers: Readonly<Record<string, WorkerFacts>>;
+  /** Names that the store itself retired, and when: servers that turn up under them are deleted. */
+  readonly retired: Readonly<Record<string, Millis>>;
+  readonly strays: Readonly<Record<string, Stray>>;
+}
+
+/**
+ * What the service sees at the moment and need not remember: lost at a restart without harm, because every
+ * decision is made again from what is.
+ */
+export interface Sight {
+  /** When each member was last checked (probe, welcome, scrub, look), and how often in a row it failed. */
+  readonly checked: Readonly<Record<string, { readonly at: Millis; readonly failures: number }>>;
+  /** Busy members that do not answer, and since when. */
+  readonly silent: Readonly<Record<string, { readonly since: Millis; readonly why: string }>>;
+  /** Members that a complete listing did not show, and since when. */
+  readonly unlisted: Readonly<Record<string, Millis>>;
+  /** When each waiting request was last asked for. */
+  readonly polled: Readonly<Record<string, Millis>>;
+  /** Leases and requests whose job a sync did not list, and since when. */
+  readonly missing: Readonly<Record<string, Millis>>;
+  readonly cells: Readonly<Record<string, CellSight>>;
+  readonly lastListing: { readonly at: Millis; readonly complete: boolean } | null;
+  readonly cloudProblem: string | null;
+  readonly shapeProblem: string | null;
+  /** Markers read on held VMs: lease marker or null for none. */
+  readonly markers: Readonly<Record<string, MarkerSeen>>;
+}
+
+export interface MarkerSeen {
+  readonly marker: { readonly lease: LeaseId; readonly key: LeaseKey; readonly user: JobUser } | null;
+  readonly at: Millis;
+}
+
+export interface CellSight {
+  readonly running: boolean;
+  readonly failures: number;
+  /** After a failed run: not before this. */
+  readonly notBefore: Millis;
+  readonly error: string | null;
+}
+
+export interface State {
+  readonly book: Book;
+  readonly sight: Sight;
+}
+
+export const emptySight: Sight = {
+  checked: {},
+  silent: {},
+  unlisted: {},
+  polled: {},
+  missing: {},
+  cells: {},
+  lastListing: null,
+  cloudProblem: null,
+  shapeProblem: null,
+  markers: {},
+};
+
+export function emptyBook(installation: InstallationId, pool: string, now: Millis): Book {
+  return {
+    installation,
+    pool,
+    at: now,
+    seq: 0,
+    shape: null,
+    members: {},
+    requests: {},
+    leases: {},
+    ended: {},
+    cells: [],
+    breaker: { failures: 0, lastFailureAt: 0, until: 0, why: null },
+    workers: {},
+    retired: {},
+    strays: {},
+  };
+}
+
+/** Time, ids and rules for one step: the core has none of its own. */
+export interface Context {
+  readonly now: Millis;
+  /** A short random string of lower-case letters and digits for a new member's name. */
+  readonly suffix: () => string;
+  readonly policy: import('./policy.js').Policy;
+  /** Workers that the configuration knows: all of them must have synced before an unknown VM is explained. */
+  readonly workers: readonly string[];
+}
+
+/** One line of history: a decision with its reason. */
+export interface Note {
+  readonly at: Millis;
+  readonly kind: string;
+  readonly member?: string;
+  readonly lease?: string;
+  readonly job?: string;
+  readonly user?: string;
+  readonly detail: string;
+}
+
+export function membersOf(book: Book): Member[] {
+  return Object.values(book.members);
+}
+
+export function isDeleting(member: Member): boolean {
+  return member.state.kind === 'Unusable' && member.state.reason === 'deleting';
+}
+
+export function isUnusable(
+  member: Member,
+  reason: Extract<VmState, { kind: 'Unusable' }>['reason'],
+): boolean {
+  return member.state.kind === 'Unusable' && member.state.reason === reason;
+}
+
+/** A copy of `record` without `key`; the same object when it was not there. */
+export function without<T>(record: Readonly<Record<string, T>>, key: string): Readonly<Record<string, T>> {
+  if (!(key in record)) return record;
+  const { [key]: _, ...rest } = record;
+  return rest;
+}

@@ -1,0 +1,37 @@
+import type { Breaker, Context, State } from './book.js';
+import type { NoteSink } from './members.js';
+import { withBook } from './members.js';
+import type { Millis } from './model.js';
+
+const closed: Breaker = { failures: 0, lastFailureAt: 0, until: 0, why: null };
+
+/**
+ * A create that came to nothing. `begunAt` is when it was decided: those begun before the last counted failure
+ * belong to the same burst and do not lengthen the pause.
+ */
+export function createFailed(s: State, begunAt: Millis, why: string, c: Context, note: NoteSink): State {
+  const b = s.book.breaker;
+  if (b.failures > 0 && begunAt <= b.lastFailureAt) return withBook(s, { breaker: { ...b, why } });
+  const failures = b.failures + 1;
+  const pause = Math.min(c.policy.backoffMaxMs, c.policy.backoffBaseMs * 2 ** Math.min(failures - 1, 30));
+  note({
+    at: c.now,
+    kind: 'breaker',
+    detail: `create failed (${failures} in a row), next try in ${pause / 1000} s: ${why}`,
+  });
+  return withBook(s, { breaker: { failures, lastFailureAt: c.now, until: c.now + pause, why } });
+}
+
+export function createSucceeded(s: State): State {
+  return s.book.breaker.failures === 0 ? s : withBook(s, { breaker: closed });
+}
+
+/** How many creates may be begun now: any number, one to try again, or none. */
+export function createsAllowed(b: Breaker, now: Millis): number {
+  if (b.failures === 0) return Number.POSITIVE_INFINITY;
+  return now < b.until ? 0 : 1;
+}
+
+export function isOpen(b: Breaker, breakerAfter: number): boolean {
+  return b.failures >= breakerAfter;
+}

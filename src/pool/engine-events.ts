@@ -1,0 +1,100 @@
+import type { CellState, CellWish } from '../engine/port.js';
+import type { CellSight, Context, State } from './book.js';
+import { isDeleting } from './book.js';
+import { createFailed } from './breaker.js';
+import type { NoteSink } from './members.js';
+import { moveMember, patchMember } from './members.js';
+import type { CellName, MemberName, ServerId } from './model.js';
+
+const idle: CellSight = { running: false, failures: 0, notBefore: 0, error: null };
+
+export function cellSight(s: State, cell: CellName): CellSight {
+  return s.sight.cells[cell] ?? idle;
+}
+
+function putCell(s: State, cell: CellName, sight: CellSight): State {
+  return { ...s, sight: { ...s.sight, cells: { ...s.sight.cells, [cell]: sight } } };
+}
+
+export function runBegan(s: State, cell: CellName): State {
+  return putCell(s, cell, { ...cellSight(s, cell), running: true });
+}
+
+/** The event stream: this instance is in the state now. Its addresses come from Nova's own listing. */
+export function created(s: State, name: MemberName, id: ServerId, c: Context, note: NoteSink): State {
+  const member = s.book.members[name];
+  if (member === undefined || member.engine !== 'planned') return s;
+  note({ at: c.now, kind: 'engine', member: name, detail: `in its stack as server ${id}` });
+  return patchMember(s, name, {
+    engine: 'managed',
+    server: member.server ?? { id, status: 'ACTIVE' },
+  });
+}
+
+export function createDidFail(s: State, name: MemberName, why: string, c: Context, note: NoteSink): State {
+  const member = s.book.members[name];
+  if (member === undefined || isDeleting(member)) return s;
+  // A VM that was leased before Pulumi's create returned keeps its job; it ends through Nova.
+  if (member.state.kind === 'Busy' || member.state.kind === 'Free') {
+    note({
+      at: c.now,
+      kind: 'engine',
+      member: name,
+      detail: `create failed after the VM was in use: ${why}`,
+    });
+    return patchMember(s, name, { retire: `its create failed in Pulumi: ${why}` });
+  }
+  const state = createFailed(s, member.bornAt, why, c, note);
+  return moveMember(state, name, 'createFailed', `could not be created: ${why}`, c, note);
+}
+
+export function removed(s: State, name: MemberName): State {
+  const member = s.book.members[name];
+  if (member === undefined || !isDeleting(member)) return s;
+  return patchMember(s, name, { engine: 'dropped' });
+}
+
+/** An `up` has ended: what its cell's state holds is now known. */
+export function runEnded(
+  s: State,
+  wish: CellWish,
+  result: { readonly ok: boolean; readonly state: CellState | null; readonly message: string | null },
+  c: Context,
+  note: NoteSink,
+): State {
+  const before = cellSight(s, wish.cell);
+  let state = s;
+  if (result.state !== null) {
+    const held = new Map(result.state.instances.map((i) => [i.member, i.serverId]));
+    const lost = new Set(result.state.lostCreates);
+    for (const { name } of wish.members) {
+      const id = held.get(name);
+      if (id !== undefined) state = created(state, name, id, c, note);
+      if (lost.has(name)) state = lostCreate(state, name, c, note);
+    }
+    for (const name of wish.retire) {
+      if (lost.has(name)) state = lostCreate(state, name, c, note);
+      else if (!held.has(name)) state = removed(state, name);
+    }
+  }
+  if (result.ok) return putCell(state, wish.cell, { running: false, failures: 0, notBefore: 0, error: null });
+  const failures = before.failures + 1;
+  const pause = Math.min(120_000, 2_000 * 2 ** Math.min(failures - 1, 10));
+  const error = result.message ?? 'failed without a message';
+  note({ at: c.now, kind: 'cell', detail: `${wish.cell}: ${error}` });
+  // Nothing at all could be done (no state to show for it): the cloud or the backend refuses.
+  if (result.state === null && wish.members.length > 0) state = createFailed(state, c.now, error, c, note);
+  return putCell(state, wish.cell, { running: false, failures, notBefore: c.now + pause, error });
+}
+
+function lostCreate(s: State, name: MemberName, c: Context, note: NoteSink): State {
+  const member = s.book.members[name];
+  if (member === undefined || member.engine === 'stateless') return s;
+  note({
+    at: c.now,
+    kind: 'engine',
+    member: name,
+    detail: 'its create was lost with a killed engine; it ends through Nova',
+  });
+  return patchMember(s, name, { engine: 'stateless' });
+}

@@ -1,0 +1,171 @@
+import type { ProbeResult, ScrubResult } from '../guest/port.js';
+import type { Context, Member, State } from './book.js';
+import { without } from './book.js';
+import { createSucceeded, createFailed } from './breaker.js';
+import type { NoteSink } from './members.js';
+import { checked, moveMember, patchMember } from './members.js';
+import type { HostKey, LeaseId, MemberName } from './model.js';
+
+/** Outcome of welcoming a new VM: probe, contract, baseline. */
+export type WelcomeResult =
+  | { readonly kind: 'welcomed'; readonly hostKeys: readonly HostKey[]; readonly bootId: string }
+  | { readonly kind: 'silent'; readonly why: string }
+  | { readonly kind: 'unfit'; readonly why: string }
+  | { readonly kind: 'foreign-marker'; readonly why: string };
+
+export function welcomed(
+  s: State,
+  name: MemberName,
+  result: WelcomeResult,
+  c: Context,
+  note: NoteSink,
+): State {
+  const member = s.book.members[name];
+  if (member?.state.kind !== 'Unusable' || member.state.reason !== 'building') return s;
+  switch (result.kind) {
+    case 'welcomed': {
+      const state = patchMember(checked(s, name, true, c), name, {
+        hostKeys: result.hostKeys,
+        bootId: result.bootId,
+      });
+      return createSucceeded(
+        moveMember(
+          state,
+          name,
+          'welcomed',
+          `ready ${c.now - member.bornAt} ms after it was decided`,
+          c,
+          note,
+        ),
+      );
+    }
+    case 'silent':
+      return detailOf(checked(s, name, false, c), member, `building: ${result.why}`);
+    case 'unfit': {
+      const state = createFailed(s, member.bornAt, result.why, c, note);
+      return moveMember(state, name, 'unfit', result.why, c, note);
+    }
+    case 'foreign-marker':
+      return moveMember(holdWith(s, member, result.why, c), name, 'foreignMarker', result.why, c, note);
+  }
+}
+
+/** The reason shown for an unusable VM, without touching since when it is so. Not worth a commit of its own. */
+function detailOf(s: State, member: Member, detail: string): State {
+  return {
+    ...s,
+    sight: {
+      ...s.sight,
+      silent: {
+        ...s.sight.silent,
+        [member.name]: { since: s.sight.silent[member.name]?.since ?? 0, why: detail },
+      },
+    },
+  };
+}
+
+function holdWith(s: State, member: Member, why: string, c: Context): State {
+  return patchMember(s, member.name, { hold: { kind: 'foreign-marker', why, at: c.now } });
+}
+
+/** The lease whose marker a probe of this member should find; `any` where either may stand. */
+function expectedMarker(s: State, member: Member): LeaseId | null | 'any' {
+  if (member.state.kind === 'Free') return null;
+  if (member.state.kind === 'Busy') {
+    const lease = s.book.leases[member.state.lease];
+    // Between grant and ready the marker is on its way.
+    return lease?.ready === true ? member.state.lease : 'any';
+  }
+  return member.tenant === null ? null : 'any';
+}
+
+/** A periodic probe of a VM that was welcomed before. */
+export function probed(s: State, name: MemberName, result: ProbeResult, c: Context, note: NoteSink): State {
+  const member = s.book.members[name];
+  if (member === undefined) return s;
+  let state = checked(s, name, result.ok, c);
+  if (!result.ok) {
+    const since = state.sight.silent[name]?.since ?? c.now;
+    state = {
+      ...state,
+      sight: {
+        ...state.sight,
+        silent: { ...state.sight.silent, [name]: { since, why: `${result.step}: ${result.why}` } },
+      },
+    };
+    // One lost packet is no verdict: a Free VM leaves the pool at the second failed probe in a row, at once for a wrong key.
+    if (result.step === 'host-key' && member.hostKeys.length > 0)
+      return moveMember(state, name, 'unfit', result.why, c, note);
+    const failures = state.sight.checked[name]?.failures ?? 1;
+    return failures < 2 ? state : moveMember(state, name, 'silent', `${result.step}: ${result.why}`, c, note);
+  }
+  state = { ...state, sight: { ...state.sight, silent: without(state.sight.silent, name) } };
+  if (member.state.kind === 'Unusable' && member.state.reason === 'held') {
+    if (member.hostKeys.length === 0) state = patchMember(state, name, { hostKeys: result.hostKeys });
+    return {
+      ...state,
+      sight: {
+        ...state.sight,
+        markers: { ...state.sight.markers, [name]: { marker: result.marker, at: c.now } },
+      },
+    };
+  }
+  const expected = expectedMarker(state, member);
+  const found = result.marker?.lease ?? null;
+  const tenantMarker = member.tenant !== null && found === member.tenant.lease;
+  if (expected !== 'any' ? found !== expected : found !== null && !tenantMarker) {
+    const why = `its lease marker says ${found ?? 'nothing'}, the book ${expected === 'any' ? (member.tenant?.lease ?? 'nothing') : (expected ?? 'nothing')}`;
+    // A job that became root may remove its own marker; a stranger's marker is another matter. Both are looked at after the job.
+    return moveMember(holdWith(state, member, why, c), name, 'foreignMarker', why, c, note);
+  }
+  if (member.bootId !== null && member.bootId !== result.bootId && member.state.kind === 'Free') {
+    return moveMember(state, name, 'rebooted', 'it was rebooted', c, note);
+  }
+  if (member.state.kind === 'Busy') return state;
+  return moveMember(state, name, 'answered', 'it answers again', c, note);
+}
+
+export function scrubbed(
+  s: State,
+  name: MemberName,
+  result: ScrubResult,
+  bootId: string | null,
+  c: Context,
+  note: NoteSink,
+): State {
+  const member = s.book.members[name];
+  if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
+  if (result.ok) {
+    const state = patchMember(checked(s, name, true, c), name, bootId === null ? {} : { bootId });
+    return moveMember(state, name, 'scrubbed', 'scrubbed and verified', c, note);
+  }
+  switch (result.kind) {
+    case 'unreachable':
+      return detailOf(checked(s, name, false, c), member, `scrubbing: ${result.why}`);
+    case 'dirty':
+      return moveMember(
+        s,
+        name,
+        'dirty',
+        `not clean after the scrub: ${result.why}: ${result.findings.slice(0, 5).join('; ')}`,
+        c,
+        note,
+      );
+    case 'foreign-marker':
+      return moveMember(holdWith(s, member, result.why, c), name, 'foreignMarker', result.why, c, note);
+  }
+}
+
+/** Rebuilt by our order and running again: new host keys, new baseline, nobody's traces. */
+export function rebuilt(s: State, name: MemberName, c: Context, note: NoteSink): State {
+  const member = s.book.members[name];
+  if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
+  return moveMember(
+    patchMember(s, name, { hostKeys: [], bootId: null }),
+    name,
+    'rebuilt',
+    'rebuilt from its image',
+    c,
+    note,
+  );
+}

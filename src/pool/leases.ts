@@ -1,0 +1,375 @@
+import type { Context, EndedJob, Lease, Member, Request, State } from './book.js';
+import { membersOf, without } from './book.js';
+import { compareAttempts, leaseIdOf } from './ids.js';
+import type { NoteSink } from './members.js';
+import { moveMember, patchMember, putMember, withBook } from './members.js';
+import type { Attempt, JobUser, LeaseId, LeaseKey } from './model.js';
+
+export interface Ask {
+  readonly key: LeaseKey;
+  readonly user: JobUser;
+  readonly publicKey: string;
+  readonly processors: number;
+  readonly queue: string;
+  readonly jobName: string;
+}
+
+export type AskOutcome =
+  | { readonly kind: 'accepted'; readonly id: LeaseId }
+  | { readonly kind: 'refused'; readonly code: 'stale-attempt' | 'rival-attempt'; readonly detail: string };
+
+export type ReleaseOutcome = { readonly ended: readonly LeaseId[]; readonly detail: string };
+
+interface Live {
+  readonly request: Request;
+  readonly lease: Lease | null;
+}
+
+/** Everything that lives for a job: at most one request or lease. */
+function liveOf(s: State, job: string): Live | null {
+  for (const lease of Object.values(s.book.leases))
+    if (lease.request.key.job === job) return { request: lease.request, lease };
+  for (const request of Object.values(s.book.requests))
+    if (request.key.job === job) return { request, lease: null };
+  return null;
+}
+
+function isEnded(ended: EndedJob | undefined, attempt: Attempt): boolean {
+  if (ended === undefined) return false;
+  if (attempt.start !== ended.start) return attempt.start < ended.start;
+  return ended.attempts.some((e) => compareAttempts(e.attempt, attempt) === 'same');
+}
+
+function rememberEnd(s: State, key: LeaseKey, detail: string, c: Context): State {
+  const id = leaseIdOf(key);
+  const before = s.book.ended[key.job];
+  const entry = { attempt: key.attempt, id };
+  const start = key.attempt.start;
+  if (before !== undefined && before.start > start) return s;
+  const attempts =
+    before !== undefined && before.start === start ? before.attempts.filter((e) => e.id !== id) : [];
+  const ended: EndedJob = {
+    worker: key.worker,
+    job: key.job,
+    start,
+    attempts: [...attempts, entry],
+    at: c.now,
+    detail,
+  };
+  return withBook(s, { ended: { ...s.book.ended, [key.job]: ended } });
+}
+
+/**
+ * A worker asks for a VM. Idempotent for the same attempt; an ended or older attempt is refused; a newer one
+ * ends the older (whose VM must be clean before the newer is served); of two with the same start count the
+ * second waits until the first has ended.
+ */
+export function ask(s: State, a: Ask, c: Context, note: NoteSink): { state: State; outcome: AskOutcome } {
+  const id = leaseIdOf(a.key);
+  const refuse = (code: 'stale-attempt' | 'rival-attempt', detail: string) => ({
+    state: s,
+    outcome: { kind: 'refused', code, detail } as const,
+  });
+  if (s.book.leases[id] !== undefined || s.book.requests[id] !== undefined) {
+    return { state: polled(s, id, c), outcome: { kind: 'accepted', id } };
+  }
+  const live = liveOf(s, a.key.job);
+  if (isEnded(s.book.ended[a.key.job], a.key.attempt)) {
+    return refuse('stale-attempt', `this start of job ${a.key.job} has already ended`);
+  }
+  let state = s;
+  if (live !== null) {
+    if (live.request.key.worker !== a.key.worker) {
+      return refuse(
+        'rival-attempt',
+        `job ${a.key.job} still holds a request or lease for another worker; it ends with that worker's sync or by an operator`,
+      );
+    }
+    const order = compareAttempts(a.key.attempt, live.request.key.attempt);
+    if (order === 'older') return refuse('stale-attempt', `a newer start of job ${a.key.job} is under way`);
+    if (order === 'rival') {
+      return refuse(
+        'rival-attempt',
+        `another starter of job ${a.key.job} with the same start count is not ended yet`,
+      );
+    }
+    state = endLive(state, live, `superseded by start ${a.key.attempt.start}`, c, note);
+  }
+  const seq = state.book.seq + 1;
+  const request: Request = { id, ...a, seq, askedAt: c.now };
+  note({
+    at: c.now,
+    kind: 'request',
+    lease: id,
+    job: a.key.job,
+    user: a.user.name,
+    detail: `asked by ${a.key.worker}, start ${a.key.attempt.start}`,
+  });
+  state = withBook(state, { seq, requests: { ...state.book.requests, [id]: request } });
+  return { state: polled(state, id, c), outcome: { kind: 'accepted', id } };
+}
+
+/** Ends a request or a lease: the VM goes to the scrub (or is held, or retired), the attempt is remembered. */
+function endLive(s: State, live: Live, detail: string, c: Context, note: NoteSink): State {
+  const { request, lease } = live;
+  let state = rememberEnd(s, request.key, detail, c);
+  state = withBook(state, {
+    requests: without(state.book.requests, request.id),
+    leases: without(state.book.leases, request.id),
+  });
+  state = {
+    ...state,
+    sight: {
+      ...state.sight,
+      polled: without(state.sight.polled, request.id),
+      missing: without(state.sight.missing, request.id),
+    },
+  };
+  note({
+    at: c.now,
+    kind: lease === null ? 'request-ended' : 'lease-ended',
+    lease: request.id,
+    job: request.key.job,
+    user: request.user.name,
+    ...(lease === null ? {} : { member: lease.member }),
+    detail,
+  });
+  if (lease === null) return state;
+  return moveMember(state, lease.member, 'released', `job ${request.key.job} ended: ${detail}`, c, note);
+}
+
+export interface Release {
+  readonly worker: string;
+  readonly job: string;
+  /** Absent: whatever attempt of that job lives on this worker. */
+  readonly attempt: Attempt | null;
+  readonly reason: string;
+  /** Set: the VM is held with this reason instead of scrubbed. */
+  readonly holdFor: string | null;
+}
+
+/** The end of an attempt, known here or not: a release that comes before its request refuses it later. */
+export function release(
+  s: State,
+  r: Release,
+  c: Context,
+  note: NoteSink,
+): { state: State; outcome: ReleaseOutcome } {
+  const live = liveOf(s, r.job);
+  const mine = live !== null && live.request.key.worker === r.worker ? live : null;
+  let state = s;
+  if (r.attempt !== null)
+    state = rememberEnd(state, { worker: r.worker, job: r.job, attempt: r.attempt }, r.reason, c);
+  if (mine === null) return { state, outcome: { ended: [], detail: `job ${r.job} holds nothing` } };
+  const order = r.attempt === null ? 'same' : compareAttempts(mine.request.key.attempt, r.attempt);
+  // An older attempt than the one that is ended cannot be alive any more: the start count grew since.
+  if (order === 'newer' || order === 'rival') {
+    return {
+      state,
+      outcome: { ended: [], detail: `another start of job ${r.job} is under way and was left alone` },
+    };
+  }
+  if (r.holdFor !== null && mine.lease !== null) {
+    state = patchMember(state, mine.lease.member, { hold: { kind: 'copy-back', why: r.holdFor, at: c.now } });
+  }
+  state = endLive(state, mine, r.reason, c, note);
+  return { state, outcome: { ended: [mine.request.id], detail: 'ended' } };
+}
+
+export function releaseById(
+  s: State,
+  id: string,
+  reason: string,
+  c: Context,
+  note: NoteSink,
+): { state: State; outcome: ReleaseOutcome } {
+  const lease = s.book.leases[id];
+  const request = lease?.request ?? s.book.requests[id];
+  if (request === undefined)
+    return { state: s, outcome: { ended: [], detail: 'nothing with that id lives' } };
+  const state = endLive(s, { request, lease: lease ?? null }, reason, c, note);
+  return { state, outcome: { ended: [request.id], detail: 'ended' } };
+}
+
+/** Its owner asks for a request: it is wanted. */
+export function polled(s: State, id: string, c: Context): State {
+  if (s.book.requests[id] === undefined) return s;
+  return { ...s, sight: { ...s.sight, polled: { ...s.sight.polled, [id]: c.now } } };
+}
+
+/**
+ * A worker's list of living jobs, taken `ageMs` ago. What is older than the listing and absent twice has ended;
+ * silence alone never ends a lease.
+ */
+export function sync(
+  s: State,
+  worker: string,
+  jobs: readonly string[],
+  ageMs: number,
+  c: Context,
+  note: NoteSink,
+): { state: State; ended: readonly string[] } {
+  const takenAt = c.now - ageMs;
+  const present = new Set(jobs);
+  const missing: Record<string, number> = { ...s.sight.missing };
+  const ended: Live[] = [];
+  const lives: Live[] = [
+    ...Object.values(s.book.leases).map((lease) => ({ request: lease.request, lease })),
+    ...Object.values(s.book.requests).map((request) => ({ request, lease: null })),
+  ];
+  for (const live of lives) {
+    const { id, key, askedAt } = live.request;
+    if (key.worker !== worker) continue;
+    if (present.has(key.job)) delete missing[id];
+    else if ((live.lease?.grantedAt ?? askedAt) >= takenAt) continue;
+    else if (missing[id] === undefined) missing[id] = c.now;
+    else if (missing[id] < takenAt) ended.push(live);
+  }
+  let state: State = { ...s, sight: { ...s.sight, missing } };
+  const known = s.book.workers[worker];
+  // The list itself is only kept where something may need it: to explain VMs whose lease is not known.
+  const listed = jobs.filter((job) => s.book.ended[job] === undefined);
+  if (known === undefined || known.syncedAt + 30_000 < c.now || known.jobs.join() !== listed.join()) {
+    state = withBook(state, {
+      workers: { ...state.book.workers, [worker]: { syncedAt: takenAt, jobs: listed } },
+    });
+  }
+  for (const live of ended) {
+    state = endLive(state, live, `the worker no longer has the job`, c, note);
+  }
+  return { state, ended: ended.map((live) => live.request.key.job) };
+}
+
+/** May this request be served now, as far as earlier attempts of its job are concerned? Null: yes. */
+export function blockedBy(s: State, request: Request): Member | null {
+  for (const member of membersOf(s.book)) {
+    const tenant = member.tenant;
+    if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
+  }
+  return null;
+}
+
+/** Waiting requests, next first. */
+export function waiting(s: State): Request[] {
+  return Object.values(s.book.requests).sort((a, b) => a.seq - b.seq);
+}
+
+/** Free VMs, best first: of the wanted generation, then the oldest name, so that the rest can idle and go. */
+function freeMembers(s: State): Member[] {
+  const generation = s.book.shape?.generation;
+  return membersOf(s.book)
+    .filter((m) => m.state.kind === 'Free' && m.retire === null && m.hold === null && m.endpoint !== null)
+    .sort(
+      (a, b) => Number(b.generation === generation) - Number(a.generation === generation) || a.seq - b.seq,
+    );
+}
+
+/** Serves the line: first come, first served, one VM each. */
+export function grantAll(s: State, c: Context, note: NoteSink): State {
+  const line = waiting(s);
+  if (line.length === 0) return s;
+  const free = freeMembers(s);
+  let state = s;
+  for (const request of line) {
+    const member = free[0];
+    if (member === undefined) break;
+    if (blockedBy(state, request) !== null) continue;
+    free.shift();
+    const lease: Lease = { request, member: member.name, grantedAt: c.now, ready: false };
+    const tenant = { lease: request.id, worker: request.key.worker, job: request.key.job };
+    state = putMember(state, { ...member, tenant });
+    state = moveMember(
+      state,
+      member.name,
+      'granted',
+      `leased to job ${request.key.job}`,
+      c,
+      note,
+      request.id,
+    );
+    state = withBook(state, {
+      requests: without(state.book.requests, request.id),
+      leases: { ...state.book.leases, [request.id]: lease },
+    });
+    state = { ...state, sight: { ...state.sight, polled: without(state.sight.polled, request.id) } };
+    note({
+      at: c.now,
+      kind: 'lease',
+      lease: request.id,
+      member: member.name,
+      job: request.key.job,
+      user: request.user.name,
+      detail: `granted after ${c.now - request.askedAt} ms`,
+    });
+  }
+  return state;
+}
+
+/** Account, key, environment and marker are there. */
+export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State {
+  const lease = s.book.leases[id];
+  if (lease === undefined || lease.ready) return s;
+  note({
+    at: c.now,
+    kind: 'staged',
+    lease: id,
+    member: lease.member,
+    detail: `ready ${c.now - lease.grantedAt} ms after the grant`,
+  });
+  return withBook(s, { leases: { ...s.book.leases, [id]: { ...lease, ready: true } } });
+}
+
+/**
+ * The VM could not be made ready: the request returns to its place in the line and the VM to the scrub.
+ * Nothing of the job has reached the VM: the worker sends nothing before `ready`.
+ */
+export function stageFailed(s: State, id: LeaseId, why: string, c: Context, note: NoteSink): State {
+  const lease = s.book.leases[id];
+  if (lease === undefined || lease.ready) return s;
+  note({ at: c.now, kind: 'stage-failed', lease: id, member: lease.member, detail: why });
+  const state = withBook(s, {
+    leases: without(s.book.leases, id),
+    requests: { ...s.book.requests, [id]: lease.request },
+  });
+  return polled(moveMember(state, lease.member, 'released', `staging failed: ${why}`, c, note), id, c);
+}
+
+/** The VM is well but can never serve this user: the lease ends with the reason. */
+export function stageRefused(s: State, id: LeaseId, why: string, c: Context, note: NoteSink): State {
+  const lease = s.book.leases[id];
+  if (lease === undefined || lease.ready) return s;
+  return endLive(s, { request: lease.request, lease }, why, c, note);
+}
+
+/** Requests nobody asks for any more, leases beyond their life, memories beyond theirs. */
+export function expireLeases(s: State, c: Context, note: NoteSink): State {
+  let state = s;
+  for (const request of Object.values(s.book.requests)) {
+    const last = s.sight.polled[request.id];
+    if (last === undefined) state = polled(state, request.id, c);
+    else if (c.now - last > c.policy.requestIdleLimitMs) {
+      state = endLive(state, { request, lease: null }, 'its worker no longer asks for it', c, note);
+    }
+  }
+  const limit = c.policy.leaseLimitMs;
+  if (limit !== null) {
+    for (const lease of Object.values(s.book.leases)) {
+      if (c.now - lease.grantedAt > limit) {
+        state = endLive(
+          state,
+          { request: lease.request, lease },
+          `older than the limit of ${limit / 1000} s for a lease`,
+          c,
+          note,
+        );
+      }
+    }
+  }
+  const old = Object.values(s.book.ended).filter((e) => c.now - e.at > c.policy.rememberEndedMs);
+  if (old.length > 0) {
+    const ended = { ...state.book.ended };
+    for (const e of old) delete ended[e.job];
+    state = withBook(state, { ended });
+  }
+  return state;
+}

@@ -1,0 +1,115 @@
+import type { Book, Context, Member, Note, State } from './book.js';
+import { without } from './book.js';
+import type { Occurrence, Place } from './lifecycle.js';
+import { next } from './lifecycle.js';
+import type { LeaseId, MemberName, VmState } from './model.js';
+
+/** Collects the history lines of one step. */
+export type NoteSink = (note: Note) => void;
+
+export function placeOf(state: VmState): Place {
+  return state.kind === 'Unusable' ? state.reason : state.kind;
+}
+
+export function putMember(s: State, member: Member): State {
+  return { ...s, book: { ...s.book, members: { ...s.book.members, [member.name]: member } } };
+}
+
+export function patchMember(s: State, name: MemberName, patch: Partial<Member>): State {
+  const member = s.book.members[name];
+  return member === undefined ? s : putMember(s, { ...member, ...patch });
+}
+
+export function withBook(s: State, patch: Partial<Book>): State {
+  return { ...s, book: { ...s.book, ...patch } };
+}
+
+/**
+ * Moves a member as the life cycle says, with what always goes with it: a VM that becomes Free has no tenant,
+ * and does not become Free when it is to be retired; a VM that is to be held is held when its job ends.
+ */
+export function moveMember(
+  s: State,
+  name: MemberName,
+  what: Occurrence,
+  detail: string,
+  c: Context,
+  note: NoteSink,
+  lease: LeaseId | null = null,
+): State {
+  const member = s.book.members[name];
+  if (member === undefined) return s;
+  const from = placeOf(member.state);
+  let to = next(from, what);
+  if (to === from) return s;
+  let why = detail;
+  if (from === 'Busy' && member.hold !== null) {
+    to = 'held';
+    why = member.hold.why;
+  } else if (from === 'Busy' && to === 'scrubbing' && c.policy.reuse === 'never') {
+    to = 'deleting';
+    why = `${detail}; VMs are not reused here`;
+  } else if (to === 'Free' && member.retire !== null) {
+    to = 'deleting';
+    why = member.retire;
+  }
+  const state: VmState =
+    to === 'Free'
+      ? { kind: 'Free', since: c.now }
+      : to === 'Busy'
+        ? { kind: 'Busy', since: c.now, lease: lease as LeaseId }
+        : { kind: 'Unusable', reason: to, since: c.now, detail: why };
+  const scrubbed = what === 'scrubbed' || what === 'rebuilt' || to === 'Free';
+  const moved: Member = {
+    ...member,
+    state,
+    tenant: scrubbed ? null : member.tenant,
+    hold:
+      to === 'held'
+        ? (member.hold ?? { kind: 'operator', why, at: c.now })
+        : to === 'Busy'
+          ? member.hold
+          : null,
+  };
+  note({
+    at: c.now,
+    kind: 'vm',
+    member: name,
+    ...(member.tenant === null ? {} : { lease: member.tenant.lease, job: member.tenant.job }),
+    detail: `${from} -> ${to}: ${why}`,
+  });
+  const sight = {
+    ...s.sight,
+    checked: without(s.sight.checked, name),
+    silent: without(s.sight.silent, name),
+    markers: without(s.sight.markers, name),
+  };
+  return putMember({ ...s, sight }, moved);
+}
+
+/** Forgets a member whose server is gone; its name is remembered as retired. */
+export function dropMember(s: State, name: MemberName, detail: string, c: Context, note: NoteSink): State {
+  note({ at: c.now, kind: 'vm', member: name, detail: `gone: ${detail}` });
+  return {
+    book: {
+      ...s.book,
+      members: without(s.book.members, name),
+      retired: { ...s.book.retired, [name]: c.now },
+    },
+    sight: {
+      ...s.sight,
+      checked: without(s.sight.checked, name),
+      silent: without(s.sight.silent, name),
+      unlisted: without(s.sight.unlisted, name),
+      markers: without(s.sight.markers, name),
+    },
+  };
+}
+
+/** Remembers that a check of this member has ended, so that the next one keeps its distance. */
+export function checked(s: State, name: MemberName, ok: boolean, c: Context): State {
+  if (s.book.members[name] === undefined) return s;
+  const before = s.sight.checked[name];
+  const entry = { at: c.now, failures: ok ? 0 : (before?.failures ?? 0) + 1 };
+  return { ...s, sight: { ...s.sight, checked: { ...s.sight.checked, [name]: entry } } };
+}

@@ -1,0 +1,228 @@
+import type { ServerView } from '../cloud/port.js';
+import { identityKeys } from '../cloud/port.js';
+import type { Context, Member, State } from './book.js';
+import { isDeleting, isUnusable, membersOf, without } from './book.js';
+import { createFailed } from './breaker.js';
+import type { NoteSink } from './members.js';
+import { checked, moveMember, patchMember, putMember, withBook } from './members.js';
+import type { CellName, Endpoint, MemberName, MemberSpec, ServerId } from './model.js';
+
+const sshPort = 22;
+
+/** The address used for SSH: on `sshNetwork` (or the only network), a floating one before a fixed one, IPv4 first. */
+export function sshEndpoint(spec: MemberSpec, addresses: ServerView['addresses']): Endpoint | null {
+  const names = Object.keys(addresses);
+  const network =
+    addresses[spec.sshNetwork] ?? (names.length === 1 ? addresses[names[0] as string] : undefined);
+  if (network === undefined) return null;
+  const wanted = spec.floatingIpPool === null ? 'fixed' : 'floating';
+  const usable = network.filter((a) => a.type === wanted).sort((a, b) => a.version - b.version);
+  const first = usable[0];
+  return first === undefined ? null : { host: first.address, port: sshPort };
+}
+
+/** What Nova's status means for a VM that should be running. */
+function trouble(server: ServerView): string | null {
+  switch (server.status) {
+    case 'ACTIVE':
+    case 'BUILD':
+    case 'REBUILD':
+    case 'REBOOT':
+    case 'HARD_REBOOT':
+    case 'MIGRATING':
+    case 'PASSWORD':
+    case 'UNKNOWN':
+      return null;
+    case 'ERROR':
+      return `Nova reports ERROR: ${server.fault ?? 'no reason given'}`;
+    default:
+      return `Nova reports ${server.status}: someone else changed this server`;
+  }
+}
+
+/** A server of ours as Nova shows it now. */
+function appeared(s: State, member: Member, server: ServerView, c: Context, note: NoteSink): State {
+  const endpoint = sshEndpoint(member.spec, server.addresses) ?? member.endpoint;
+  let state = s;
+  const same =
+    member.server?.id === server.id &&
+    member.server.status === server.status &&
+    member.endpoint?.host === endpoint?.host &&
+    member.endpoint?.port === endpoint?.port;
+  if (!same) state = putMember(s, { ...member, server: { id: server.id, status: server.status }, endpoint });
+  if (server.id in state.sight.unlisted || member.name in state.sight.unlisted) {
+    state = { ...state, sight: { ...state.sight, unlisted: without(state.sight.unlisted, member.name) } };
+  }
+  if (server.status === 'DELETED' || server.status === 'SOFT_DELETED')
+    return absent(state, member.name, c, note);
+  const bad = trouble(server);
+  if (bad === null) return state;
+  if (isUnusable(member, 'building')) state = createFailed(state, member.bornAt, bad, c, note);
+  return moveMember(state, member.name, 'broken', bad, c, note);
+}
+
+/** Nova says 404 to a look by id. */
+function absent(s: State, name: MemberName, c: Context, note: NoteSink): State {
+  const member = s.book.members[name];
+  if (member === undefined) return s;
+  if (isDeleting(member)) return patchMember(s, name, { server: null });
+  if (isUnusable(member, 'lost')) {
+    const state = moveMember(s, name, 'overdue', 'its server is gone', c, note);
+    return patchMember(state, name, { server: null });
+  }
+  if (member.state.kind === 'Busy') {
+    if (member.server?.status === 'GONE') return s;
+    note({
+      at: c.now,
+      kind: 'vm',
+      member: name,
+      detail: 'the server of a running job is gone; its job decides what follows',
+    });
+    return member.server === null
+      ? s
+      : patchMember(s, name, { server: { ...member.server, status: 'GONE' } });
+  }
+  return moveMember(s, name, 'absent', 'Nova no longer knows its server', c, note);
+}
+
+/** A server that carries our UUID under a name that the book does not know: held until it is explained. */
+function adopt(s: State, server: ServerView, c: Context, note: NoteSink): State {
+  const name = server.metadata[identityKeys.member] as MemberName;
+  const seq = s.book.seq + 1;
+  const networks = Object.keys(server.addresses);
+  const spec: MemberSpec = {
+    ...(s.book.shape?.spec ?? unknownSpec),
+    networks,
+    sshNetwork:
+      s.book.shape !== null && networks.includes(s.book.shape.spec.sshNetwork)
+        ? s.book.shape.spec.sshNetwork
+        : (networks[0] ?? ''),
+    siteNetwork: networks[0] ?? '',
+    userData: '',
+  };
+  const cell = (server.metadata[identityKeys.cell] ?? '') as CellName;
+  const why =
+    'a server of ours that the store does not know; it stays until every worker has synced and its marker was read';
+  const member: Member = {
+    name,
+    cell,
+    seq,
+    bornAt: Date.parse(server.createdAt) || c.now,
+    generation: server.metadata[identityKeys.generation] ?? '',
+    spec,
+    state: { kind: 'Unusable', reason: 'held', since: c.now, detail: why },
+    engine: 'managed',
+    server: { id: server.id, status: server.status },
+    endpoint: sshEndpoint(spec, server.addresses),
+    hostKeys: [],
+    bootId: null,
+    tenant: null,
+    retire: null,
+    hold: { kind: 'unknown', why, at: c.now },
+  };
+  note({ at: c.now, kind: 'vm', member: name, detail: `held: ${why}` });
+  const cells = s.book.cells.includes(cell) || cell === '' ? s.book.cells : [...s.book.cells, cell];
+  return putMember(withBook(s, { seq, cells }), member);
+}
+
+const unknownSpec: MemberSpec = {
+  flavor: '',
+  image: '',
+  networks: [],
+  sshNetwork: '',
+  siteNetwork: '',
+  securityGroups: [],
+  availabilityZones: [],
+  userData: '',
+  metadata: {},
+  configDrive: false,
+  bootVolumeGiB: null,
+  floatingIpPool: null,
+  serverGroupPolicy: null,
+};
+
+function isSafeName(name: string | undefined): name is string {
+  return name !== undefined && /^[a-z0-9][a-z0-9-]{0,62}$/i.test(name);
+}
+
+/** A listing of our servers. It proves presence; absence only starts a second look by id. */
+export function listed(
+  s: State,
+  servers: readonly ServerView[],
+  complete: boolean,
+  c: Context,
+  note: NoteSink,
+): State {
+  let state = s;
+  const seen = new Set<string>();
+  for (const server of servers) {
+    if (server.metadata[identityKeys.pool] !== s.book.pool) continue;
+    const name = server.metadata[identityKeys.member];
+    if (!isSafeName(name)) continue;
+    const member = state.book.members[name];
+    if (member === undefined) {
+      if (state.book.retired[name] === undefined) {
+        state = adopt(state, server, c, note);
+        seen.add(name);
+      } else state = stray(state, server, name as MemberName, c, note);
+    } else if (member.server === null || member.server.id === server.id) {
+      seen.add(name);
+      state = appeared(state, member, server, c, note);
+    } else state = stray(state, server, member.name, c, note);
+  }
+  const unlisted: Record<string, number> = {};
+  for (const member of membersOf(state.book)) {
+    if (seen.has(member.name)) continue;
+    const since = state.sight.unlisted[member.name] ?? (complete ? c.now : undefined);
+    if (since !== undefined) unlisted[member.name] = since;
+  }
+  return {
+    ...state,
+    sight: { ...state.sight, unlisted, lastListing: { at: c.now, complete }, cloudProblem: null },
+  };
+}
+
+function stray(s: State, server: ServerView, name: MemberName, c: Context, note: NoteSink): State {
+  if (s.book.strays[server.id] !== undefined) return s;
+  note({
+    at: c.now,
+    kind: 'stray',
+    member: name,
+    detail: `server ${server.id} carries the name but is not (any more) that member`,
+  });
+  const entry = { server: server.id, name, firstSeen: c.now };
+  return withBook(s, { strays: { ...s.book.strays, [server.id]: entry } });
+}
+
+/** A look by id at a member's server. */
+export function looked(
+  s: State,
+  name: MemberName,
+  id: ServerId,
+  view: ServerView | null,
+  c: Context,
+  note: NoteSink,
+): State {
+  const member = s.book.members[name];
+  if (member === undefined || member.server?.id !== id) return s;
+  const state = checked(s, name, view !== null, c);
+  return view === null ? absent(state, name, c, note) : appeared(state, member, view, c, note);
+}
+
+export function strayGone(s: State, id: ServerId): State {
+  return withBook(s, { strays: without(s.book.strays, id) });
+}
+
+/** A stray may be deleted when the store retired its name, or when Pulumi itself says which server is the member's. */
+export function strayMayGo(s: State, id: ServerId): boolean {
+  const entry = s.book.strays[id];
+  if (entry === undefined) return false;
+  const member = s.book.members[entry.name];
+  if (member === undefined) return s.book.retired[entry.name] !== undefined;
+  return (
+    member.engine === 'managed' &&
+    member.server !== null &&
+    member.server.id !== id &&
+    member.hold?.kind !== 'unknown'
+  );
+}

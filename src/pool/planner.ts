@@ -1,0 +1,99 @@
+import type { CellWish } from '../engine/port.js';
+import type { Context, Member, State } from './book.js';
+import { isDeleting, membersOf } from './book.js';
+import { cellSight } from './engine-events.js';
+import type { NoteSink } from './members.js';
+import { putMember, withBook } from './members.js';
+import type { CellName, MemberName } from './model.js';
+
+/**
+ * Decides `count` new members and the cells that hold them. A cell whose `up` is running is locked for some
+ * ten seconds and more, so new members go to idle cells with room, and to a new cell when there is none.
+ */
+export function decideMembers(s: State, count: number, c: Context, note: NoteSink): State {
+  const shape = s.book.shape;
+  if (shape === null || count <= 0) return s;
+  let state = s;
+  const load = new Map<CellName, number>();
+  for (const cell of s.book.cells) load.set(cell, 0);
+  for (const member of membersOf(s.book)) load.set(member.cell, (load.get(member.cell) ?? 0) + 1);
+  const usable = s.book.cells.filter((cell) => {
+    const sight = cellSight(s, cell);
+    return !sight.running && sight.notBefore <= c.now && (load.get(cell) ?? 0) < c.policy.cellSize;
+  });
+  for (let i = 0; i < count; i += 1) {
+    let cell = usable.find((name) => (load.get(name) ?? 0) < c.policy.cellSize);
+    if (cell === undefined) {
+      cell = newCell(state);
+      usable.push(cell);
+      state = withBook(state, { cells: [...state.book.cells, cell] });
+    }
+    load.set(cell, (load.get(cell) ?? 0) + 1);
+    const seq = state.book.seq + 1;
+    const name = `${state.book.pool}-${String(seq).padStart(4, '0')}-${c.suffix()}` as MemberName;
+    const member: Member = {
+      name,
+      cell,
+      seq,
+      bornAt: c.now,
+      generation: shape.generation,
+      spec: shape.spec,
+      state: { kind: 'Unusable', reason: 'building', since: c.now, detail: 'decided, not yet seen by Nova' },
+      engine: 'planned',
+      server: null,
+      endpoint: null,
+      hostKeys: [],
+      bootId: null,
+      tenant: null,
+      retire: null,
+      hold: null,
+    };
+    state = putMember(withBook(state, { seq }), member);
+    note({
+      at: c.now,
+      kind: 'vm',
+      member: name,
+      detail: `decided: cell ${cell}, generation ${shape.generation}`,
+    });
+  }
+  return state;
+}
+
+/** Small numbers first: a cell that became empty is used again before a new one is made. */
+function newCell(s: State): CellName {
+  const taken = new Set<string>(s.book.cells);
+  for (let n = 1; ; n += 1) {
+    const name = `c${String(n).padStart(3, '0')}`;
+    if (!taken.has(name)) return name as CellName;
+  }
+}
+
+/** The wish for one cell, as the book durably says. Held-unknown members are on no list: nothing is known of their stack. */
+export function wishOf(s: State, cell: CellName): CellWish {
+  const members = membersOf(s.book)
+    .filter((m) => m.cell === cell && (m.engine === 'planned' || m.engine === 'managed'))
+    .sort((a, b) => a.seq - b.seq);
+  return {
+    cell,
+    members: members
+      .filter((m) => !isDeleting(m))
+      .map(({ name, generation, spec }) => ({ name, generation, spec })),
+    retire: members.filter(isDeleting).map((m) => m.name),
+  };
+}
+
+/** Cells whose stack differs from the book, and that may be run now; those that somebody waits for come first. */
+export function cellsDue(s: State, c: Context): CellName[] {
+  const due = new Map<CellName, number>();
+  for (const member of membersOf(s.book)) {
+    const deleting = isDeleting(member);
+    const differs = deleting
+      ? member.engine === 'planned' || member.engine === 'managed'
+      : member.engine === 'planned' && member.state.kind === 'Unusable' && member.state.reason === 'building';
+    if (!differs || member.cell === '') continue;
+    const sight = cellSight(s, member.cell);
+    if (sight.running || sight.notBefore > c.now) continue;
+    due.set(member.cell, Math.min(due.get(member.cell) ?? 1, deleting ? 1 : 0));
+  }
+  return [...due.entries()].sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1)).map(([cell]) => cell);
+}

@@ -1,0 +1,182 @@
+import type { Context, Member, State } from './book.js';
+import { membersOf } from './book.js';
+import { createFailed } from './breaker.js';
+import { compareAttempts } from './ids.js';
+import { expireLeases, grantAll } from './leases.js';
+import type { NoteSink } from './members.js';
+import { dropMember, moveMember, patchMember, placeOf, putMember, withBook } from './members.js';
+import type { Millis } from './model.js';
+import { decideMembers } from './planner.js';
+import { size } from './sizer.js';
+
+/** A server that a lost create may still bring is waited for so long before its name is given up. */
+const lateCreateMs = 30_000;
+/** Names retired longer ago than this are forgotten: a server that turns up under one is then held, not deleted. */
+const rememberRetiredMs = 30 * 24 * 3600 * 1000;
+
+/** How long a member may stay where it is; null: for ever. */
+export function limitOf(member: Member, c: Context): Millis | null {
+  const place = placeOf(member.state);
+  switch (place) {
+    case 'building':
+      return c.policy.bootLimitMs;
+    case 'unreachable':
+      return c.policy.unreachableLimitMs;
+    case 'error':
+      return c.policy.errorLimitMs;
+    case 'scrubbing':
+      return c.policy.scrubLimitMs;
+    case 'lost':
+      return c.policy.errorLimitMs;
+    case 'held':
+      return member.hold?.kind === 'unknown' ? null : c.policy.heldLimitMs;
+    case 'Free':
+    case 'Busy':
+    case 'deleting':
+      return null;
+  }
+}
+
+/** What follows from the mere passing of time and from everything that was seen: the same from whatever came before. */
+export function settle(s: State, c: Context, note: NoteSink): State {
+  let state = expireLeases(s, c, note);
+  for (const member of membersOf(state.book)) state = expireMember(state, member, c, note);
+  state = forget(state, c);
+  state = grantAll(state, c, note);
+  const sizing = size(state, c);
+  for (const { name, why } of sizing.retire) {
+    state = patchMember(state, name, { retire: why });
+    state = moveMember(state, name, 'overdue', why, c, note);
+  }
+  return decideMembers(state, sizing.create, c, note);
+}
+
+function expireMember(s: State, member: Member, c: Context, note: NoteSink): State {
+  const { name } = member;
+  const place = placeOf(member.state);
+  const unlistedFor = s.sight.unlisted[name] === undefined ? null : c.now - s.sight.unlisted[name];
+  if (place === 'deleting') {
+    if (member.server !== null) return s;
+    if (member.engine === 'dropped') return dropMember(s, name, stateDetail(member), c, note);
+    const gaveUp = member.engine === 'stateless' && unlistedFor !== null && unlistedFor >= lateCreateMs;
+    return gaveUp ? dropMember(s, name, stateDetail(member), c, note) : s;
+  }
+  if (place === 'Free' && member.retire !== null)
+    return moveMember(s, name, 'overdue', member.retire, c, note);
+  if (place === 'held') return explain(s, member, c, note);
+  if (place === 'building' && member.engine === 'stateless' && member.server === null) {
+    if (unlistedFor === null || unlistedFor < lateCreateMs) return s;
+    return moveMember(
+      s,
+      name,
+      'createFailed',
+      'its create was lost with a killed engine and no server came of it',
+      c,
+      note,
+    );
+  }
+  const limit = limitOf(member, c);
+  if (limit === null || c.now - member.state.since <= limit) return s;
+  const last = s.sight.silent[name]?.why ?? stateDetail(member);
+  const why = `${place} for longer than ${limit / 1000} s: ${last}`;
+  const state = place === 'building' ? createFailed(s, member.bornAt, why, c, note) : s;
+  return moveMember(state, name, 'overdue', why, c, note);
+}
+
+function stateDetail(member: Member): string {
+  return member.state.kind === 'Unusable' ? member.state.detail : member.state.kind;
+}
+
+/**
+ * A held VM whose story is now known. One that the store did not know, or that bears a stranger's marker, is
+ * explained once its marker was read and every worker has said which jobs it has: a job that lives gets its lease
+ * back; a VM without one is retired (its baseline is not to be trusted). An operator's hold waits for the operator.
+ */
+function explain(s: State, member: Member, c: Context, note: NoteSink): State {
+  const hold = member.hold;
+  if (hold === null || hold.kind === 'operator' || hold.kind === 'copy-back')
+    return overdueHold(s, member, c, note);
+  const seen = s.sight.markers[member.name];
+  if (seen === undefined || seen.at < hold.at) return overdueHold(s, member, c, note);
+  const silentWorker = c.workers.find((w) => (s.book.workers[w]?.syncedAt ?? 0) <= hold.at);
+  if (silentWorker !== undefined) return overdueHold(s, member, c, note);
+  const marker = seen.marker;
+  const jobLives =
+    marker !== null && (s.book.workers[marker.key.worker]?.jobs.includes(marker.key.job) ?? false);
+  if (marker === null || !jobLives) {
+    const why = marker === null ? 'no job is on it' : `its job ${marker.key.job} has ended`;
+    return moveMember(
+      s,
+      member.name,
+      'overdue',
+      `${hold.kind} VM explained: ${why}; it is not used again`,
+      c,
+      note,
+    );
+  }
+  const rival = Object.values(s.book.leases).find((l) => l.request.key.job === marker.key.job);
+  const request = s.book.requests[marker.lease];
+  const ended = s.book.ended[marker.key.job];
+  const stale =
+    (rival !== undefined && rival.member !== member.name) ||
+    (ended !== undefined &&
+      (ended.start > marker.key.attempt.start ||
+        ended.attempts.some((e) => compareAttempts(e.attempt, marker.key.attempt) === 'same')));
+  if (stale) {
+    return moveMember(
+      s,
+      member.name,
+      'overdue',
+      `${hold.kind} VM explained: its attempt of job ${marker.key.job} is over`,
+      c,
+      note,
+    );
+  }
+  note({
+    at: c.now,
+    kind: 'lease',
+    lease: marker.lease,
+    member: member.name,
+    job: marker.key.job,
+    detail: 'restored from the marker on the VM',
+  });
+  const seq = s.book.seq + 1;
+  const restored = {
+    request: request ?? {
+      id: marker.lease,
+      key: marker.key,
+      user: marker.user,
+      publicKey: '',
+      processors: 1,
+      queue: '',
+      jobName: '',
+      seq,
+      askedAt: hold.at,
+    },
+    member: member.name,
+    grantedAt: c.now,
+    ready: true,
+  };
+  const { [marker.lease]: _, ...requests } = s.book.requests;
+  return putMember(withBook(s, { seq, requests, leases: { ...s.book.leases, [marker.lease]: restored } }), {
+    ...member,
+    state: { kind: 'Busy', since: c.now, lease: marker.lease },
+    tenant: { lease: marker.lease, worker: marker.key.worker, job: marker.key.job },
+    retire: 'its baseline is not known',
+    hold: null,
+  });
+}
+
+function overdueHold(s: State, member: Member, c: Context, note: NoteSink): State {
+  const limit = limitOf(member, c);
+  if (limit === null || c.now - member.state.since <= limit) return s;
+  return moveMember(s, member.name, 'overdue', `held for longer than ${limit / 1000} s`, c, note);
+}
+
+function forget(s: State, c: Context): State {
+  const old = Object.entries(s.book.retired).filter(([, at]) => c.now - at > rememberRetiredMs);
+  if (old.length === 0) return s;
+  const retired = { ...s.book.retired };
+  for (const [name] of old) delete retired[name];
+  return withBook(s, { retired });
+}

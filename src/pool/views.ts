@@ -1,0 +1,236 @@
+import type { LeaseView, MemberView, StatusView } from '../http/api.js';
+import type { Context, EndedJob, Lease, Member, Request, State } from './book.js';
+import { membersOf } from './book.js';
+import { isOpen } from './breaker.js';
+import { cellSight } from './engine-events.js';
+import { blockedBy, waiting } from './leases.js';
+import type { Millis } from './model.js';
+
+const iso = (at: Millis): string => new Date(at).toISOString();
+
+/** Pulumi's name of a cell's stack. */
+export function stackOf(pool: string, cell: string): string {
+  return `${pool}-${cell}`;
+}
+
+export function leaseView(s: State, id: string): LeaseView | null {
+  const lease = s.book.leases[id];
+  if (lease !== undefined) return grantedView(s, lease);
+  const request = s.book.requests[id];
+  if (request !== undefined) return waitingView(s, request);
+  for (const ended of Object.values(s.book.ended)) {
+    if (ended.attempts.some((e) => e.id === id)) return endedView(ended, id);
+  }
+  return null;
+}
+
+function grantedView(s: State, lease: Lease): LeaseView {
+  const { request } = lease;
+  const member = s.book.members[lease.member];
+  const endpoint = member?.endpoint ?? null;
+  return {
+    id: request.id,
+    state: 'granted',
+    worker: request.key.worker,
+    job: request.key.job,
+    position: null,
+    detail: lease.ready ? `ready on ${lease.member}` : `granted; ${lease.member} is being made ready`,
+    vm:
+      member === undefined || endpoint === null
+        ? null
+        : {
+            member: member.name,
+            host: endpoint.host,
+            port: endpoint.port,
+            hostKeys: [...member.hostKeys],
+            user: request.user.name,
+            stack: member.engine === 'managed' ? stackOf(s.book.pool, member.cell) : null,
+          },
+    ready: lease.ready,
+    askedAt: iso(request.askedAt),
+    grantedAt: iso(lease.grantedAt),
+  };
+}
+
+function waitingView(s: State, request: Request): LeaseView {
+  const line = waiting(s);
+  return {
+    id: request.id,
+    state: 'waiting',
+    worker: request.key.worker,
+    job: request.key.job,
+    position: line.findIndex((r) => r.id === request.id) + 1,
+    detail: waitDetail(s, request),
+    vm: null,
+    ready: false,
+    askedAt: iso(request.askedAt),
+    grantedAt: null,
+  };
+}
+
+/** What a waiting request waits for, in words for the job's owner. */
+function waitDetail(s: State, request: Request): string {
+  const blocker = blockedBy(s, request);
+  if (blocker !== null) return `an earlier start of this job is still being cleaned from ${blocker.name}`;
+  const members = membersOf(s.book);
+  const building = members.filter((m) => m.state.kind === 'Unusable' && m.state.reason === 'building').length;
+  const shape = s.book.shape;
+  if (shape === null) return 'the pool has no shape yet';
+  if (s.book.breaker.failures > 0)
+    return `no VM is free; the cloud gives no new one at the moment: ${s.book.breaker.why ?? ''}`;
+  if (building > 0) return `no VM is free; ${building} being built`;
+  if (members.length >= shape.max) return `all ${shape.max} VMs of the pool are taken`;
+  return 'no VM is free; one is about to be built';
+}
+
+function endedView(ended: EndedJob, id: string): LeaseView {
+  return {
+    id,
+    state: 'ended',
+    worker: ended.worker,
+    job: ended.job,
+    position: null,
+    detail: ended.detail,
+    vm: null,
+    ready: false,
+    askedAt: iso(ended.at),
+    grantedAt: null,
+  };
+}
+
+function memberView(s: State, member: Member): MemberView {
+  const { state } = member;
+  const lease = state.kind === 'Busy' ? s.book.leases[state.lease] : undefined;
+  const silent = s.sight.silent[member.name];
+  const detail =
+    state.kind === 'Unusable'
+      ? (silent?.why ?? state.detail)
+      : silent === undefined
+        ? ''
+        : `does not answer: ${silent.why}`;
+  return {
+    name: member.name,
+    cell: member.cell,
+    state: state.kind,
+    reason: state.kind === 'Unusable' ? state.reason : null,
+    detail,
+    since: iso(state.since),
+    bornAt: iso(member.bornAt),
+    generation: member.generation,
+    current: member.generation === s.book.shape?.generation,
+    serverId: member.server?.id ?? null,
+    address: member.endpoint?.host ?? null,
+    retiring: member.retire,
+    job:
+      lease === undefined
+        ? null
+        : {
+            id: lease.request.key.job,
+            worker: lease.request.key.worker,
+            user: lease.request.user.name,
+            lease: lease.request.id,
+            since: iso(lease.grantedAt),
+          },
+  };
+}
+
+/** Everything that keeps the pool from doing its work, worst first, each with what to do. */
+export function problemsOf(s: State, c: Context): string[] {
+  const problems: string[] = [];
+  if (s.book.shape === null)
+    problems.push('the pool has no shape: bring the pool stack up (pulumi up) and adopt it');
+  if (s.sight.shapeProblem !== null)
+    problems.push(`the pool stack's shape was not adopted: ${s.sight.shapeProblem}`);
+  if (s.sight.cloudProblem !== null) problems.push(`the cloud does not answer: ${s.sight.cloudProblem}`);
+  const b = s.book.breaker;
+  if (b.failures > 0) {
+    const next = b.until > c.now ? `next try at ${iso(b.until)}` : 'trying one now';
+    problems.push(`no new VM can be had (${b.failures} failures in a row, ${next}): ${b.why ?? ''}`);
+  }
+  for (const cell of s.book.cells) {
+    const sight = cellSight(s, cell);
+    if (sight.error !== null)
+      problems.push(`stack ${stackOf(s.book.pool, cell)} does not converge: ${sight.error}`);
+  }
+  for (const member of membersOf(s.book)) {
+    if (member.state.kind === 'Unusable' && member.state.reason === 'held') {
+      problems.push(
+        `VM ${member.name} is held: ${member.state.detail} (vmpool unhold ${member.name} gives it back)`,
+      );
+    }
+  }
+  const alarm = c.policy.leaseAlarmMs;
+  if (alarm !== null) {
+    for (const lease of Object.values(s.book.leases)) {
+      if (c.now - lease.grantedAt > alarm)
+        problems.push(`lease of job ${lease.request.key.job} is older than ${alarm / 1000} s`);
+    }
+  }
+  return problems;
+}
+
+export function statusView(s: State, c: Context, version: string): StatusView {
+  const { book } = s;
+  const members = membersOf(book).sort((a, b) => a.seq - b.seq);
+  const count = (kind: Member['state']['kind']): number =>
+    members.filter((m) => m.state.kind === kind).length;
+  return {
+    pool: book.pool,
+    installation: book.installation,
+    version,
+    now: iso(c.now),
+    shape:
+      book.shape === null
+        ? null
+        : {
+            min: book.shape.min,
+            max: book.shape.max,
+            spare: book.shape.spare,
+            generation: book.shape.generation,
+            flavor: book.shape.spec.flavor,
+            image: book.shape.spec.image,
+          },
+    counts: {
+      free: count('Free'),
+      busy: count('Busy'),
+      unusable: count('Unusable'),
+      waiting: Object.keys(book.requests).length,
+      leases: Object.keys(book.leases).length,
+    },
+    problems: problemsOf(s, c),
+    breaker: {
+      open: isOpen(book.breaker, c.policy.breakerAfter),
+      failures: book.breaker.failures,
+      until: book.breaker.until > c.now ? iso(book.breaker.until) : null,
+      why: book.breaker.why,
+    },
+    members: members.map((m) => memberView(s, m)),
+    requests: waiting(s).map((r) => waitingView(s, r)),
+    leases: Object.values(book.leases).map((l) => grantedView(s, l)),
+    cells: book.cells.map((cell) => {
+      const sight = cellSight(s, cell);
+      return {
+        name: cell,
+        stack: stackOf(book.pool, cell),
+        members: members.filter((m) => m.cell === cell).length,
+        running: sight.running,
+        lastError: sight.error,
+      };
+    }),
+    workers: Object.entries(book.workers).map(([name, w]) => ({
+      name,
+      lastSync: iso(w.syncedAt),
+      jobs: w.jobs.length,
+    })),
+  };
+}
+
+/** May Torque send jobs to the worker? No while new VMs cannot be had and nothing is Free. */
+export function nodeVerdict(s: State, c: Context): { ok: boolean; detail: string } {
+  const free = membersOf(s.book).some((m) => m.state.kind === 'Free');
+  if (s.book.shape === null) return { ok: false, detail: 'the pool has no shape yet' };
+  if (!free && isOpen(s.book.breaker, c.policy.breakerAfter)) {
+    return { ok: false, detail: `no VM is free and no new one can be had: ${s.book.breaker.why ?? ''}` };
+  }
+  return { ok: true, detail: '' };
+}

@@ -1,0 +1,187 @@
+import type { CellWish } from '../engine/port.js';
+import type { GuestTarget, StageOrder } from '../guest/port.js';
+import type { Context, Member, State } from './book.js';
+import { isDeleting, membersOf } from './book.js';
+import { cellSight } from './engine-events.js';
+import { placeOf } from './members.js';
+import type { LeaseId, MemberName, Millis, ServerId } from './model.js';
+import { strayMayGo } from './observe.js';
+import { cellsDue, wishOf } from './planner.js';
+
+/**
+ * What has to be done in the world, derived from the durable state alone. Each item's `key` names the thing it
+ * works on: the shell never runs two with the same key at once.
+ */
+export type Work =
+  | {
+      readonly kind: 'welcome';
+      readonly key: string;
+      readonly member: MemberName;
+      readonly target: GuestTarget;
+      readonly server: ServerId | null;
+    }
+  | {
+      readonly kind: 'probe';
+      readonly key: string;
+      readonly member: MemberName;
+      readonly target: GuestTarget;
+      readonly server: ServerId | null;
+    }
+  | {
+      readonly kind: 'stage';
+      readonly key: string;
+      readonly member: MemberName;
+      readonly target: GuestTarget;
+      readonly order: StageOrder;
+    }
+  | {
+      readonly kind: 'scrub';
+      readonly key: string;
+      readonly member: MemberName;
+      readonly target: GuestTarget;
+      readonly lease: LeaseId | null;
+    }
+  | {
+      readonly kind: 'rebuild';
+      readonly key: string;
+      readonly member: MemberName;
+      readonly server: ServerId;
+      readonly image: string;
+    }
+  /** A second look by id. */
+  | { readonly kind: 'look'; readonly key: string; readonly member: MemberName; readonly server: ServerId }
+  /** A look by id, then a delete through Nova. */
+  | { readonly kind: 'end'; readonly key: string; readonly member: MemberName; readonly server: ServerId }
+  | {
+      readonly kind: 'endStray';
+      readonly key: string;
+      readonly member: MemberName;
+      readonly server: ServerId;
+    }
+  | { readonly kind: 'converge'; readonly key: string; readonly wish: CellWish };
+
+/** A server that boots is tried often: a waiting job hangs on it. */
+const welcomeEveryMs = 300;
+const welcomeSlowMs = 2_000;
+const scrubRetryMs = 2_000;
+const stageRetryMs = 500;
+const lookEveryMs = 2_000;
+
+function pace(s: State, member: Member, c: Context, every: (failures: number) => Millis): boolean {
+  const last = s.sight.checked[member.name];
+  return last === undefined || c.now - last.at >= every(last.failures);
+}
+
+function target(member: Member): GuestTarget | null {
+  return member.endpoint === null
+    ? null
+    : { member: member.name, endpoint: member.endpoint, hostKeys: member.hostKeys };
+}
+
+/** Everything due now. Pure: asking twice gives the same. */
+export function workOf(s: State, c: Context): Work[] {
+  const work: Work[] = [];
+  for (const member of membersOf(s.book)) {
+    const item = memberWork(s, member, c);
+    if (item !== null) work.push(item);
+  }
+  for (const stray of Object.values(s.book.strays)) {
+    const key = `stray/${stray.server}`;
+    if (strayMayGo(s, stray.server))
+      work.push({ kind: 'endStray', key, member: stray.name, server: stray.server });
+  }
+  for (const cell of cellsDue(s, c))
+    work.push({ kind: 'converge', key: `cell/${cell}`, wish: wishOf(s, cell) });
+  return work;
+}
+
+function memberWork(s: State, member: Member, c: Context): Work | null {
+  const key = `member/${member.name}`;
+  const name = member.name;
+  const to = target(member);
+  const server = member.server?.id ?? null;
+  const unlisted = s.sight.unlisted[name] !== undefined;
+  if (isDeleting(member)) return deletingWork(s, member, c);
+  if (
+    unlisted &&
+    server !== null &&
+    member.server?.status !== 'GONE' &&
+    pace(s, member, c, () => lookEveryMs)
+  ) {
+    return { kind: 'look', key, member: name, server };
+  }
+  const place = placeOf(member.state);
+  switch (place) {
+    case 'building':
+      if (to === null || member.server?.status !== 'ACTIVE') return null;
+      return pace(s, member, c, (n) => (n < 100 ? welcomeEveryMs : welcomeSlowMs))
+        ? { kind: 'welcome', key, member: name, target: to, server }
+        : null;
+    case 'Busy': {
+      const lease = member.state.kind === 'Busy' ? s.book.leases[member.state.lease] : undefined;
+      if (lease !== undefined && !lease.ready && to !== null) {
+        const { request } = lease;
+        const order: StageOrder = {
+          lease: request.id,
+          key: request.key,
+          user: request.user,
+          publicKey: request.publicKey,
+          environment: {},
+        };
+        return pace(s, member, c, () => stageRetryMs)
+          ? { kind: 'stage', key, member: name, target: to, order }
+          : null;
+      }
+      return probeWork(s, member, c, c.policy.probeEveryMs);
+    }
+    case 'Free':
+      return probeWork(s, member, c, c.policy.probeEveryMs);
+    case 'unreachable':
+    case 'error':
+    case 'held':
+      return probeWork(s, member, c, c.policy.recheckEveryMs);
+    case 'scrubbing': {
+      if (c.policy.reuse === 'rebuild' && server !== null) {
+        return pace(s, member, c, () => scrubRetryMs)
+          ? { kind: 'rebuild', key, member: name, server, image: member.spec.image }
+          : null;
+      }
+      if (to === null) return null;
+      return pace(s, member, c, () => scrubRetryMs)
+        ? { kind: 'scrub', key, member: name, target: to, lease: member.tenant?.lease ?? null }
+        : null;
+    }
+    case 'lost':
+      return server !== null && pace(s, member, c, () => lookEveryMs)
+        ? { kind: 'look', key, member: name, server }
+        : null;
+    case 'deleting':
+      return null;
+  }
+}
+
+function probeWork(s: State, member: Member, c: Context, everyMs: Millis): Work | null {
+  const to = target(member);
+  if (to === null) return null;
+  // After a first failure the second opinion comes soon.
+  const every = (failures: number): Millis => (failures === 1 ? Math.min(2_000, everyMs) : everyMs);
+  if (!pace(s, member, c, every)) return null;
+  return {
+    kind: 'probe',
+    key: `member/${member.name}`,
+    member: member.name,
+    target: to,
+    server: member.server?.id ?? null,
+  };
+}
+
+/** Who ends a member's server: Pulumi while it can, Nova for what Pulumi does not hold, hangs on or is too slow for. */
+function deletingWork(s: State, member: Member, c: Context): Work | null {
+  const server = member.server?.id;
+  if (server === undefined || !pace(s, member, c, () => lookEveryMs)) return null;
+  const stuck = member.engine === 'planned' && cellSight(s, member.cell).running;
+  const slow = c.now - member.state.since > c.policy.deleteFallbackMs;
+  const byNova = member.engine === 'stateless' || member.engine === 'dropped' || stuck || slow;
+  if (byNova) return { kind: 'end', key: `member/${member.name}`, member: member.name, server };
+  return null;
+}
