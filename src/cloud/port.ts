@@ -32,6 +32,8 @@ export interface Listing {
   readonly servers: readonly ServerView[];
   /** False when a page failed or the listing is known not to be whole: it then proves no absence. */
   readonly complete: boolean;
+  /** Why it is not complete, in plain words. */
+  readonly why?: string;
 }
 
 export interface QuotaView {
@@ -75,6 +77,11 @@ export interface Cloud {
   server(id: ServerId, signal: AbortSignal): Promise<ServerView | null>;
   /** Idempotent; a server that is not there counts as deleted. */
   deleteServer(id: ServerId, signal: AbortSignal): Promise<void>;
+  /**
+   * Orders a rebuild from an image (name or id), keeping the server's user data. Only for VMs that are nobody's:
+   * `reuse: rebuild`. Nova answers at once; the status goes through REBUILD back to ACTIVE.
+   */
+  rebuildServer(id: ServerId, imageNameOrId: string, signal: AbortSignal): Promise<void>;
   /** The last `lines` lines of the console log. */
   consoleLog(id: ServerId, lines: number, signal: AbortSignal): Promise<string>;
   quota(signal: AbortSignal): Promise<QuotaView>;

@@ -1,0 +1,33 @@
+# Two commands do everything, set-up included: `make demo` and `make test`.
+SHELL := /bin/sh
+NODE ?= node
+
+.PHONY: help setup demo test lint format typecheck build clean
+
+help: ## Lists the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: ## Installs what is missing and builds (idempotent, seconds the second time)
+	@$(NODE) scripts/setup.mjs
+
+demo: ## Runs a mixed load of real jobs through the whole path on the embedded cloud
+	@$(NODE) scripts/setup.mjs
+	@$(NODE) dist/src/cli/main.js demo
+
+test: ## Sets everything up and passes all the tests (SUITES="fast guest" for some)
+	@$(NODE) scripts/setup.mjs --test
+	@$(NODE) scripts/run-tests.mjs $(SUITES)
+
+lint: setup ## Linter and formatter, changing nothing
+	@npm run --silent lint
+
+format: setup ## Formats the sources
+	@npm run --silent format
+
+typecheck: setup ## The compiler's opinion of everything, tests included
+	@npm run --silent typecheck
+
+build: setup ## Compiles to dist/
+
+clean: ## Removes what was built here (the engine's cache stays)
+	@rm -rf dist .cache coverage test-artifacts

@@ -1,0 +1,251 @@
+import type { Cloud } from '../cloud/port.js';
+import { CloudError } from '../cloud/port.js';
+import type { Engine } from '../engine/port.js';
+import type { Context } from '../pool/book.js';
+import type { PoolEvent } from '../pool/step.js';
+import type { Work } from '../pool/work.js';
+import { workOf } from '../pool/work.js';
+import type { BookKeeper } from './book-keeper.js';
+import type { Clock } from './clock.js';
+import type { GuestParts } from './guest-work.js';
+import { probeWith, welcome } from './guest-work.js';
+import type { Log } from './log.js';
+
+export interface ExecutorParts extends GuestParts {
+  readonly keeper: BookKeeper;
+  readonly engine: Engine;
+  readonly cloud: Cloud;
+  readonly context: () => Context;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Cells converged side by side. */
+  readonly maxCells: () => number;
+}
+
+/** A rebuild is given this long to come back to ACTIVE before it is looked at again. */
+const rebuildLimitMs = 300_000;
+const rebuildPollMs = 1_000;
+
+/**
+ * Does what `workOf` says, each key by one run at a time, and reports what came of it. It decides nothing:
+ * whatever is lost here is found again at the next look.
+ */
+export class Executor {
+  private readonly running = new Map<
+    string,
+    { readonly abort: AbortController; readonly done: Promise<void> }
+  >();
+  private stopped = false;
+  private scheduled = false;
+
+  constructor(private readonly parts: ExecutorParts) {}
+
+  /** Looks for work soon; many calls in a row are one look. */
+  kick(): void {
+    if (this.scheduled || this.stopped) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      if (!this.stopped) this.look();
+    });
+  }
+
+  private look(): void {
+    const { keeper, context } = this.parts;
+    for (const item of workOf(keeper.durable(), context())) {
+      if (this.running.has(item.key)) continue;
+      if (item.kind === 'converge' && this.cellsRunning() >= this.parts.maxCells()) continue;
+      this.start(item);
+    }
+  }
+
+  private cellsRunning(): number {
+    let n = 0;
+    for (const key of this.running.keys()) if (key.startsWith('cell/')) n += 1;
+    return n;
+  }
+
+  private start(item: Work): void {
+    const abort = new AbortController();
+    const done = this.run(item, abort.signal)
+      .catch((error: unknown) => {
+        if (!abort.signal.aborted)
+          this.parts.log.error(
+            { err: error, work: item.kind, key: item.key },
+            'work failed in an unforeseen way',
+          );
+        return this.failed(item, error instanceof Error ? error.message : String(error));
+      })
+      .catch((error: unknown) =>
+        this.parts.log.error({ err: error, key: item.key }, 'the outcome of work could not be kept'),
+      )
+      .finally(() => {
+        this.running.delete(item.key);
+        this.kick();
+      });
+    this.running.set(item.key, { abort, done });
+  }
+
+  /** Ends everything under way and waits for it, at most `ms`. */
+  async stop(ms: number): Promise<void> {
+    this.stopped = true;
+    const all = [...this.running.values()];
+    for (const { abort } of all) abort.abort();
+    const limit = new AbortController();
+    await Promise.race([
+      Promise.allSettled(all.map((r) => r.done)),
+      this.parts.clock.sleep(ms, limit.signal),
+    ]);
+    limit.abort();
+  }
+
+  private tell(event: PoolEvent): Promise<unknown> {
+    return this.parts.keeper.dispatch(event);
+  }
+
+  /** So that failed work keeps its distance before it is tried again. */
+  private async failed(item: Work, why: string): Promise<void> {
+    switch (item.kind) {
+      case 'welcome':
+        await this.tell({ type: 'welcomed', member: item.member, result: { kind: 'silent', why } });
+        return;
+      case 'stage':
+        await this.tell({
+          type: 'staged',
+          lease: item.order.lease,
+          result: { ok: false, kind: 'unreachable', why },
+        });
+        return;
+      case 'scrub':
+      case 'rebuild':
+        await this.tell({
+          type: 'scrubbed',
+          member: item.member,
+          bootId: null,
+          result: { ok: false, kind: 'unreachable', why, findings: [] },
+        });
+        return;
+      case 'converge':
+        await this.tell({
+          type: 'runEnded',
+          wish: item.wish,
+          result: { ok: false, state: null, message: why },
+        });
+        return;
+      case 'look':
+      case 'end':
+      case 'endStray':
+        await this.tell({ type: 'cloudFailed', why });
+        await this.parts.clock.sleep(2_000, new AbortController().signal);
+        return;
+      case 'probe':
+        // Not the VM's fault: the probe could not even be tried.
+        await this.parts.clock.sleep(2_000, new AbortController().signal);
+        return;
+    }
+  }
+
+  private async run(item: Work, signal: AbortSignal): Promise<void> {
+    const { guest, cloud, engine } = this.parts;
+    switch (item.kind) {
+      case 'welcome': {
+        const result = await welcome(this.parts, item.target, item.server, signal);
+        await this.tell({ type: 'welcomed', member: item.member, result });
+        return;
+      }
+      case 'probe': {
+        const result = await probeWith(this.parts, item.target, item.server, signal);
+        await this.tell({ type: 'probed', member: item.member, result });
+        return;
+      }
+      case 'stage': {
+        const result = await guest.stage(item.target, item.order, signal);
+        await this.tell({ type: 'staged', lease: item.order.lease, result });
+        return;
+      }
+      case 'scrub': {
+        const result = await guest.scrub(item.target, item.lease, signal);
+        // A reboot during the job is no news after its scrub.
+        const probe = result.ok ? await guest.probe(item.target, signal) : null;
+        await this.tell({
+          type: 'scrubbed',
+          member: item.member,
+          result,
+          bootId: probe?.ok === true ? probe.bootId : null,
+        });
+        return;
+      }
+      case 'rebuild':
+        await this.rebuild(item.member, item.server, item.image, signal);
+        return;
+      case 'look': {
+        const view = await cloud.server(item.server, signal);
+        await this.tell({ type: 'looked', member: item.member, id: item.server, view });
+        return;
+      }
+      case 'end': {
+        const view = await cloud.server(item.server, signal);
+        if (view !== null) await this.deleteServer(item.server, signal);
+        await this.tell({ type: 'looked', member: item.member, id: item.server, view });
+        return;
+      }
+      case 'endStray': {
+        const view = await cloud.server(item.server, signal);
+        if (view === null) await this.tell({ type: 'strayGone', id: item.server });
+        else await this.deleteServer(item.server, signal);
+        await this.parts.clock.sleep(2_000, signal);
+        return;
+      }
+      case 'converge': {
+        await this.tell({ type: 'runBegan', cell: item.wish.cell });
+        const result = await engine.converge(
+          item.wish,
+          (event) => void this.tell({ type: 'engine', event }).catch(() => undefined),
+          signal,
+        );
+        await this.tell({
+          type: 'runEnded',
+          wish: item.wish,
+          result: result.ok
+            ? { ok: true, state: result.state, message: null }
+            : { ok: false, state: result.state, message: result.message },
+        });
+        return;
+      }
+    }
+  }
+
+  private async deleteServer(id: Parameters<Cloud['deleteServer']>[0], signal: AbortSignal): Promise<void> {
+    try {
+      await this.parts.cloud.deleteServer(id, signal);
+    } catch (error) {
+      // Nova is at work on it: the next look decides.
+      if (!(error instanceof CloudError && error.kind === 'conflict')) throw error;
+    }
+  }
+
+  private async rebuild(
+    member: Extract<Work, { kind: 'rebuild' }>['member'],
+    server: Extract<Work, { kind: 'rebuild' }>['server'],
+    image: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { cloud, clock, guest } = this.parts;
+    await cloud.rebuildServer(server, image, signal);
+    await guest.forget(member);
+    const end = clock.now() + rebuildLimitMs;
+    while (!signal.aborted && clock.now() < end) {
+      await clock.sleep(rebuildPollMs, signal);
+      const view = await cloud.server(server, signal);
+      if (view === null || view.status === 'ERROR') {
+        await this.tell({ type: 'looked', member, id: server, view });
+        return;
+      }
+      if (view.status === 'ACTIVE' && view.taskState === null) {
+        await this.tell({ type: 'rebuilt', member });
+        return;
+      }
+    }
+    throw new Error(`the rebuild did not come back to ACTIVE within ${rebuildLimitMs / 1000} s`);
+  }
+}

@@ -1,0 +1,170 @@
+import type { Cloud } from '../cloud/port.js';
+import type { Engine, PublishedMember } from '../engine/port.js';
+import type { State } from '../pool/book.js';
+import { membersOf } from '../pool/book.js';
+import type { Shape } from '../pool/model.js';
+import type { BookKeeper } from './book-keeper.js';
+import type { Clock } from './clock.js';
+import type { Log } from './log.js';
+import type { Answer } from './port.js';
+
+/** Something that goes on until it is stopped. */
+export interface Loop {
+  /** Runs the next round now. */
+  kick(): void;
+  stop(): Promise<void>;
+}
+
+/** Runs `round` for ever; each round says after how many milliseconds the next one follows. */
+export function startLoop(
+  clock: Clock,
+  log: Log,
+  name: string,
+  round: (signal: AbortSignal) => Promise<number>,
+): Loop {
+  const stop = new AbortController();
+  let wake = new AbortController();
+  const run = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      let pause = 5_000;
+      wake = new AbortController();
+      try {
+        pause = await round(stop.signal);
+      } catch (error) {
+        if (!stop.signal.aborted)
+          log.error({ err: error, loop: name }, 'a round failed in an unforeseen way');
+      }
+      await clock.sleep(pause, AbortSignal.any([stop.signal, wake.signal]));
+    }
+  };
+  const done = run();
+  return {
+    kick: () => wake.abort(),
+    stop: async () => {
+      stop.abort();
+      await done;
+    },
+  };
+}
+
+/** Is anything under way that a listing would show? Then the cloud is read often. */
+function expectsNews(s: State): boolean {
+  if (Object.keys(s.sight.unlisted).length > 0 || Object.keys(s.book.strays).length > 0) return true;
+  return membersOf(s.book).some(
+    (m) =>
+      m.state.kind === 'Unusable' &&
+      (m.state.reason === 'building' || m.state.reason === 'deleting' || m.state.reason === 'lost'),
+  );
+}
+
+export interface WatchPeriods {
+  readonly busyMs: number;
+  readonly quietMs: number;
+}
+
+/** One paged listing a period; the period is short only while something is expected. */
+export function watchCloud(
+  keeper: BookKeeper,
+  cloud: Cloud,
+  clock: Clock,
+  log: Log,
+  periods: WatchPeriods,
+): Loop {
+  let failures = 0;
+  return startLoop(clock, log, 'cloud', async (signal) => {
+    try {
+      const listing = await cloud.listOurs(signal);
+      failures = 0;
+      await keeper.dispatch({ type: 'listed', servers: listing.servers, complete: listing.complete });
+    } catch (error) {
+      failures += 1;
+      const why = error instanceof Error ? error.message : String(error);
+      if (!signal.aborted) await keeper.dispatch({ type: 'cloudFailed', why });
+      return Math.min(60_000, periods.busyMs * 2 ** Math.min(failures, 6));
+    }
+    return expectsNews(keeper.durable()) ? periods.busyMs : periods.quietMs;
+  });
+}
+
+export type ParsedShape =
+  { readonly ok: true; readonly shape: Shape } | { readonly ok: false; readonly why: string };
+
+/** Reads the pool stack's outputs and adopts the shape, or says on the status why not. */
+export async function adoptOnce(
+  keeper: BookKeeper,
+  engine: Engine,
+  parse: (outputs: unknown) => ParsedShape,
+  accept: (shape: Shape, signal: AbortSignal) => Promise<string | null>,
+  signal: AbortSignal,
+): Promise<Answer<{ detail: string }>> {
+  const refuse = async (why: string): Promise<Answer<{ detail: string }>> => {
+    await keeper.dispatch({ type: 'adoptFailed', why });
+    return { kind: 'refused', code: 'conflict', detail: why };
+  };
+  let outputs: unknown;
+  try {
+    outputs = await engine.poolOutputs(signal);
+  } catch (error) {
+    return refuse(`the pool stack cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (outputs === null) return refuse('the pool stack has never been brought up: run pulumi up on it');
+  const parsed = parse(outputs);
+  if (!parsed.ok) return refuse(parsed.why);
+  const objection = await accept(parsed.shape, signal);
+  if (objection !== null) return refuse(objection);
+  await keeper.dispatch({ type: 'adopt', shape: parsed.shape });
+  const { min, max, spare, generation } = parsed.shape;
+  return {
+    kind: 'done',
+    value: { detail: `adopted: min ${min}, max ${max}, spare ${spare}, generation ${generation}` },
+  };
+}
+
+function published(s: State): PublishedMember[] {
+  return membersOf(s.book)
+    .sort((a, b) => a.seq - b.seq)
+    .map((m) => ({
+      name: m.name,
+      cell: m.cell,
+      id: m.server?.id ?? null,
+      generation: m.generation,
+      addresses: m.endpoint === null ? {} : { [m.spec.sshNetwork]: [m.endpoint.host] },
+      state: m.state.kind === 'Unusable' ? `Unusable (${m.state.reason})` : 'usable',
+    }));
+}
+
+const settleMs = 10_000;
+const publishAtLeastMs = 60_000;
+
+/**
+ * Publishes the members' list for `pulumi preview` on the pool stack: when it has been still for a while, or has
+ * waited long enough. Free and Busy are one word there: leases come and go too fast for a stack.
+ */
+export function publishSummaries(keeper: BookKeeper, engine: Engine, clock: Clock, log: Log): Loop {
+  let last = '';
+  let pending = '';
+  let stillSince = 0;
+  let changedAt = 0;
+  return startLoop(clock, log, 'summary', async (signal) => {
+    const members = published(keeper.durable());
+    const text = JSON.stringify(members);
+    const now = clock.now();
+    if (text === last) return 2_000;
+    if (text !== pending) {
+      if (pending === last) changedAt = now;
+      pending = text;
+      stillSince = now;
+    }
+    if (now - stillSince < settleMs && now - changedAt < publishAtLeastMs) return 2_000;
+    try {
+      await engine.publishSummary(members, signal);
+      last = text;
+      pending = text;
+    } catch (error) {
+      if (!signal.aborted)
+        log.warn({ err: error }, 'the summary stack could not be written; tried again later');
+      return 30_000;
+    }
+    return 2_000;
+  });
+}

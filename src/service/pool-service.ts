@@ -1,0 +1,156 @@
+import { createHmac } from 'node:crypto';
+import type {
+  LeaseRequest,
+  LeaseView,
+  NodeView,
+  ReleaseAnswer,
+  ReleaseRequest,
+  StatusView,
+  SyncAnswer,
+  SyncRequest,
+} from '../http/api.js';
+import type { Context } from '../pool/book.js';
+import type { Outcome } from '../pool/step.js';
+import { leaseView, nodeVerdict, statusView } from '../pool/views.js';
+import type { BookKeeper } from './book-keeper.js';
+import type { Answer, PoolService, WaitUntil } from './port.js';
+
+export interface ServiceParts {
+  readonly keeper: BookKeeper;
+  readonly context: () => Context;
+  readonly version: string;
+  readonly capabilitySecret: Buffer;
+  /** Reads the pool stack's outputs now. */
+  readonly adopt: () => Promise<Answer<{ detail: string }>>;
+  /** Processors of the pool's flavor, once known. */
+  readonly flavorProcessors: () => number | null;
+}
+
+function unexpected(outcome: Outcome): never {
+  throw new Error(`the core answered ${outcome.type} where another outcome belongs`);
+}
+
+function holds(view: LeaseView | null, until: WaitUntil): boolean {
+  if (view === null || view.state === 'ended') return true;
+  return until === 'ready' ? view.ready : view.state === 'granted';
+}
+
+/** The routes' side of the pool: every answer is given from what is durable. */
+export function createPoolService(parts: ServiceParts): PoolService {
+  const { keeper, context } = parts;
+  const view = (id: string): LeaseView | null => leaseView(keeper.durable(), id);
+
+  const operator = async (
+    event: Parameters<BookKeeper['dispatch']>[0],
+  ): Promise<Answer<{ detail: string }>> => {
+    const outcome = await keeper.dispatch(event);
+    if (outcome.type !== 'operator') return unexpected(outcome);
+    const { outcome: result } = outcome;
+    return result.kind === 'done' ? { kind: 'done', value: { detail: result.detail } } : result;
+  };
+
+  const releaseOutcome = (outcome: Outcome): Answer<ReleaseAnswer> => {
+    if (outcome.type !== 'release') return unexpected(outcome);
+    const ended = outcome.outcome.ended.length > 0;
+    return {
+      kind: 'done',
+      value: { outcome: ended ? 'ended' : 'nothing-to-end', detail: outcome.outcome.detail },
+    };
+  };
+
+  return {
+    async request(worker: string, body: LeaseRequest): Promise<Answer<LeaseView>> {
+      const processors = parts.flavorProcessors();
+      if (processors !== null && body.processors > processors) {
+        return {
+          kind: 'refused',
+          code: 'unsatisfiable',
+          detail: `the job asks for ${body.processors} processors on one node, this pool's VMs have ${processors}`,
+        };
+      }
+      const key = { worker, job: body.job, attempt: body.attempt };
+      const { user, publicKey, queue, jobName } = body;
+      const outcome = await keeper.dispatch({
+        type: 'ask',
+        ask: { key, user, publicKey, processors: body.processors, queue, jobName },
+      });
+      if (outcome.type !== 'ask') return unexpected(outcome);
+      if (outcome.outcome.kind === 'refused') return outcome.outcome;
+      const now = view(outcome.outcome.id);
+      if (now === null)
+        return { kind: 'refused', code: 'unavailable', detail: 'the request was ended while it was made' };
+      return { kind: 'done', value: now };
+    },
+
+    lease: view,
+
+    waitFor(id: string, until: WaitUntil, ms: number, signal: AbortSignal): Promise<LeaseView | null> {
+      void keeper.dispatch({ type: 'poll', id }).catch(() => undefined);
+      const first = view(id);
+      if (holds(first, until) || ms <= 0 || signal.aborted) return Promise.resolve(first);
+      return new Promise((resolve) => {
+        const end = (): void => {
+          clearTimeout(timer);
+          unwatch();
+          signal.removeEventListener('abort', end);
+          resolve(view(id));
+        };
+        const unwatch = keeper.watch(() => {
+          if (holds(view(id), until)) end();
+        });
+        const timer = setTimeout(end, ms);
+        signal.addEventListener('abort', end, { once: true });
+      });
+    },
+
+    async release(worker: string, body: ReleaseRequest): Promise<Answer<ReleaseAnswer>> {
+      return releaseOutcome(
+        await keeper.dispatch({
+          type: 'release',
+          release: {
+            worker,
+            job: body.job,
+            attempt: body.attempt ?? null,
+            reason: body.reason,
+            holdFor: body.holdFor ?? null,
+          },
+        }),
+      );
+    },
+
+    async releaseById(id: string, reason: string): Promise<Answer<ReleaseAnswer>> {
+      return releaseOutcome(await keeper.dispatch({ type: 'releaseById', id, reason }));
+    },
+
+    async sync(worker: string, body: SyncRequest): Promise<Answer<SyncAnswer>> {
+      const outcome = await keeper.dispatch({ type: 'sync', worker, jobs: body.jobs, ageMs: body.ageMs });
+      if (outcome.type !== 'sync') return unexpected(outcome);
+      return { kind: 'done', value: { ended: [...outcome.ended] } };
+    },
+
+    node(): NodeView {
+      const problem = keeper.storeProblem();
+      if (problem !== null) return { ok: false, detail: `the service cannot write its store: ${problem}` };
+      return nodeVerdict(keeper.durable(), context());
+    },
+
+    status(): StatusView {
+      const status = statusView(keeper.durable(), context(), parts.version);
+      const problem = keeper.storeProblem();
+      return problem === null
+        ? status
+        : { ...status, problems: [`the store refuses to commit: ${problem}`, ...status.problems] };
+    },
+
+    hold: (member, why) => operator({ type: 'hold', member, why }),
+    unhold: (member) => operator({ type: 'unhold', member }),
+    retire: (member, why) => operator({ type: 'retire', member, why }),
+    adopt: parts.adopt,
+    capability: (id) => capabilityOf(parts.capabilitySecret, id),
+  };
+}
+
+/** HMAC over the lease's id, which is a hash of worker, job and attempt: nothing of it is stored. */
+export function capabilityOf(secret: Buffer, id: string): string {
+  return createHmac('sha256', secret).update(`lease:${id}`).digest('base64url');
+}
