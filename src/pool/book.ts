@@ -14,6 +14,7 @@ import type {
   Shape,
   VmState,
 } from './model.js';
+import type { Policy } from './policy.js';
 
 /**
  * How Pulumi holds a member.
@@ -217,7 +218,7 @@ export interface Context {
   readonly now: Millis;
   /** A short random string of lower-case letters and digits for a new member's name. */
   readonly suffix: () => string;
-  readonly policy: import('./policy.js').Policy;
+  readonly policy: Policy;
   /** Workers that the configuration knows: all of them must have synced before an unknown VM is explained. */
   readonly workers: readonly string[];
 }

@@ -34,7 +34,7 @@ export function startLoop(
         if (!stop.signal.aborted)
           log.error({ err: error, loop: name }, 'a round failed in an unforeseen way');
       }
-      await clock.sleep(pause, AbortSignal.any([stop.signal, wake.signal]));
+      if (!stop.signal.aborted) await clock.sleep(pause, wake.signal);
     }
   };
   const done = run();
@@ -42,6 +42,7 @@ export function startLoop(
     kick: () => wake.abort(),
     stop: async () => {
       stop.abort();
+      wake.abort();
       await done;
     },
   };
@@ -68,7 +69,7 @@ export function watchCloud(
   cloud: Cloud,
   clock: Clock,
   log: Log,
-  periods: WatchPeriods,
+  periods: () => WatchPeriods,
 ): Loop {
   let failures = 0;
   return startLoop(clock, log, 'cloud', async (signal) => {
@@ -80,9 +81,9 @@ export function watchCloud(
       failures += 1;
       const why = error instanceof Error ? error.message : String(error);
       if (!signal.aborted) await keeper.dispatch({ type: 'cloudFailed', why });
-      return Math.min(60_000, periods.busyMs * 2 ** Math.min(failures, 6));
+      return Math.min(60_000, periods().busyMs * 2 ** Math.min(failures, 6));
     }
-    return expectsNews(keeper.durable()) ? periods.busyMs : periods.quietMs;
+    return expectsNews(keeper.durable()) ? periods().busyMs : periods().quietMs;
   });
 }
 

@@ -1,0 +1,175 @@
+import { randomBytes } from 'node:crypto';
+import type { Cloud } from '../cloud/port.js';
+import type { Engine } from '../engine/port.js';
+import type { Guest } from '../guest/port.js';
+import type { Book, Context, Note } from '../pool/book.js';
+import type { Shape } from '../pool/model.js';
+import type { Policy } from '../pool/policy.js';
+import type { History, Store } from '../store/port.js';
+import { BookKeeper } from './book-keeper.js';
+import type { Clock } from './clock.js';
+import { Executor } from './executor.js';
+import type { Log } from './log.js';
+import type { Loop, ParsedShape, WatchPeriods } from './loops.js';
+import { adoptOnce, publishSummaries, startLoop, watchCloud } from './loops.js';
+import type { PoolService } from './port.js';
+import { createPoolService } from './pool-service.js';
+
+/** What can change while the service runs. */
+export interface Settings {
+  readonly policy: Policy;
+  /** Workers that the configuration names. */
+  readonly workers: readonly string[];
+  readonly watch: WatchPeriods;
+  readonly adoptEveryMs: number;
+  readonly maxCells: number;
+}
+
+export interface PoolParts {
+  readonly book: Book;
+  readonly store: Store<Book>;
+  readonly history: History;
+  readonly engine: Engine;
+  readonly cloud: Cloud;
+  readonly guest: Guest;
+  readonly hostKeyPolicy: 'console' | 'first-sight';
+  readonly parseOutputs: (outputs: unknown) => ParsedShape;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+  readonly capabilitySecret: Buffer;
+  readonly settings: Settings;
+}
+
+export interface RunningPool {
+  readonly service: PoolService;
+  /** Takes over changed settings at once, without touching leases. */
+  configure(settings: Settings): void;
+  /** Ends every wait and all work, then closes what it was given (store last). */
+  stop(): Promise<void>;
+}
+
+/** How often time alone is looked at: deadlines, paces and backoffs. */
+const tickMs = 250;
+const quietTickMs = 1_000;
+/** Work under way gets this long to end on a stop; the engine then is ended by its owner. */
+const stopLimitMs = 10_000;
+
+const suffixLetters = 'abcdefghijkmnpqrstuvwxyz23456789';
+
+/** Four letters and digits without look-alikes: with the sequence number, a name that is never used twice. */
+function randomSuffix(): string {
+  return [...randomBytes(4)].map((b) => suffixLetters[b % suffixLetters.length] as string).join('');
+}
+
+/** Puts the parts together and sets them going. */
+export function startPool(parts: PoolParts): RunningPool {
+  const { clock, log, engine, cloud, guest, history } = parts;
+  let settings = parts.settings;
+  const context = (): Context => ({
+    now: clock.now(),
+    suffix: randomSuffix,
+    policy: settings.policy,
+    workers: settings.workers,
+  });
+  const onNotes = (notes: readonly Note[]): void => {
+    for (const n of notes) {
+      history.append({ ...n });
+      log.info({ event: n.kind, vm: n.member, lease: n.lease, job: n.job, user: n.user }, n.detail);
+    }
+  };
+  const keeper = new BookKeeper(parts.book, parts.store, context, onNotes, log);
+  const executor = new Executor({
+    keeper,
+    engine,
+    cloud,
+    guest,
+    hostKeyPolicy: parts.hostKeyPolicy,
+    context,
+    clock,
+    log,
+    maxCells: () => settings.maxCells,
+  });
+  keeper.watch(() => executor.kick());
+
+  let processors: number | null = null;
+  const accept = async (shape: Shape, signal: AbortSignal): Promise<string | null> => {
+    const objections: string[] = [];
+    const flavor = await cloud.flavor(shape.spec.flavor, signal);
+    if (flavor.found) processors = flavor.value.vcpus;
+    else objections.push(flavor.why);
+    const image = await cloud.image(shape.spec.image, signal);
+    if (!image.found) objections.push(image.why);
+    for (const name of shape.spec.networks) {
+      const network = await cloud.network(name, signal);
+      if (!network.found) objections.push(network.why);
+    }
+    return objections.length === 0 ? null : objections.join('; ');
+  };
+  const stopping = new AbortController();
+  const adopt = async (signal: AbortSignal): ReturnType<PoolService['adopt']> => {
+    try {
+      return await adoptOnce(keeper, engine, parts.parseOutputs, accept, signal);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      await keeper.dispatch({ type: 'adoptFailed', why });
+      return { kind: 'refused', code: 'unavailable', detail: why };
+    }
+  };
+
+  const loops: Loop[] = [];
+  const watcher = watchCloud(keeper, cloud, clock, log, () => settings.watch);
+  loops.push(
+    watcher,
+    startLoop(clock, log, 'adopt', async (signal) => {
+      const answer = await adopt(signal);
+      // A pool without a shape does nothing at all: look again soon.
+      return answer.kind === 'done' ? settings.adoptEveryMs : Math.min(settings.adoptEveryMs, 5_000);
+    }),
+    startLoop(clock, log, 'tick', async () => {
+      await keeper.dispatch({ type: 'tick' }).catch(() => undefined);
+      executor.kick();
+      const { book } = keeper.durable();
+      const calm =
+        Object.keys(book.requests).length === 0 &&
+        Object.values(book.members).every((m) => m.state.kind !== 'Unusable') &&
+        Object.values(book.leases).every((l) => l.ready);
+      return calm ? quietTickMs : tickMs;
+    }),
+    publishSummaries(keeper, engine, clock, log),
+  );
+  // The listing that shows a new server should not have to wait for a quiet period to end.
+  let busy = false;
+  const unwatch = keeper.watch(() => {
+    const now = Object.values(keeper.durable().book.members).some((m) => m.state.kind === 'Unusable');
+    if (now && !busy) watcher.kick();
+    busy = now;
+  });
+
+  const service = createPoolService({
+    keeper,
+    context,
+    version: parts.version,
+    capabilitySecret: parts.capabilitySecret,
+    adopt: () => adopt(AbortSignal.any([stopping.signal, AbortSignal.timeout(60_000)])),
+    flavorProcessors: () => processors,
+  });
+
+  return {
+    service,
+    configure: (next) => {
+      settings = next;
+      executor.kick();
+    },
+    stop: async () => {
+      stopping.abort();
+      unwatch();
+      await Promise.all(loops.map((loop) => loop.stop()));
+      await executor.stop(stopLimitMs);
+      await engine.close();
+      await guest.close();
+      await history.close();
+      await parts.store.close();
+    },
+  };
+}
