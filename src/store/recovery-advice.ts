@@ -1,0 +1,26 @@
+import { goodCopies } from './generations.js';
+import type { StoreFiles } from './files.js';
+import type { OpenResult } from './port.js';
+
+/** What an operator is told about a store that cannot be understood. Changes nothing on disk. */
+export const damageReport = async (
+  files: StoreFiles,
+  path: string,
+  why: string,
+): Promise<Extract<OpenResult<never>, { kind: 'damaged' }>> => {
+  const copies = await goodCopies(files, path);
+  const steps = [
+    why.includes('newer VM Pool')
+      ? 'Start the newer version again, or recover:'
+      : 'The file has not been touched. Keep a copy of it, then:',
+    ...(copies.length > 0
+      ? [
+          `  vmpool recover --from-backup   puts an earlier copy back (${copies
+            .map((copy) => `${copy.path} of ${copy.savedAt}`)
+            .join(', ')}); what happened since then is held until it is explained`,
+        ]
+      : []),
+    '  vmpool recover --from-cloud    sets the file aside and rebuilds the list of VMs from the cloud; every VM is held until it is explained',
+  ];
+  return { kind: 'damaged', path, why, howToRecover: steps.join('\n') };
+};

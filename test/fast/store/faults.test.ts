@@ -1,0 +1,121 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { StoreError } from '../../../src/store/port.js';
+import { openBook, opened } from './book.js';
+import { MemoryFiles } from './memory-files.js';
+
+const path = '/state/book.json';
+
+describe('commits in groups', () => {
+  it('writes the newest of those that came together, once, and resolves them all', async () => {
+    const files = new MemoryFiles();
+    const { store } = opened(await openBook(path, { files }));
+    await store.commit({ n: 1, note: '' });
+    const before = files.log.filter((line) => line === `rename ${path}`).length;
+    await Promise.all(Array.from({ length: 100 }, (_, n) => store.commit({ n: n + 2, note: '' })));
+    expect(files.log.filter((line) => line === `rename ${path}`)).toHaveLength(before + 1);
+    expect(JSON.parse(files.get(path)?.toString() ?? '')).toMatchObject({ document: { n: 101 } });
+    await store.close();
+  });
+
+  it('syncs the file before its rename and the directory after it', async () => {
+    const files = new MemoryFiles();
+    const { store } = opened(await openBook(path, { files }));
+    files.log.length = 0;
+    await store.commit({ n: 1, note: '' });
+    expect(files.log.slice(0, 6)).toEqual([
+      `create ${path}.tmp`,
+      `write ${path}.tmp`,
+      `sync ${path}.tmp`,
+      `close ${path}.tmp`,
+      `rename ${path}`,
+      `syncDirectory /state`,
+    ]);
+    await store.close();
+  });
+});
+
+describe('a disk that refuses', () => {
+  it.each(['ENOSPC', 'EIO', 'EROFS'])(
+    'rejects the commit with %s in plain words and recovers',
+    async (code) => {
+      for (let step = 1; step <= 6; step += 1) {
+        const files = new MemoryFiles();
+        const { store } = opened(await openBook(path, { files }));
+        await store.commit({ n: 1, note: '' });
+        files.failAt = { call: files.calls + step, code };
+        const refused = await store.commit({ n: 2, note: '' }).catch((error: unknown) => error);
+        expect(refused).toBeInstanceOf(StoreError);
+        expect(refused).toMatchObject({
+          code,
+          message: expect.stringContaining(`The store ${path} could not`),
+        });
+        // Refused before the rename: the old one; in the directory's fsync: the new one. Always a whole one.
+        expect(JSON.parse(files.get(path)?.toString() ?? '')).toMatchObject({
+          document: { n: step < 6 ? 1 : 2 },
+        });
+        await store.commit({ n: 3, note: '' });
+        expect(JSON.parse(files.get(path)?.toString() ?? '')).toMatchObject({ document: { n: 3 } });
+        await store.close();
+        expect(files.names().filter((name) => name.includes('tmp') || name.includes('lock'))).toEqual([]);
+      }
+    },
+  );
+
+  it('loses no answer when only the earlier copy cannot be renewed', async () => {
+    const files = new MemoryFiles();
+    const warnings: string[] = [];
+    const { store } = opened(await openBook(path, { files, onWarning: (message) => warnings.push(message) }));
+    files.failAt = { call: files.calls + 8, code: 'ENOSPC' };
+    await store.commit({ n: 1, note: '' });
+    await store.close();
+    expect(warnings).toEqual([expect.stringContaining('ENOSPC')]);
+  });
+
+  it('gives up the lock when reading it fails', async () => {
+    const files = new MemoryFiles();
+    files.dieAt = 1;
+    await expect(openBook(path, { files })).rejects.toThrow(StoreError);
+  });
+});
+
+describe('after a power cut or a kill at any step', () => {
+  it('finds a whole document, at least as new as the last one that was acknowledged', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 0, max: 90 }),
+        fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 8 }),
+        fc.array(fc.nat(), { minLength: 12, maxLength: 12 }),
+        async (diesAfter, bursts, choices) => {
+          const files = new MemoryFiles();
+          const { store } = opened(await openBook(path, { files }));
+          files.dieAt = files.calls + diesAfter;
+          let asked = 0;
+          let acknowledged = 0;
+          for (const burst of bursts) {
+            await Promise.all(
+              Array.from({ length: burst }, async () => {
+                asked += 1;
+                const n = asked;
+                await store.commit({ n, note: 'x'.repeat(n) }).then(
+                  () => {
+                    acknowledged = Math.max(acknowledged, n);
+                  },
+                  () => undefined,
+                );
+              }),
+            );
+          }
+          let turn = 0;
+          files.powerCut((max) => (choices[turn++ % choices.length] ?? 0) % (max + 1));
+          const after = await openBook(path, { files });
+          const { document } = opened(after);
+          expect(document.n).toBeGreaterThanOrEqual(acknowledged);
+          expect(document.n).toBeLessThanOrEqual(asked);
+          expect(document.note).toHaveLength(document.n);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
