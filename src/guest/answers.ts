@@ -1,0 +1,72 @@
+import type { Marker } from './port.js';
+import { parseMarker } from './marker.js';
+
+/**
+ * What the scripts answer, read strictly: a VM may be broken or hostile, so whatever is not exactly an answer is
+ * none. Text from a VM is shortened and made printable before it goes on.
+ */
+
+export type ProbeAnswer =
+  | { readonly ok: true; readonly bootId: string; readonly marker: Marker | null }
+  | { readonly ok: false; readonly why: string };
+
+export type OrderAnswer =
+  | { readonly kind: 'ok'; readonly notes: readonly string[] }
+  | {
+      readonly kind: 'refused' | 'foreign' | 'failed';
+      readonly why: string;
+      readonly notes: readonly string[];
+    };
+
+export function printable(text: string, limit = 300): string {
+  const plain = text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, (character) => {
+    return `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`;
+  });
+  return plain.length <= limit ? plain : `${plain.slice(0, limit)}...`;
+}
+
+export function parseProbe(output: string): ProbeAnswer {
+  const lines = output.split('\n');
+  const [boot, marker, end, rest] = lines;
+  const bootId = /^boot ([0-9a-f-]{36})$/.exec(boot ?? '')?.[1];
+  if (!bootId || !marker?.startsWith('marker ') || end !== 'end' || rest !== '' || lines.length !== 4) {
+    return { ok: false, why: `the probe answered something else: ${printable(output)}` };
+  }
+  const text = marker.slice('marker '.length);
+  if (text === '-') return { ok: true, bootId, marker: null };
+  const parsed = parseMarker(text);
+  if (!parsed)
+    return { ok: false, why: `/etc/vmpool/lease.json is not a marker of ours: ${printable(text)}` };
+  return { ok: true, bootId, marker: parsed };
+}
+
+export interface ContractAnswer {
+  readonly missing: readonly string[];
+  readonly epochSeconds: number;
+}
+
+export function parseContract(output: string): ContractAnswer | null {
+  const lines = output.split('\n');
+  if (lines.at(-1) !== '' || lines.at(-2) !== 'end') return null;
+  const clock = /^clock (\d{1,12})$/.exec(lines.at(-3) ?? '')?.[1];
+  const missing = lines.slice(0, -3);
+  if (clock === undefined || !missing.every((line) => line.startsWith('missing '))) return null;
+  return {
+    missing: missing.slice(0, 50).map((line) => printable(line.slice('missing '.length))),
+    epochSeconds: Number(clock),
+  };
+}
+
+/** The answer of welcome.sh, stage.sh and scrub.sh; null when it is none. */
+export function parseOrderAnswer(output: string): OrderAnswer | null {
+  const lines = output.split('\n');
+  if (lines.pop() !== '') return null;
+  const last = lines.pop();
+  if (last === undefined || !lines.every((line) => line.startsWith('note '))) return null;
+  const notes = lines.slice(0, 50).map((line) => printable(line.slice('note '.length)));
+  if (last === 'ok') return { kind: 'ok', notes };
+  const match = /^(refused|foreign|failed) (.+)$/.exec(last);
+  const kind = match?.[1];
+  if (kind !== 'refused' && kind !== 'foreign' && kind !== 'failed') return null;
+  return { kind, why: printable(match?.[2] ?? ''), notes };
+}

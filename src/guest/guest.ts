@@ -1,0 +1,448 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import type { LeaseId, MemberName } from '../pool/model.js';
+import { parseContract, parseOrderAnswer, parseProbe, printable, type OrderAnswer } from './answers.js';
+import { Baselines, type Baseline } from './baselines.js';
+import { compareSurvey, referenceOf, type CompareLimits, type Finding } from './compare.js';
+import { GuestConnection, GuestFailure, messageOf } from './connection.js';
+import { ConnectionPool } from './connection-pool.js';
+import { leaseIdPattern } from './marker.js';
+import { hashedFiles, noiseRules } from './noise.js';
+import { checkOrder } from './order.js';
+import type {
+  ContractResult,
+  Guest,
+  GuestTarget,
+  ProbeResult,
+  ScrubResult,
+  StageOrder,
+  StageResult,
+} from './port.js';
+import { nulFields, scriptCommand } from './quote.js';
+import { guestScript, type ScriptName } from './scripts.js';
+import { parseSurvey, type Survey } from './survey.js';
+
+const unpack = promisify(gunzip);
+
+export interface GuestLimits {
+  /** Lowest uid of a job's user, and of its groups unless `gidMin` says otherwise. */
+  readonly uidMin: number;
+  readonly gidMin: number;
+  /** TCP, handshake and login together, in ms. */
+  readonly connectMs: number;
+  readonly keepaliveMs: number;
+  /** Time limits of whole calls, in ms, waiting and connecting included. */
+  readonly probeMs: number;
+  readonly contractMs: number;
+  readonly stageMs: number;
+  readonly baselineMs: number;
+  readonly scrubMs: number;
+  readonly handshakesAtOnce: number;
+  /** Free space that the contract asks for on / and /tmp. */
+  readonly minFreeMiB: number;
+  /** How far a VM's clock may be off, in ms. */
+  readonly clockSkewMs: number;
+  /** So much less free space than at the baseline is a finding. */
+  readonly spaceMarginMiB: number;
+  /** Findings reported at most. */
+  readonly maxFindings: number;
+}
+
+export const defaultGuestLimits: GuestLimits = {
+  uidMin: 1000,
+  gidMin: 1000,
+  connectMs: 10_000,
+  keepaliveMs: 15_000,
+  probeMs: 15_000,
+  contractMs: 30_000,
+  stageMs: 60_000,
+  baselineMs: 120_000,
+  scrubMs: 240_000,
+  handshakesAtOnce: 8,
+  minFreeMiB: 64,
+  clockSkewMs: 5 * 60_000,
+  spaceMarginMiB: 512,
+  maxFindings: 100,
+};
+
+export interface GuestOptions {
+  /** `root`, or an account with sudo that asks for neither password nor tty. */
+  readonly adminUser: string;
+  /** Read again for every connection, so that a changed key needs no restart. */
+  readonly privateKeyFile: string;
+  /** `console`: a VM whose keys are not known is not spoken to. `first-sight`: they are learned from it, once. */
+  readonly hostKeyPolicy: 'console' | 'first-sight';
+  /** Accounts of the image, besides root and the administrator, that keep their own authorized_keys. */
+  readonly keepLogins?: readonly string[];
+  readonly stateDir: string;
+  readonly limits?: Partial<GuestLimits>;
+  /** The site's variables for every job. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Wall-clock time in ms. */
+  readonly clock: { now(): number };
+  readonly log: (message: string, about: Readonly<Record<string, unknown>>) => void;
+}
+
+const answerLimit = 256 * 1024;
+const surveyLimit = 64 * 1024 * 1024;
+const unpackedLimit = 512 * 1024 * 1024;
+/** A service that starts on demand needs a moment to settle or end. */
+const secondLookMs = 700;
+
+export function createGuest(options: GuestOptions): Guest {
+  return new SshGuest(options, { ...defaultGuestLimits, ...options.limits });
+}
+
+class SshGuest implements Guest {
+  readonly #connections: ConnectionPool;
+  readonly #baselines: Baselines;
+
+  constructor(
+    private readonly options: GuestOptions,
+    private readonly limits: GuestLimits,
+  ) {
+    this.#baselines = new Baselines(join(options.stateDir, 'baselines'));
+    this.#connections = new ConnectionPool((target) => this.#connect(target), limits.handshakesAtOnce);
+  }
+
+  async probe(target: GuestTarget, signal: AbortSignal): Promise<ProbeResult> {
+    return this.#limited(
+      'probe',
+      target,
+      this.limits.probeMs,
+      signal,
+      async (within): Promise<ProbeResult> => {
+        const outcome = await this.#run(target, 'probe', [], Buffer.alloc(0), within);
+        const answer = parseProbe(outcome.text);
+        if (!answer.ok) return { ok: false, step: 'command', why: withStderr(answer.why, outcome.stderr) };
+        return { ok: true, hostKeys: [outcome.hostKey], marker: answer.marker, bootId: answer.bootId };
+      },
+      (step, why) => ({ ok: false, step, why }),
+    );
+  }
+
+  async contract(target: GuestTarget, signal: AbortSignal): Promise<ContractResult> {
+    return this.#limited(
+      'contract',
+      target,
+      this.limits.contractMs,
+      signal,
+      async (within) => {
+        const wanted = String(this.limits.minFreeMiB * 1024);
+        const outcome = await this.#run(target, 'contract', [wanted], Buffer.alloc(0), within);
+        const answer = parseContract(outcome.text);
+        if (!answer)
+          return { ok: false, missing: [withStderr(noAnswer('contract', outcome.text), outcome.stderr)] };
+        const offMs = answer.epochSeconds * 1000 - this.options.clock.now();
+        const missing = [...answer.missing];
+        if (Math.abs(offMs) > this.limits.clockSkewMs)
+          missing.push(`a right clock: it is off by ${Math.round(offMs / 1000)} s`);
+        return missing.length === 0 ? { ok: true } : { ok: false, missing };
+      },
+      (step, why) => ({ ok: false, missing: [`an answer by SSH (${step}): ${why}`] }),
+    );
+  }
+
+  async takeBaseline(
+    target: GuestTarget,
+    signal: AbortSignal,
+  ): Promise<{ ok: true } | { ok: false; why: string }> {
+    return this.#limited(
+      'baseline',
+      target,
+      this.limits.baselineMs,
+      signal,
+      async (within) => {
+        const keepers = [...new Set(['root', this.options.adminUser, ...(this.options.keepLogins ?? [])])];
+        const welcome = await this.#order(target, 'welcome', keepers, Buffer.alloc(0), within);
+        if (welcome.kind !== 'ok') return { ok: false as const, why: welcome.why };
+        const survey = await this.#survey(target, '-', within);
+        await this.#baselines.write(
+          target.member,
+          this.options.clock.now(),
+          referenceOf(survey),
+          survey.tree,
+        );
+        return { ok: true as const };
+      },
+      (step, why) => ({ ok: false, why: `${step}: ${why}` }),
+    );
+  }
+
+  async stage(target: GuestTarget, order: StageOrder, signal: AbortSignal): Promise<StageResult> {
+    const checked = checkOrder(order, this.limits, this.options.adminUser, this.options.environment ?? {});
+    if (!checked.ok) return { ok: false, kind: 'refused', why: checked.why };
+    return this.#limited(
+      'stage',
+      target,
+      this.limits.stageMs,
+      signal,
+      async (within) => {
+        const answer = await this.#order(target, 'stage', [], nulFields(checked.fields), within);
+        switch (answer.kind) {
+          case 'ok':
+            return { ok: true };
+          case 'refused':
+            return { ok: false, kind: 'refused', why: answer.why };
+          case 'foreign':
+            return {
+              ok: false,
+              kind: 'foreign-marker',
+              why: `the VM carries the marker of lease ${answer.why}`,
+            };
+          case 'failed':
+            return { ok: false, kind: 'unreachable', why: answer.why };
+        }
+      },
+      (step, why) => ({ ok: false, kind: 'unreachable', why: `${step}: ${why}` }),
+    );
+  }
+
+  async scrub(target: GuestTarget, lease: LeaseId | null, signal: AbortSignal): Promise<ScrubResult> {
+    if (lease !== null && !leaseIdPattern.test(lease))
+      throw new Error(`not a lease id: ${JSON.stringify(lease)}`);
+    return this.#limited(
+      'scrub',
+      target,
+      this.limits.scrubMs,
+      signal,
+      async (within): Promise<ScrubResult> => {
+        const baseline = await this.#baseline(target.member);
+        if (typeof baseline === 'string')
+          return { ok: false, kind: 'dirty', why: baseline, findings: [`baseline: ${baseline}`] };
+        const { reference } = baseline;
+        const input = nulFields(
+          [
+            lease ?? '',
+            this.limits.uidMin,
+            ...[reference.mounts, reference.processes, reference.tmp].flatMap(counted),
+          ],
+          'latin1',
+        );
+        const answer = await this.#order(target, 'scrub', [], input, within);
+        switch (answer.kind) {
+          case 'foreign':
+            return {
+              ok: false,
+              kind: 'foreign-marker',
+              why: `the VM carries the marker of lease ${answer.why}`,
+              findings: [],
+            };
+          case 'refused':
+          case 'failed':
+            return {
+              ok: false,
+              kind: 'dirty',
+              why: `the scrub did not end: ${answer.why}`,
+              findings: [`scrub: ${answer.why}`, ...answer.notes],
+            };
+          case 'ok':
+            return this.#verify(target, baseline, answer.notes, within);
+        }
+      },
+      (step, why) => ({ ok: false, kind: 'unreachable', why: `${step}: ${why}`, findings: [] }),
+    );
+  }
+
+  async forget(member: MemberName): Promise<void> {
+    this.#connections.drop(member);
+    await this.#baselines.remove(member);
+  }
+
+  async close(): Promise<void> {
+    await this.#connections.close();
+  }
+
+  async #verify(
+    target: GuestTarget,
+    baseline: Baseline,
+    notes: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ScrubResult> {
+    let findings = await this.#look(target, baseline, signal);
+    if (findings.length > 0 && findings.every(({ passing }) => passing)) {
+      await pause(secondLookMs, signal);
+      findings = await this.#look(target, baseline, signal);
+    }
+    if (findings.length === 0) return { ok: true };
+    const shown = findings.slice(0, this.limits.maxFindings).map(({ text }) => text);
+    if (findings.length > shown.length) shown.push(`and ${findings.length - shown.length} more`);
+    shown.push(...notes.map((note) => `scrub: ${note}`));
+    return {
+      ok: false,
+      kind: 'dirty',
+      why: `${findings.length} things differ from the VM's baseline: ${shown[0] ?? ''}`,
+      findings: shown,
+    };
+  }
+
+  async #look(target: GuestTarget, baseline: Baseline, signal: AbortSignal): Promise<Finding[]> {
+    const survey = await this.#survey(target, baseline.reference.treeHash, signal);
+    const tree = survey.treeHash === baseline.reference.treeHash ? [] : await baseline.readTree();
+    const compareLimits: CompareLimits = {
+      uidMin: this.limits.uidMin,
+      spaceMarginKiB: this.limits.spaceMarginMiB * 1024,
+    };
+    return compareSurvey(baseline.reference, survey, () => tree, compareLimits);
+  }
+
+  async #baseline(member: MemberName): Promise<Baseline | string> {
+    try {
+      return (await this.#baselines.read(member)) ?? 'no baseline of this VM was ever taken';
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+
+  async #survey(target: GuestTarget, expected: string, signal: AbortSignal): Promise<Survey> {
+    const input = nulFields([expected, ...noiseRules.map(({ path }) => path), '--', ...hashedFiles]);
+    const outcome = await this.#exec(target, 'survey', [], input, surveyLimit, signal);
+    let survey: Survey | null = null;
+    try {
+      survey = parseSurvey(await unpack(outcome.stdout, { maxOutputLength: unpackedLimit }));
+    } catch {
+      // Not a gzip stream: the same as records that cannot be read.
+    }
+    if (!survey) throw new GuestFailure('command', withStderr(noAnswer('survey', ''), outcome.stderr));
+    return survey;
+  }
+
+  async #order(
+    target: GuestTarget,
+    name: ScriptName,
+    args: readonly string[],
+    input: Buffer,
+    signal: AbortSignal,
+  ): Promise<OrderAnswer> {
+    const outcome = await this.#run(target, name, args, input, signal);
+    const answer = parseOrderAnswer(outcome.text);
+    if (!answer) throw new GuestFailure('command', withStderr(noAnswer(name, outcome.text), outcome.stderr));
+    if (answer.notes.length > 0)
+      this.options.log('notes from a VM', { member: target.member, script: name, notes: answer.notes });
+    return answer;
+  }
+
+  async #run(
+    target: GuestTarget,
+    name: ScriptName,
+    args: readonly string[],
+    input: Buffer,
+    signal: AbortSignal,
+  ) {
+    const outcome = await this.#exec(target, name, args, input, answerLimit, signal);
+    return { text: outcome.stdout.toString('utf8'), stderr: outcome.stderr, hostKey: outcome.hostKey };
+  }
+
+  #exec(
+    target: GuestTarget,
+    name: ScriptName,
+    args: readonly string[],
+    stdin: Buffer,
+    maxBytes: number,
+    signal: AbortSignal,
+  ) {
+    const command = scriptCommand(this.options.adminUser, guestScript(name), args);
+    return this.#connections.exec(target, command, {
+      stdin,
+      maxBytes,
+      signal,
+      timeoutMs: this.#timeLimit(name),
+    });
+  }
+
+  #timeLimit(name: ScriptName): number {
+    const { probeMs, contractMs, stageMs, baselineMs, scrubMs } = this.limits;
+    return {
+      probe: probeMs,
+      contract: contractMs,
+      welcome: stageMs,
+      stage: stageMs,
+      scrub: scrubMs,
+      survey: baselineMs,
+    }[name];
+  }
+
+  async #connect(target: GuestTarget): Promise<GuestConnection> {
+    if (target.hostKeys.length === 0 && this.options.hostKeyPolicy === 'console') {
+      throw new GuestFailure(
+        'host-key',
+        'the host keys are not known yet: the image must print them on the console (cloud-init does), or set ssh.hostKeys to first-sight',
+      );
+    }
+    let privateKey: Buffer;
+    try {
+      privateKey = await readFile(this.options.privateKeyFile);
+    } catch (error) {
+      throw new GuestFailure('login', `cannot read the pool's admin key: ${messageOf(error)}`);
+    }
+    const { connectMs, keepaliveMs } = this.limits;
+    const { endpoint, hostKeys } = target;
+    return GuestConnection.connect({
+      endpoint,
+      username: this.options.adminUser,
+      privateKey,
+      hostKeys,
+      connectMs,
+      keepaliveMs,
+    });
+  }
+
+  /** Runs a call within its time limit. What a VM does becomes a result; only misuse is thrown. */
+  async #limited<T>(
+    what: string,
+    target: GuestTarget,
+    timeoutMs: number,
+    signal: AbortSignal,
+    work: (within: AbortSignal) => Promise<T>,
+    failed: (step: GuestFailure['step'], why: string) => T,
+  ): Promise<T> {
+    const controller = new AbortController();
+    const abort = (): void => controller.abort();
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      abort();
+      // Whatever hangs, hangs on this connection: the next call begins with a new one.
+      this.#connections.drop(target.member);
+    }, timeoutMs);
+    try {
+      return await work(controller.signal);
+    } catch (error) {
+      if (!(error instanceof GuestFailure)) throw error;
+      const why = timedOut ? `no answer to the ${what} within ${timeoutMs / 1000} s` : error.message;
+      return failed(timedOut ? 'command' : error.step, why);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    }
+  }
+}
+
+function counted(list: readonly string[]): (string | number)[] {
+  return [list.length, ...list];
+}
+
+function noAnswer(script: string, output: string): string {
+  return `the ${script} script did not answer as it should: ${printable(output) || 'nothing'}`;
+}
+
+function withStderr(why: string, stderr: string): string {
+  return stderr.trim() === '' ? why : `${why} (${printable(stderr.trim())})`;
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    if (signal.aborted) return done();
+    signal.addEventListener('abort', done, { once: true });
+  });
+}

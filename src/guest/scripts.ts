@@ -1,0 +1,32 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export type ScriptName = 'probe' | 'contract' | 'welcome' | 'stage' | 'scrub' | 'survey';
+
+/** The compiler does not copy the scripts: compiled code (dist/src/guest) finds them in the source tree beside it. */
+function findScript(name: ScriptName): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    for (const below of ['scripts', 'src/guest/scripts']) {
+      const candidate = join(folder, below, `${name}.sh`);
+      if (existsSync(candidate)) return candidate;
+    }
+    const parent = dirname(folder);
+    if (parent === folder)
+      throw new Error(`the guest script ${name}.sh was not found: the installation is incomplete`);
+    folder = parent;
+  }
+}
+
+const loaded = new Map<ScriptName, string>();
+
+/** The text of a script that runs on the VM, without its comment lines: it travels with every call. */
+export function guestScript(name: ScriptName): string {
+  let text = loaded.get(name);
+  if (text === undefined) {
+    text = readFileSync(findScript(name), 'utf8').replace(/^\s*#.*\n/gm, '');
+    loaded.set(name, text);
+  }
+  return text;
+}

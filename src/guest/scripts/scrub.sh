@@ -1,0 +1,299 @@
+# Removes everything of a lease from this machine. Safe to be cut anywhere and repeated.
+# Standard input, each field ended by NUL: lease (empty: whatever is there), lowest uid, then counted lists of the
+# baseline: mounts ("TYPE POINT", as in mountinfo), processes ("UID EXE COMMAND"), names in /tmp, /var/tmp and
+# /dev/shm ("/tmp/NAME").
+# Answers: any number of "note WHAT WENT WRONG", then ok | foreign LEASE | failed WHY
+set -u
+umask 077
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+shopt -s nullglob dotglob
+answer() { printf '%s\n' "$*"; exit 0; }
+note() { printf 'note %q\n' "$*"; }
+
+mapfile -d '' -t field
+next=0
+take() { # take NAME: the next counted list
+  local -n list=$1
+  local count=${field[next]:-0}
+  list=("${field[@]:next+1:count}")
+  next=$((next + 1 + count))
+}
+[ "${#field[@]}" -ge 5 ] || answer failed "the order was cut"
+lease=${field[0]} uid_min=${field[1]} next=2
+take baseline_mounts
+take baseline_processes
+take baseline_tmp
+pool=/etc/vmpool
+
+exec 9>/run/vmpool.lock && flock -w 30 9 || answer failed "another order is still being carried out on this machine"
+
+# --- whose is it?
+if [ -n "$lease" ] && { [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; }; then
+  standing=
+  IFS= read -r standing <"$pool/lease.json"
+  if [[ $standing != '{"lease":"'"$lease"'",'* ]]; then
+    [[ $standing =~ ^\{\"lease\":\"([A-Za-z0-9._-]{1,128})\" ]] && answer foreign "${BASH_REMATCH[1]}"
+    answer foreign unreadable
+  fi
+fi
+name= uid= gid= user= groups=() members=() homes=() dirs=() tmps=()
+if [ -f "$pool/made" ]; then
+  while read -r kind rest; do
+    case $kind in
+      job) read -r name uid gid <<<"$rest" ;;
+      user) user=$rest ;;
+      group) groups+=("$rest") ;;
+      member) members+=("$rest") ;;
+      home) homes+=("$rest") ;;
+      dir) dirs=("$rest" "${dirs[@]}") ;;
+      tmp) tmps+=("$rest") ;;
+    esac
+  done <"$pool/made"
+fi
+# A journal that could name the administrator is no journal of ours.
+if [ -n "$uid" ] && ! { [[ $uid =~ ^[0-9]+$ ]] && [ "$uid" -ge "$uid_min" ]; }; then
+  note "the journal names uid $uid: ignored"
+  name= uid= gid= user=
+fi
+
+# --- nothing new may log in or start
+rm -f "$pool"/keys/*
+if [ -n "$user" ]; then usermod --expiredate 1 "$user" 2>/dev/null; fi
+if [ -n "$name" ]; then
+  rm -f -- "/var/spool/cron/crontabs/$name" "/var/spool/cron/$name" "/var/spool/cron/tabs/$name"
+  rm -f -- "/var/lib/systemd/linger/$name"
+  for spool in /var/spool/cron/atjobs /var/spool/cron/atspool /var/spool/at; do
+    [ -d "$spool" ] && find "$spool" -xdev -mindepth 1 -uid "$uid" -delete
+  done
+  if [ -d /run/systemd/system ]; then
+    loginctl terminate-user "$name" >/dev/null 2>&1
+    systemctl stop "user@$uid.service" "user-$uid.slice" >/dev/null 2>&1
+  fi
+fi
+
+# --- processes
+declare -A known=() ours=()
+for line in "${baseline_processes[@]}"; do known[$line]=1; done
+declare -A parent_of=() exe_of=()
+
+read_stat() { # read_stat PID: sets state and parent. The name may hold blanks and brackets: cut at the last one.
+  local line
+  IFS= read -r -d '' line <"/proc/$1/stat" 2>/dev/null
+  [ -n "$line" ] || return 1
+  line=${line##*) }
+  read -r state parent _ <<<"$line"
+}
+
+# The admin connection that carries this script, with all that it has started, is not touched: it is below the
+# highest ancestor that is sshd serving a connection (its title says so; the listener's says otherwise).
+find_ours() {
+  local pid=$$ state parent title
+  own_top=$$
+  while read_stat "$pid" && [ "$parent" -gt 1 ]; do
+    pid=$parent title=
+    IFS= read -r -d '' title <"/proc/$pid/cmdline" 2>/dev/null
+    [[ $title == *'[listener]'* ]] && break
+    case $title in "sshd: "* | "sshd-session: "*) own_top=$pid ;; esac
+  done
+}
+is_ours() {
+  local pid=$1 hops=0
+  while [ "$pid" -gt 1 ] && [ "$hops" -lt 64 ]; do
+    [ "$pid" = "$own_top" ] && return 0
+    pid=${parent_of[$pid]:-0} hops=$((hops + 1))
+  done
+  return 1
+}
+
+own_top=$$
+find_ours
+strangers() { # sets `victims` and `victim_names`
+  victims=() victim_names=()
+  parent_of=() exe_of=()
+  local pid state parent key real rest login exe command cgroup hit
+  while IFS= read -r -d '' key && IFS= read -r -d '' exe; do
+    pid=${key#/proc/} pid=${pid%/exe}
+    exe_of[$pid]=${exe% (deleted)}
+  done < <(find /proc -mindepth 2 -maxdepth 2 -path '/proc/[0-9]*/exe' -printf '%p\0%l\0' 2>/dev/null)
+  local -A state_of=()
+  for pid in /proc/[0-9]*; do
+    pid=${pid#/proc/}
+    read_stat "$pid" || continue
+    parent_of[$pid]=$parent state_of[$pid]=$state
+  done
+  for pid in "${!parent_of[@]}"; do
+    [ "$pid" = 1 ] && continue
+    [ "$pid" = 2 ] || [ "${parent_of[$pid]}" = 2 ] && continue
+    [ "${state_of[$pid]}" = Z ] && continue
+    real= hit=0
+    while IFS=$':\t' read -r key rest; do
+      if [ "$key" = Uid ]; then
+        read -r real effective saved _ <<<"$rest"
+        break
+      fi
+    done <"/proc/$pid/status" 2>/dev/null
+    [ -n "$real" ] || continue
+    if [ -n "$uid" ]; then
+      { [ "$real" = "$uid" ] || [ "$effective" = "$uid" ] || [ "$saved" = "$uid" ]; } && hit=1
+      login=
+      read -r login <"/proc/$pid/loginuid" 2>/dev/null
+      [ "$login" = "$uid" ] && hit=1
+      IFS= read -r -d '' cgroup <"/proc/$pid/cgroup" 2>/dev/null
+      [[ ${cgroup:-} == *"/user-$uid.slice"* ]] && hit=1
+    fi
+    if [ "$hit" = 0 ]; then
+      is_ours "$pid" && continue
+      mapfile -d '' -t command <"/proc/$pid/cmdline" 2>/dev/null
+      exe=${exe_of[$pid]:-}
+      case $exe in
+        # These change their titles, and what they run is judged by its own entry.
+        */sshd | */sshd-session | */systemd | */systemd-udevd | */udevadm | */agetty) rest="$real $exe" ;;
+        *) rest="$real $exe ${command[*]}" ;;
+      esac
+      [ -n "${known[$rest]:-}" ] && continue
+      # Started by systemd on demand, for whoever asks.
+      IFS= read -r -d '' cgroup <"/proc/$pid/cgroup" 2>/dev/null
+      [[ $exe == /usr/lib/systemd/systemd-* && ${cgroup:-} == */system.slice/systemd-*.service* ]] && continue
+    fi
+    victims+=("$pid")
+    victim_names+=("$real:${exe_of[$pid]:-?}")
+  done
+}
+end_processes() {
+  local round
+  if [ -n "$uid" ]; then
+    # One call of the kernel's that reaches all of the user's processes: no fork can outrun it.
+    setpriv --reuid "$uid" --regid "${gid:-$uid}" --clear-groups /bin/bash -c 'kill -9 -1' >/dev/null 2>&1 9>&-
+  fi
+  for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    strangers
+    [ "${#victims[@]}" = 0 ] && return
+    kill -STOP "${victims[@]}" 2>/dev/null
+    kill -KILL "${victims[@]}" 2>/dev/null
+    sleep 0.0"$round" 2>/dev/null || sleep 1
+  done
+  note "processes that do not end: ${victim_names[*]:0:10}"
+}
+end_processes
+
+# --- IPC
+if [ -n "$uid" ]; then
+  for kind in shm sem msg; do
+    first=1
+    while read -r -a column; do
+      if [ "$first" = 1 ]; then
+        first=0
+        owner_at=-1 creator_at=-1
+        for i in "${!column[@]}"; do
+          [ "${column[i]}" = uid ] && owner_at=$i
+          [ "${column[i]}" = cuid ] && creator_at=$i
+        done
+        continue
+      fi
+      if [ "${column[owner_at]:-}" = "$uid" ] || [ "${column[creator_at]:-}" = "$uid" ]; then
+        case $kind in shm) ipcrm -m "${column[1]}" ;; sem) ipcrm -s "${column[1]}" ;; msg) ipcrm -q "${column[1]}" ;; esac
+      fi
+    done <"/proc/sysvipc/$kind" 2>/dev/null
+  done
+  [ -d /dev/mqueue ] && find /dev/mqueue -mindepth 1 -maxdepth 1 -uid "$uid" -delete 2>/dev/null
+fi
+
+# --- mounts made since the baseline, the last one first
+declare -A counted=()
+for line in "${baseline_mounts[@]}"; do counted[$line]=$((${counted[$line]:-0} + 1)); done
+points=() types=() options=()
+read_mounts() {
+  local point rest option
+  points=() types=() options=()
+  while read -r _ _ _ _ point option rest; do
+    rest=${rest#*- }
+    points+=("$point") types+=("${rest%% *}") options+=("$option")
+  done </proc/self/mountinfo
+}
+read_mounts
+declare -A left=()
+extra=()
+for i in "${!points[@]}"; do
+  line="${types[i]} ${points[i]}"
+  left[$line]=$((${left[$line]:-0} + 1))
+  [ "${left[$line]}" -gt "${counted[$line]:-0}" ] && extra=("$i" "${extra[@]}")
+done
+for i in "${extra[@]}"; do
+  printf -v point '%b' "${points[i]//\\/\\0}"
+  timeout 10 umount -- "$point" 2>/dev/null || timeout 10 umount -f -l -- "$point" 2>/dev/null || note "cannot unmount $point"
+done
+[ "${#extra[@]}" = 0 ] || read_mounts
+
+# --- files. Only on local file systems, never across a mount.
+local_type() {
+  case $1 in
+    ext[234] | xfs | btrfs | overlay | tmpfs | ramfs | f2fs | jfs | zfs | bcachefs | reiserfs | vfat | exfat | devtmpfs) return 0 ;;
+    *) return 1 ;;
+  esac
+}
+type_above() { # type_above PATH: the type of the file system that holds it
+  local i point best=-1
+  type=
+  for i in "${!points[@]}"; do
+    printf -v point '%b' "${points[i]//\\/\\0}"
+    if [ "$point" = / ] || [ "$1" = "$point" ] || [[ $1 == "$point"/* ]]; then
+      if [ "${#point}" -ge "$best" ]; then best=${#point} type=${types[i]}; fi
+    fi
+  done
+}
+remove_tree() { # remove_tree PATH: never through a link, never another file system, never one that is not local
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  type_above "$1"
+  local_type "$type" || { note "$1 is on $type and was left alone"; return 0; }
+  rm -rf --one-file-system -- "$1" 2>/dev/null || note "cannot remove all of $1"
+}
+for path in "${tmps[@]}" "${homes[@]}"; do remove_tree "$path"; done
+if [ -n "$name" ]; then remove_tree "/run/user/$uid"; rm -f -- "/var/mail/$name" "/var/spool/mail/$name"; fi
+
+declare -A kept=()
+for path in "${baseline_tmp[@]}"; do kept[$path]=1; done
+for place in /tmp /var/tmp /dev/shm; do
+  for path in "$place"/*; do
+    [ -n "${kept[$path]:-}" ] && continue
+    # systemd's own, made for a service that started on demand.
+    [[ $path == */systemd-private-* && -O $path && ! -L $path ]] && continue
+    remove_tree "$path"
+  done
+done
+
+if [ -n "$uid" ]; then
+  whose=(-uid "$uid")
+  for group in "${groups[@]}"; do
+    while IFS=: read -r _ _ group_id _; do whose+=(-o -gid "$group_id"); done < <(getent group "$group")
+  done
+  places=()
+  for i in "${!points[@]}"; do
+    local_type "${types[i]}" || continue
+    [[ ,${options[i]}, == *,ro,* ]] && continue
+    printf -v point '%b' "${points[i]//\\/\\0}"
+    places+=("$point")
+  done
+  if [ -n "$user" ]; then
+    find "${places[@]}" -xdev -mindepth 1 \( "${whose[@]}" \) -prune -exec rm -rf --one-file-system -- {} + 2>/dev/null
+  elif [ -e "$pool/made" ]; then
+    # The account is the image's or the directory service's own: what it had before the lease stays.
+    find "${places[@]}" -xdev -mindepth 1 ! -type d -uid "$uid" -newercm "$pool/made" -delete 2>/dev/null
+    find "${places[@]}" -xdev -mindepth 1 -depth -type d -uid "$uid" -newercm "$pool/made" -empty -delete 2>/dev/null
+  fi
+fi
+for path in "${dirs[@]}"; do rmdir -- "$path" 2>/dev/null; done
+
+# --- a last look for what was started meanwhile, then the account
+end_processes
+if [ -n "$user" ]; then userdel -f "$user" >/dev/null 2>&1; getent passwd "$user" >/dev/null && note "account $user stays"; fi
+for group in "${members[@]}"; do gpasswd -d "$name" "$group" >/dev/null 2>&1; done
+for group in "${groups[@]}"; do groupdel "$group" >/dev/null 2>&1; getent group "$group" >/dev/null && note "group $group stays"; done
+# The backups that the account tools keep still hold the job's name.
+for file in passwd group shadow gshadow subuid subgid; do
+  [ -f "/etc/$file" ] && [ -n "$user${groups[*]}${members[*]}" ] && cp -p "/etc/$file" "/etc/$file-"
+done
+
+# --- the marker goes last
+rm -f "$pool/environment" "$pool"/*.new "$pool/home-ready" "$pool/made" && rm -f "$pool/lease.json" ||
+  answer failed "cannot remove the marker"
+answer ok

@@ -1,0 +1,154 @@
+# Prepares this machine for one lease. Safe to be cut anywhere and repeated; another lease's marker is never touched.
+# Standard input, each field ended by NUL: lease, name, uid, gid, home, shell, job's TMPDIR, lowest uid, lowest gid,
+# public key, environment file, marker, then name and gid of every group.
+# Answers one line: ok | refused WHY | foreign LEASE | failed WHY
+set -u
+umask 022
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+answer() { printf '%s\n' "$*"; exit 0; }
+failed() { answer failed "$@"; }
+
+mapfile -d '' -t field
+[ "${#field[@]}" -ge 14 ] || failed "the order was cut"
+lease=${field[0]} name=${field[1]} uid=${field[2]} gid=${field[3]} home=${field[4]} shell=${field[5]} tmpdir=${field[6]}
+uid_min=${field[7]} gid_min=${field[8]} key=${field[9]} environment=${field[10]} marker=${field[11]}
+groups=("${field[@]:12}")
+pool=/etc/vmpool
+
+exec 9>/run/vmpool.lock && flock -w 20 9 || failed "another order is still being carried out on this machine"
+[ -d "$pool/keys" ] || failed "$pool/keys is missing: the machine was never made ready"
+
+# --- whose is the machine?
+if [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; then
+  IFS= read -r standing <"$pool/lease.json" || true
+  if [[ $standing != '{"lease":"'"$lease"'",'* ]]; then
+    [[ $standing =~ ^\{\"lease\":\"([A-Za-z0-9._-]{1,128})\" ]] && answer foreign "${BASH_REMATCH[1]}"
+    answer foreign unreadable
+  fi
+fi
+
+# --- can the order be met? Nothing is changed before this is known.
+[ "$uid" -ge "$uid_min" ] || answer refused "uid $uid of $name is below $uid_min"
+account=
+while IFS=: read -r found _ found_uid found_gid _; do
+  if [ "$found" = "$name" ]; then
+    [ "$found_uid" = "$uid" ] || answer refused "$name has uid $found_uid on the VM, not $uid"
+    [ "$found_gid" = "$gid" ] || answer refused "$name has gid $found_gid on the VM, not $gid"
+    account=$name
+  elif [ "$found_uid" = "$uid" ]; then
+    answer refused "uid $uid of $name is held by $found on the VM"
+  fi
+done < <(getent passwd "$name" "$uid")
+
+keys=()
+for ((i = 0; i < ${#groups[@]}; i += 2)); do keys+=("${groups[i]}" "${groups[i + 1]}"); done
+declare -A gid_of=() name_of=()
+while IFS=: read -r found _ found_gid _; do
+  gid_of[$found]=$found_gid
+  name_of[$found_gid]=$found
+done < <(getent group "${keys[@]}")
+new_groups=() supplementary=()
+for ((i = 0; i < ${#groups[@]}; i += 2)); do
+  group=${groups[i]} id=${groups[i + 1]}
+  [ "$id" -ge "$gid_min" ] || answer refused "gid $id of group $group is below $gid_min"
+  if [ "${gid_of[$group]:-$id}" != "$id" ]; then
+    answer refused "group $group has gid ${gid_of[$group]} on the VM, not $id"
+  fi
+  if [ "${name_of[$id]:-$group}" != "$group" ]; then
+    answer refused "gid $id of group $group is held by ${name_of[$id]} on the VM"
+  fi
+  [ -n "${gid_of[$group]:-}" ] || new_groups+=("$group" "$id")
+  [ "$id" = "$gid" ] || supplementary+=("$group")
+done
+[ -x "$shell" ] || answer refused "the login shell $shell of $name is not on the VM"
+
+# The file system that holds the home, by the longest mount point above it.
+home_type= best=-1
+while read -r _ _ _ _ point _ rest; do
+  printf -v point '%b' "${point//\\/\\0}"
+  if [ "$point" = / ] || [ "$home" = "$point" ] || [[ $home == "$point"/* ]]; then
+    if [ "${#point}" -ge "$best" ]; then best=${#point} home_type=${rest#*- } home_type=${home_type%% *}; fi
+  fi
+done </proc/self/mountinfo
+case $home_type in
+  ext[234] | xfs | btrfs | overlay | tmpfs | ramfs | f2fs | jfs | zfs | bcachefs | reiserfs) home_local=1 ;;
+  *) home_local=0 ;;
+esac
+if [ -d "$home" ]; then
+  owner=$(stat -c %u "$home")
+  if [ "$home_local" = 1 ] && [ "$owner" != "$uid" ] && ! grep -qxF "home $home" "$pool/made" 2>/dev/null; then
+    answer refused "the home $home of $name belongs to uid $owner on the VM"
+  fi
+elif [ -e "$home" ] || [ -L "$home" ]; then
+  answer refused "the home $home of $name is not a directory on the VM"
+elif [ "$home_local" = 0 ]; then
+  answer refused "the home $home of $name does not exist on the shared file system ($home_type)"
+fi
+
+# --- the marker first, then a journal of what is made, each line before the thing itself.
+put() { # put FILE MODE OWNER TEXT: whole or not at all
+  printf '%s\n' "$4" >"$1.new" && chmod "$2" "$1.new" && chown "$3" "$1.new" && mv -fT "$1.new" "$1" || failed "cannot write $1"
+}
+[ -e "$pool/lease.json" ] || put "$pool/lease.json" 644 0:0 "$marker"
+if [ ! -e "$pool/made" ]; then put "$pool/made" 600 0:0 "job $name $uid $gid"; fi
+mapfile -t made <"$pool/made"
+note() {
+  local line
+  for line in "${made[@]}"; do [ "$line" = "$*" ] && return; done
+  made+=("$*")
+  printf '%s\n' "$*" >>"$pool/made" || failed "cannot write $pool/made"
+}
+
+for ((i = 0; i < ${#new_groups[@]}; i += 2)); do
+  note group "${new_groups[i]}"
+  problem=$(groupadd -g "${new_groups[i + 1]}" "${new_groups[i]}" 2>&1) || failed "groupadd ${new_groups[i]}: $problem"
+done
+if [ -z "$account" ]; then
+  note user "$name"
+  list=$(IFS=, && echo "${supplementary[*]}")
+  # '*' is no password at all; '!' would make sshd refuse the key as well where PAM is off.
+  problem=$(useradd -M -N -u "$uid" -g "$gid" ${list:+-G "$list"} -d "$home" -s "$shell" -c '' -p '*' "$name" 2>&1) ||
+    failed "useradd $name: ${problem//$'\n'/ }"
+else
+  member=" $(id -Gn "$name") "
+  for group in "${supplementary[@]}"; do
+    [[ $member == *" $group "* ]] && continue
+    note member "$group"
+    problem=$(gpasswd -a "$name" "$group" 2>&1) ||
+      answer refused "$name is not in group $group on the VM, and cannot be added: ${problem//$'\n'/ }"
+  done
+fi
+
+relabel=()
+if [ ! -d "$home" ]; then
+  parent=${home%/*} parents=()
+  while [ -n "$parent" ] && [ ! -d "$parent" ]; do parents=("$parent" "${parents[@]}") parent=${parent%/*}; done
+  for parent in "${parents[@]}"; do
+    note dir "$parent"
+    mkdir -m 755 "$parent" || failed "cannot make $parent"
+  done
+  note home "$home"
+  mkdir -m 700 "$home" || failed "cannot make the home $home"
+fi
+if [ ! -e "$pool/home-ready" ]; then
+  for line in "${made[@]}"; do
+    [ "$line" = "home $home" ] || continue
+    if [ -d /etc/skel ]; then cp -rT /etc/skel "$home" || failed "cannot fill the home $home"; fi
+    chown -RhP "$uid:$gid" "$home" || failed "cannot give the home $home to $name"
+    relabel+=("$home")
+  done
+  put "$pool/home-ready" 600 0:0 "$home"
+fi
+
+note tmp "$tmpdir"
+if [ -L "$tmpdir" ] || { [ -e "$tmpdir" ] && [ ! -d "$tmpdir" ]; }; then rm -f "$tmpdir"; fi
+[ -d "$tmpdir" ] || mkdir -m 700 "$tmpdir" || failed "cannot make $tmpdir"
+chown "$uid:$gid" "$tmpdir" && chmod 700 "$tmpdir" || failed "cannot give $tmpdir to $name"
+
+put "$pool/environment" 640 "0:$gid" "$environment"
+# The key last: nobody logs in before all is there.
+put "$pool/keys/$name" 644 0:0 "$key"
+if command -v restorecon >/dev/null && [ -d /sys/fs/selinux ]; then
+  restorecon -RF "$pool" "$tmpdir" "${relabel[@]}" >/dev/null 2>&1
+fi
+answer ok

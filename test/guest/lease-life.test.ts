@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { Guest } from '../../src/guest/port.js';
+import type { LeaseId } from '../../src/pool/model.js';
+import { Lab, type Machine, orderFor, patience } from './machine.js';
+
+jest.setTimeout(60_000);
+
+let lab: Lab;
+let machine: Machine;
+let guest: Guest;
+beforeAll(async () => {
+  lab = await Lab.open();
+  machine = await lab.machine();
+  guest = lab.guest();
+});
+afterAll(() => lab.close());
+
+describe('one machine through a lease', () => {
+  it('answers the probe, keeps the contract and gives its baseline', async () => {
+    const probe = await guest.probe(machine.target, patience());
+    expect(probe).toMatchObject({ ok: true, marker: null, hostKeys: machine.target.hostKeys });
+    expect(await guest.contract(machine.target, patience())).toEqual({ ok: true });
+    expect(await guest.takeBaseline(machine.target, patience())).toEqual({ ok: true });
+  });
+
+  it('is staged: the job logs in with its key, ids, groups, home, environment and TMPDIR', async () => {
+    const order = orderFor('lease-1');
+    expect(await guest.stage(machine.target, order, patience())).toEqual({ ok: true });
+    const { out } = await machine.asJob(
+      'id -u; id -g; id -Gn; pwd; . /etc/vmpool/environment; echo "$SITE"; cd "$TMPDIR" && pwd; ls -A ~',
+    );
+    expect(out.split('\n').slice(0, 6)).toEqual([
+      '4001',
+      '4001',
+      'alice physics',
+      '/home/alice',
+      "it's here",
+      '/tmp/vmpool-lease-1',
+    ]);
+    expect(out).toContain('.bashrc');
+    const probe = await guest.probe(machine.target, patience());
+    expect(probe).toMatchObject({ ok: true, marker: { lease: 'lease-1', user: order.user, key: order.key } });
+  });
+
+  it('is staged again for the same lease, and refuses another', async () => {
+    expect(await guest.stage(machine.target, orderFor('lease-1'), patience())).toEqual({ ok: true });
+    const answer = await guest.stage(machine.target, orderFor('lease-2'), patience());
+    expect(answer).toMatchObject({
+      ok: false,
+      kind: 'foreign-marker',
+      why: expect.stringContaining('lease-1'),
+    });
+    const scrubbed = await guest.scrub(machine.target, 'lease-2' as LeaseId, patience());
+    expect(scrubbed).toMatchObject({ ok: false, kind: 'foreign-marker' });
+  });
+
+  it('is clean after the scrub, and ready for the next lease', async () => {
+    await machine.asJob('touch ~/f /tmp/f /var/tmp/f /dev/shm/f; (setsid sleep 1000 >/dev/null 2>&1 &)');
+    expect(await guest.scrub(machine.target, 'lease-1' as LeaseId, patience())).toEqual({ ok: true });
+    expect((await machine.asJob('true')).code).toBe(255);
+    const left = await machine.run(
+      'getent passwd alice; getent group alice physics; ls -A /tmp /home /etc/vmpool/keys; ls /etc/vmpool',
+    );
+    expect(left.out).not.toMatch(/alice|physics|lease|vmpool-/);
+    expect(await guest.probe(machine.target, patience())).toMatchObject({ ok: true, marker: null });
+    expect(await guest.stage(machine.target, orderFor('lease-3'), patience())).toEqual({ ok: true });
+    expect(await guest.scrub(machine.target, null, patience())).toEqual({ ok: true });
+    expect(await guest.scrub(machine.target, null, patience())).toEqual({ ok: true });
+  });
+});

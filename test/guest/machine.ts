@@ -1,0 +1,173 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { writeBaseLayer } from '../../src/embedded/sandbox/base-layer.js';
+import { generateSshKey } from '../../src/embedded/sandbox/host-key.js';
+import { sandboxProgram } from '../../src/embedded/sandbox/program.js';
+import { Sandbox } from '../../src/embedded/sandbox/sandbox.js';
+import { createGuest, type GuestOptions } from '../../src/guest/guest.js';
+import type { Guest, GuestTarget, StageOrder } from '../../src/guest/port.js';
+import type { LeaseId, MemberName } from '../../src/pool/model.js';
+
+const admin = generateSshKey('pool-admin');
+const job = generateSshKey('job');
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+}
+
+/** A folder with the layer that all machines of one test file share. */
+export class Lab {
+  readonly folder = mkdtempSync(join(tmpdir(), 'vmpool-guest-'));
+  readonly #machines: Machine[] = [];
+  readonly #guests: Guest[] = [];
+  #program = '';
+
+  static async open(): Promise<Lab> {
+    const lab = new Lab();
+    lab.#program = await sandboxProgram();
+    await writeBaseLayer(lab.#program, join(lab.folder, 'base'), [lab.folder]);
+    writeFileSync(join(lab.folder, 'admin'), admin.privateKey, { mode: 0o600 });
+    writeFileSync(join(lab.folder, 'job'), job.privateKey, { mode: 0o600 });
+    return lab;
+  }
+
+  async machine(): Promise<Machine> {
+    const machine = await Machine.boot(this, this.#program, this.#machines.length + 1);
+    this.#machines.push(machine);
+    return machine;
+  }
+
+  guest(options: Partial<GuestOptions> = {}): Guest {
+    const guest = createGuest({
+      adminUser: 'root',
+      privateKeyFile: join(this.folder, 'admin'),
+      hostKeyPolicy: 'console',
+      stateDir: join(this.folder, 'state'),
+      clock: Date,
+      log: () => undefined,
+      ...options,
+    });
+    this.#guests.push(guest);
+    return guest;
+  }
+
+  async close(): Promise<void> {
+    for (const guest of this.#guests) await guest.close();
+    for (const machine of this.#machines) await machine.sandbox.end();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** One real machine: its own processes, files, accounts and SSH server on a loopback address. */
+export class Machine {
+  private constructor(
+    readonly lab: Lab,
+    readonly sandbox: Sandbox,
+    readonly target: GuestTarget,
+  ) {}
+
+  static async boot(lab: Lab, program: string, number: number): Promise<Machine> {
+    const host = `127.${90 + (process.pid % 100)}.${(process.pid >> 7) % 250}.${number}`;
+    const hostKey = generateSshKey(`vm${number}`);
+    const folder = join(lab.folder, `vm${number}`);
+    const seed = join(lab.folder, `seed${number}`);
+    mkdirSync(folder);
+    mkdirSync(join(seed, 'root/.ssh'), { recursive: true });
+    mkdirSync(join(seed, 'etc/ssh'), { recursive: true });
+    for (const [path, mode] of [
+      ['root', 0o700],
+      ['root/.ssh', 0o700],
+      ['etc', 0o755],
+      ['etc/ssh', 0o755],
+    ] as const) {
+      chmodSync(join(seed, path), mode);
+    }
+    chmodSync(seed, 0o755);
+    writeFileSync(join(seed, 'root/.ssh/authorized_keys'), `${admin.publicLine}\n`, { mode: 0o600 });
+    writeFileSync(join(seed, 'etc/ssh/ssh_host_ed25519_key'), hostKey.privateKey, { mode: 0o600 });
+    const sandbox = await Sandbox.create({
+      program,
+      baseLayer: join(lab.folder, 'base'),
+      directory: folder,
+      seed,
+      consoleLog: join(lab.folder, `vm${number}.log`),
+      addresses: [host],
+      port: 22,
+      diskBytes: 1 << 28,
+      onDown: () => undefined,
+    });
+    await sandbox.boot(`vm${number}`, 'answer');
+    const known = hostKey.publicLine.split(' ').slice(0, 2).join(' ');
+    return new Machine(lab, sandbox, {
+      member: `test-${number}-${process.pid}` as MemberName,
+      endpoint: { host, port: 22 },
+      hostKeys: [known],
+    });
+  }
+
+  /** Runs a command on the machine by OpenSSH's own client, as root or as the job's user. */
+  run(
+    command: string,
+    as: { user: string; key: 'admin' | 'job' } = { user: 'root', key: 'admin' },
+  ): Promise<Ran> {
+    const { host, port } = this.target.endpoint;
+    const options = [
+      'BatchMode=yes',
+      'StrictHostKeyChecking=no',
+      'UserKnownHostsFile=/dev/null',
+      'LogLevel=ERROR',
+      'ConnectTimeout=10',
+    ];
+    const flags = options.flatMap((option) => ['-o', option]);
+    const args = [
+      '-F',
+      'none',
+      ...flags,
+      '-i',
+      join(this.lab.folder, as.key),
+      '-p',
+      String(port),
+      `${as.user}@${host}`,
+      command,
+    ];
+    return new Promise((resolve) => {
+      execFile('ssh', args, { timeout: 60_000 }, (error, stdout, stderr) => {
+        const code = error ? (typeof error.code === 'number' ? error.code : 255) : 0;
+        resolve({ code, out: stdout + stderr });
+      });
+    });
+  }
+
+  asJob(command: string, user = 'alice'): Promise<Ran> {
+    return this.run(command, { user, key: 'job' });
+  }
+}
+
+export function orderFor(lease: string, changes: Partial<StageOrder['user']> = {}): StageOrder {
+  return {
+    lease: lease as LeaseId,
+    key: { worker: 'wn1', job: '12.server', attempt: { start: 1, boot: 'b', pid: 100, ticks: 5 } },
+    user: {
+      name: 'alice',
+      uid: 4001,
+      gid: 4001,
+      groups: [
+        { name: 'alice', gid: 4001 },
+        { name: 'physics', gid: 4100 },
+      ],
+      home: '/home/alice',
+      shell: '/bin/bash',
+      ...changes,
+    },
+    publicKey: job.publicLine,
+    environment: { SITE: "it's here" },
+  };
+}
+
+/** A signal for calls that the test does not mean to end itself. */
+export function patience(): AbortSignal {
+  return new AbortController().signal;
+}
