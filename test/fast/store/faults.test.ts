@@ -41,8 +41,10 @@ describe('a disk that refuses', () => {
     async (code) => {
       for (let step = 1; step <= 6; step += 1) {
         const files = new MemoryFiles();
+        const first = opened(await openBook(path, { files }));
+        await first.store.commit({ n: 1, note: '' });
+        await first.store.close();
         const { store } = opened(await openBook(path, { files }));
-        await store.commit({ n: 1, note: '' });
         files.failAt = { call: files.calls + step, code };
         const refused = await store.commit({ n: 2, note: '' }).catch((error: unknown) => error);
         expect(refused).toBeInstanceOf(StoreError);
