@@ -1,0 +1,87 @@
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+} from 'node:fs';
+import { readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/**
+ * Root's files in the spool. Safe because of one rule: every directory on the way is root's and writable by root
+ * alone, so no user can put a link in our way. `makeOwned` and `assertOwned` check it; what users may write
+ * (`run/`) is never opened by root.
+ */
+export function assertOwned(path: string): void {
+  const stat = lstatSync(path);
+  const me = process.getuid?.() ?? 0;
+  if (!stat.isDirectory() || stat.uid !== me || (stat.mode & 0o022) !== 0)
+    throw new Error(`${path} must be a directory of root's that only root can write; remove or repair it`);
+}
+
+export function makeOwned(path: string, mode: number): void {
+  try {
+    mkdirSync(path, { mode });
+    const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    try {
+      fchmodSync(fd, mode);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  }
+  assertOwned(path);
+}
+
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Writes beside, syncs, renames, syncs the directory: after a crash the old or the new file is there, whole. */
+export function writeDurably(path: string, data: string | Buffer, mode: number, owner?: FileOwner): void {
+  const beside = `${path}.${process.pid}.new`;
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  try {
+    unlinkSync(beside);
+  } catch {
+    // Usual: nothing was left there.
+  }
+  const fd = openSync(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  try {
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+    if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
+    fchmodSync(fd, mode);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(beside, path);
+  const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+/** Reads a regular file without following a link; null when there is none. */
+export function readPlain(path: string): string | null {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return null;
+  }
+  try {
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,68 @@
+import { rmdirSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeOwned, readPlain, writeDurably, type FileOwner } from './files.js';
+
+/**
+ * What the job's side is told, in `lease/lease.json`, readable by the job's user alone. Root writes it and never
+ * reads it again: the user may change it, which harms nobody but their own job.
+ */
+export interface LeaseTicket {
+  readonly version: 1;
+  readonly service: { readonly url: string; readonly caFile: string | null };
+  readonly lease: string;
+  readonly capability: string;
+  readonly job: string;
+  readonly start: number;
+  readonly walltimeSeconds: number | null;
+  readonly home: string;
+  readonly workDirectory: string | null;
+  /** Credentials that only root can read, copied beside this file. */
+  readonly prepared: readonly PreparedCredential[];
+}
+
+export interface PreparedCredential {
+  /** File name within `lease/`. */
+  readonly file: string;
+  /** Where it belongs, on the worker and on the VM. */
+  readonly path: string;
+  readonly mode: number;
+}
+
+export const keyFile = (attemptDirectory: string): string => join(attemptDirectory, 'lease', 'key');
+export const runDirectory = (attemptDirectory: string): string => join(attemptDirectory, 'run');
+
+/** `lease/` is root's with files of the user's; `run/` is the user's own, for sockets, stamps and known hosts. */
+export function writeLeaseFiles(
+  attemptDirectory: string,
+  ticket: LeaseTicket,
+  key: string,
+  owner: FileOwner,
+): void {
+  makeOwned(join(attemptDirectory, 'lease'), 0o711);
+  writeDurably(keyFile(attemptDirectory), key, 0o600, owner);
+  writeDurably(join(attemptDirectory, 'lease', 'lease.json'), JSON.stringify(ticket), 0o400, owner);
+}
+
+export function readTicket(attemptDirectory: string): LeaseTicket | null {
+  const text = readPlain(join(attemptDirectory, 'lease', 'lease.json'));
+  if (text === null) return null;
+  const value: unknown = JSON.parse(text);
+  return typeof value === 'object' && value !== null && 'version' in value && value.version === 1
+    ? (value as LeaseTicket)
+    : null;
+}
+
+/** Removes `lease/`. Root's own directory: plain names, nothing to follow. */
+export function removeLeaseFiles(attemptDirectory: string, prepared: readonly string[]): void {
+  for (const name of ['key', 'lease.json', ...prepared])
+    try {
+      unlinkSync(join(attemptDirectory, 'lease', name));
+    } catch {
+      // Not there: the prologue did not come that far, or another copy of us was here.
+    }
+  try {
+    rmdirSync(join(attemptDirectory, 'lease'));
+  } catch {
+    // As above.
+  }
+}

@@ -1,0 +1,188 @@
+import { lchownSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeOwned, readPlain, writeDurably, type FileOwner } from './files.js';
+import { lock, type Held } from './lock.js';
+import type { ProcessId } from '../processes.js';
+
+/**
+ * What root's hooks remember of one start of a job.
+ *
+ * `asking`: the prologue is at work. `open`: it ended well, the job may run. `ending`: an epilogue (or a newer
+ * start) has taken over; nothing may run any more. `ended`: released; kept for a day so that a second epilogue
+ * knows that there is nothing to do.
+ */
+export type AttemptState = 'asking' | 'open' | 'ending' | 'ended';
+
+export interface AttemptRecord {
+  readonly version: 1;
+  readonly job: string;
+  readonly user: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+  readonly start: number;
+  readonly boot: string;
+  readonly starter: ProcessId;
+  readonly prologue: ProcessId;
+  /** Path of the job's file in mom_priv/jobs. */
+  readonly script: string;
+  readonly lease: string | null;
+  readonly state: AttemptState;
+  /** A newer start of the job took over: its files are no longer wanted. */
+  readonly superseded: boolean;
+}
+
+const safe = /[A-Za-z0-9_.-]/;
+
+/**
+ * A job id as a file name: brackets and whatever else is written as %XX, a leading dot too, so that two ids never
+ * share a name and none leaves its directory.
+ */
+export function safeName(job: string): string {
+  const bytes = [...Buffer.from(job, 'utf8')];
+  return bytes
+    .map((byte, index) => {
+      const letter = String.fromCharCode(byte);
+      return byte < 128 && safe.test(letter) && !(letter === '.' && index === 0)
+        ? letter
+        : `%${byte.toString(16).padStart(2, '0').toUpperCase()}`;
+    })
+    .join('');
+}
+
+export function jobOfSafeName(name: string): string {
+  return decodeURIComponent(name);
+}
+
+export const attemptName = (starter: ProcessId): string => `${starter.pid}-${starter.ticks}`;
+
+function isRecord(value: unknown): value is AttemptRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const record = value as Partial<Record<keyof AttemptRecord, unknown>>;
+  return record.version === 1 && typeof record.job === 'string' && typeof record.starter === 'object';
+}
+
+/** Directories: `jobs/<job>/<pid>-<ticks>/{attempt.json,lease/,run/}`, `locks/`, `held/`, `messages/`. */
+export class Spool {
+  constructor(readonly root: string) {}
+
+  /** Root's directories are searchable by all and listable by root: users reach the paths that are told to them. */
+  prepare(): void {
+    for (const part of ['', 'jobs', 'locks', 'held', 'messages']) makeOwned(join(this.root, part), 0o711);
+  }
+
+  jobDirectory(job: string): string {
+    return join(this.root, 'jobs', safeName(job));
+  }
+  attemptDirectory(job: string, starter: ProcessId): string {
+    return join(this.jobDirectory(job), attemptName(starter));
+  }
+
+  /** Guards the records of a job; held for milliseconds. */
+  async locked<T>(job: string, waitMs: number, work: () => T): Promise<T> {
+    const held = await lock(join(this.root, 'locks', `${safeName(job)}.record`), waitMs);
+    if (held === null) throw new Error(`the record of job ${job} stayed locked for ${waitMs} ms`);
+    try {
+      return work();
+    } finally {
+      held.release();
+    }
+  }
+  /** Held by whoever ends the job's attempts: an epilogue, its second copy, or the sync. */
+  lockEnding(job: string, waitMs: number): Promise<Held | null> {
+    return lock(join(this.root, 'locks', `${safeName(job)}.ending`), waitMs);
+  }
+  lockSync(): Promise<Held | null> {
+    return lock(join(this.root, 'locks', 'sync'), 0);
+  }
+
+  /** Takes the new attempt into the book and tells job starters of tasks which attempt is the latest. */
+  begin(record: AttemptRecord): void {
+    makeOwned(this.jobDirectory(record.job), 0o711);
+    makeOwned(this.attemptDirectory(record.job, record.starter), 0o711);
+    this.write(record);
+    writeDurably(join(this.jobDirectory(record.job), 'latest'), attemptName(record.starter), 0o644);
+  }
+
+  write(record: AttemptRecord): void {
+    const path = join(this.attemptDirectory(record.job, record.starter), 'attempt.json');
+    writeDurably(path, JSON.stringify(record), 0o600);
+  }
+
+  read(job: string, starter: ProcessId): AttemptRecord | null {
+    return this.#readAt(join(this.attemptDirectory(job, starter), 'attempt.json'));
+  }
+
+  #readAt(path: string): AttemptRecord | null {
+    const text = readPlain(path);
+    if (text === null) return null;
+    try {
+      const value: unknown = JSON.parse(text);
+      return isRecord(value) ? value : null;
+    } catch {
+      return null;
+    }
+  }
+
+  attempts(job: string): AttemptRecord[] {
+    const directory = this.jobDirectory(job);
+    return list(directory)
+      .filter((name) => /^\d+-\d+$/.test(name))
+      .map((name) => this.#readAt(join(directory, name, 'attempt.json')))
+      .filter((record) => record !== null)
+      .sort((a, b) => a.start - b.start || a.starter.ticks - b.starter.ticks);
+  }
+
+  /** The user's own directory within root's: the only thing here that they may write. */
+  makeRunDirectory(path: string, owner: FileOwner): void {
+    mkdirSync(path, { mode: 0o700 });
+    lchownSync(path, owner.uid, owner.gid);
+  }
+
+  jobs(): string[] {
+    return list(join(this.root, 'jobs')).map(jobOfSafeName);
+  }
+
+  /** Removes a tombstone. The caller holds the job's record lock. */
+  forget(record: AttemptRecord): void {
+    const directory = this.attemptDirectory(record.job, record.starter);
+    unlinkSync(join(directory, 'attempt.json'));
+    rmdirSync(directory);
+    const rest = list(this.jobDirectory(record.job)).filter((name) => name !== 'latest');
+    if (rest.length > 0) return;
+    unlinkSync(join(this.jobDirectory(record.job), 'latest'));
+    rmdirSync(this.jobDirectory(record.job));
+    for (const kind of ['record', 'ending'])
+      try {
+        unlinkSync(join(this.root, 'locks', `${safeName(record.job)}.${kind}`));
+      } catch {
+        // Never made: no epilogue came for it.
+      }
+  }
+
+  /** A job that we hold because the service was out of reach; the sync lets it go again. */
+  noteHeld(job: string): void {
+    writeDurably(join(this.root, 'held', safeName(job)), '', 0o600);
+  }
+  held(): string[] {
+    return list(join(this.root, 'held')).map(jobOfSafeName);
+  }
+  forgetHeld(job: string): void {
+    unlinkSync(join(this.root, 'held', safeName(job)));
+  }
+
+  /** A message for a user whose job's output will never be delivered. */
+  leaveMessage(job: string, text: string, owner: FileOwner): string {
+    const path = join(this.root, 'messages', `${safeName(job)}.txt`);
+    writeDurably(path, text, 0o400, owner);
+    return path;
+  }
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}

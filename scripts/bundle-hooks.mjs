@@ -1,0 +1,48 @@
+/**
+ * Bundles each hook into one file without dependencies: dist/hooks/{prologue,epilogue,jobstarter,sync,nodecheck}.
+ * The installer writes the worker's own path of Node into the first line.
+ */
+import { build } from 'esbuild';
+import { chmod, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+export const hookNames = ['prologue', 'epilogue', 'jobstarter', 'sync', 'nodecheck'];
+
+/** Files appear whole, so that a running test or an installer never reads half of one. */
+export async function bundleHooks(outDir = join(root, 'dist', 'hooks')) {
+  const result = await build({
+    entryPoints: hookNames.map((name) => join(root, 'hooks', 'src', 'main', `${name}.ts`)),
+    outdir: outDir,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    write: false,
+    logLevel: 'warning',
+  });
+  const { mkdir } = await import('node:fs/promises');
+  await mkdir(outDir, { recursive: true });
+  for (const file of result.outputFiles) {
+    const path = file.path.replace(/\.js$/, '');
+    const beside = `${path}.${process.pid}.new`;
+    await writeFile(beside, `#!/usr/bin/env node\n${file.text}`);
+    await chmod(beside, 0o755);
+    await rename(beside, path);
+  }
+  // Files without an ending are CommonJS only outside of packages of type "module".
+  await writeFile(join(outDir, 'package.json'), '{ "type": "commonjs" }\n');
+  return result.outputFiles.length;
+}
+
+if (
+  process.argv[1] !== undefined &&
+  (await readFile(process.argv[1])).equals(await readFile(fileURLToPath(import.meta.url)))
+) {
+  const count = await bundleHooks(process.argv[2]);
+  console.log(`bundled ${count} hooks`);
+}
