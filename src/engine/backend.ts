@@ -1,0 +1,169 @@
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { writeFileAtomically } from './atomic-file.js';
+import {
+  parseCheckpointFile,
+  parseExport,
+  type ParsedState,
+  type VersionedDeployment,
+} from './deployment.js';
+import { breakFileLocks, busyMessage, isStaleLockOfOurs, locksInMessage } from './locks.js';
+import { projectName } from './options.js';
+import { PulumiFailed, type PulumiCli } from './pulumi-command.js';
+import type { Runs } from './runs.js';
+
+export type StateFound =
+  | { readonly kind: 'found'; readonly state: VersionedDeployment }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'broken'; readonly message: string };
+
+export type LockCheck = { readonly kind: 'free' } | { readonly kind: 'busy'; readonly message: string };
+
+/** Limit of a command that only reads or writes state, in milliseconds. */
+const stateCommandLimitMs = 2 * 60_000;
+/** Updates kept in a stack's history. */
+const keptUpdates = 3;
+
+/** `file://` URL to directory; null for any other backend. */
+export const directoryOfBackend = (url: string): string | null => {
+  if (!url.startsWith('file://')) {
+    return null;
+  }
+  const path = url.slice('file://'.length).replace(/\?.*$/, '');
+  if (path === '~' || path.startsWith('~/')) {
+    return join(homedir(), path.slice(1));
+  }
+  return path.startsWith('/') ? fileURLToPath(`file://${path}`) : path;
+};
+
+/**
+ * The stacks' states. A `file://` backend is read directly, which saves a process of half a second for each
+ * look; everything that writes goes through the CLI, which holds the stack's lock meanwhile.
+ */
+export class Backend {
+  private readonly directory: string | null;
+
+  constructor(
+    url: string,
+    private readonly cli: PulumiCli,
+    private readonly runs: Runs,
+    private readonly workDirectory: string,
+  ) {
+    this.directory = directoryOfBackend(url);
+  }
+
+  async read(stack: string, signal: AbortSignal): Promise<StateFound> {
+    const text = this.directory === null ? await this.export(stack, signal) : this.readFile(stack);
+    if (text === null) {
+      return { kind: 'none' };
+    }
+    const parsed: ParsedState = this.directory === null ? parseExport(text) : parseCheckpointFile(text);
+    return parsed.ok
+      ? { kind: 'found', state: parsed.state }
+      : {
+          kind: 'broken',
+          message:
+            `the state of stack ${stack} cannot be read and has not been touched (${parsed.why}). ` +
+            (this.directory === null
+              ? `Look at it with \`pulumi stack export --stack ${stack}\``
+              : `Put one of the copies of ${this.historyDirectory(this.directory, stack)}/*.checkpoint.json in place of ` +
+                `${this.filePath(this.directory, stack)} (the newest that is whole); ` +
+                'servers made after it are then held by the service until they are explained'),
+        };
+  }
+
+  /** Replaces the state of a stack. */
+  async write(stack: string, state: VersionedDeployment, signal: AbortSignal): Promise<void> {
+    const path = join(this.workDirectory, `${stack}.import.json`);
+    writeFileAtomically(path, JSON.stringify(state));
+    try {
+      await this.command(['stack', 'import', '--stack', stack, '--file', path], stack, signal);
+    } finally {
+      rmSync(path, { force: true });
+    }
+  }
+
+  /** Breaks stale locks of our own where they can be seen beforehand. */
+  breakLocks(stack: string): LockCheck {
+    if (this.directory === null) {
+      return { kind: 'free' };
+    }
+    const dead = this.runs.dead(stack);
+    const left = breakFileLocks(this.directory, stack, hostname(), dead);
+    if (left.length > 0) {
+      return { kind: 'busy', message: busyMessage(stack, left) };
+    }
+    for (const run of dead) {
+      this.runs.forget(run.process.pid);
+    }
+    return { kind: 'free' };
+  }
+
+  /**
+   * After Pulumi itself found a lock: breaks it with `pulumi cancel` if every lock named is ours and stale
+   * (`cancel` deletes all of them), otherwise says whose it is. Null when the failure is no lock.
+   */
+  async breakReportedLocks(stack: string, failure: unknown, signal: AbortSignal): Promise<LockCheck | null> {
+    if (!(failure instanceof PulumiFailed)) {
+      return null;
+    }
+    const locks = locksInMessage(`${failure.stdout}\n${failure.stderr}`);
+    if (locks.length === 0) {
+      return null;
+    }
+    const dead = this.runs.dead(stack);
+    if (!locks.every((lock) => isStaleLockOfOurs(lock, hostname(), dead))) {
+      return { kind: 'busy', message: busyMessage(stack, locks) };
+    }
+    await this.command(['cancel', '--yes', '--stack', stack], stack, signal);
+    return { kind: 'free' };
+  }
+
+  /** Pulumi keeps every update of a stack with two copies of its state, for ever: all but the last few go. */
+  pruneHistory(stack: string): void {
+    if (this.directory === null) {
+      return;
+    }
+    const directory = this.historyDirectory(this.directory, stack);
+    if (!existsSync(directory)) {
+      return;
+    }
+    const stamp = (name: string): string => /-(\d+)\.(?:checkpoint|history)\.json/.exec(name)?.[1] ?? '';
+    const names = readdirSync(directory).filter((name) => stamp(name) !== '');
+    const stamps = [...new Set(names.map(stamp))].sort();
+    const old = new Set(stamps.slice(0, Math.max(0, stamps.length - keptUpdates)));
+    for (const name of names.filter((each) => old.has(stamp(each)))) {
+      rmSync(join(directory, name), { force: true });
+    }
+  }
+
+  private command(args: readonly string[], stack: string, signal: AbortSignal) {
+    return this.cli.run(args, { stack, cwd: this.workDirectory, signal, limitMs: stateCommandLimitMs });
+  }
+
+  private async export(stack: string, signal: AbortSignal): Promise<string | null> {
+    try {
+      return (await this.command(['stack', 'export', '--stack', stack], stack, signal)).stdout;
+    } catch (error) {
+      if (error instanceof PulumiFailed && /no stack named/.test(error.stderr)) {
+        return null;
+      }
+      throw error;
+    }
+  }
+
+  private readFile(stack: string): string | null {
+    const path = this.directory === null ? null : this.filePath(this.directory, stack);
+    return path !== null && existsSync(path) ? readFileSync(path, 'utf8') : null;
+  }
+
+  private filePath(directory: string, stack: string): string {
+    return join(directory, '.pulumi', 'stacks', projectName, `${stack}.json`);
+  }
+
+  private historyDirectory(directory: string, stack: string): string {
+    return join(directory, '.pulumi', 'history', projectName, stack);
+  }
+}

@@ -1,0 +1,271 @@
+import { cellConfigValues, type CellConfig } from '../../stacks/cell-config.js';
+import { planCell } from '../../stacks/cell-plan.js';
+import { summaryStackName } from '../../stacks/summary.js';
+import type { InstallationId, MemberName } from '../pool/model.js';
+import type { Backend } from './backend.js';
+import { outputsOf, type VersionedDeployment } from './deployment.js';
+import { EventTranslator } from './event-translator.js';
+import { cellStackName, type EngineOptions } from './options.js';
+import type {
+  CellState,
+  CellWish,
+  ConvergeResult,
+  EngineEvent,
+  PreviewResult,
+  PublishedMember,
+} from './port.js';
+import { cellStateOf, prepareState, type ListedAndRetiring } from './prepare.js';
+import { PulumiFailed } from './pulumi-command.js';
+import type { StackFiles } from './stack-files.js';
+import { Places, Turns } from './turns.js';
+import type { Updater } from './updater.js';
+
+/** Beside the limits of a create and of a delete: what Pulumi itself may need for an update, in milliseconds. */
+const overheadMs = 5 * 60_000;
+/** Limit of an update that calls no cloud, in milliseconds. */
+const summaryLimitMs = 2 * 60_000;
+
+type Ready =
+  | { readonly kind: 'refused'; readonly message: string; readonly state: CellState | null }
+  | {
+      readonly kind: 'ready';
+      readonly exists: boolean;
+      readonly wish: ListedAndRetiring;
+      readonly config: CellConfig;
+      readonly lost: readonly MemberName[];
+      readonly exclude: readonly string[];
+    };
+
+/** What the engine process does with cells, one call for each cell at a time. */
+export class Cells {
+  private readonly turns = new Turns();
+  private readonly places: Places;
+
+  constructor(
+    private readonly options: EngineOptions,
+    private readonly backend: Backend,
+    private readonly files: StackFiles,
+    private readonly updater: Updater,
+  ) {
+    this.places = new Places(options.maxParallel);
+  }
+
+  /** Never throws: whatever goes wrong is the result's message. */
+  async converge(
+    wish: CellWish,
+    emit: (event: EngineEvent) => void,
+    signal: AbortSignal,
+  ): Promise<ConvergeResult> {
+    const stack = cellStackName(this.options.pool, wish.cell);
+    try {
+      return await this.alone(stack, () => this.convergeAlone(stack, wish, emit, signal));
+    } catch (error) {
+      return { ok: false, state: null, message: `stack ${stack}: ${messageOf(error)}` };
+    }
+  }
+
+  async preview(wish: CellWish, signal: AbortSignal): Promise<PreviewResult> {
+    const stack = cellStackName(this.options.pool, wish.cell);
+    return this.alone(stack, async () => {
+      const ready = await this.makeReady(stack, wish, signal);
+      if (ready.kind === 'refused') {
+        throw new Error(ready.message);
+      }
+      return this.updater.preview(this.updateOptions(stack, ready, signal, () => undefined));
+    });
+  }
+
+  async poolOutputs(signal: AbortSignal): Promise<unknown> {
+    const found = await this.backend.read(this.options.pool, signal);
+    if (found.kind === 'broken') {
+      throw new Error(found.message);
+    }
+    return found.kind === 'none' ? null : outputsOf(found.state.deployment);
+  }
+
+  async publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void> {
+    const stack = summaryStackName(this.options.pool);
+    await this.alone(stack, async () => {
+      const locks = this.backend.breakLocks(stack);
+      if (locks.kind === 'busy') {
+        throw new Error(locks.message);
+      }
+      const found = await this.backend.read(stack, signal);
+      if (found.kind === 'broken') {
+        throw new Error(found.message);
+      }
+      const published = found.kind === 'found' ? outputsOf(found.state.deployment)?.['members'] : undefined;
+      if (sameData(published, members)) {
+        return;
+      }
+      this.files.writeConfig(stack, { 'vmpool:kind': 'summary', 'vmpool:members': members });
+      const general: string[] = [];
+      try {
+        await this.updater.up({
+          stack,
+          exists: found.kind === 'found',
+          parallel: 1,
+          exclude: [],
+          limitMs: summaryLimitMs,
+          signal,
+          onEvent: ({ diagnosticEvent }) => {
+            if (diagnosticEvent?.severity === 'error') {
+              general.push(diagnosticEvent.message.trim());
+            }
+          },
+        });
+      } catch (error) {
+        throw new Error(`stack ${stack}: ${[...general, messageOf(error)].join('; ')}`, { cause: error });
+      } finally {
+        this.backend.pruneHistory(stack);
+      }
+    });
+  }
+
+  private alone<T>(stack: string, work: () => Promise<T>): Promise<T> {
+    return this.turns.use(stack, () => this.places.use(work));
+  }
+
+  private async convergeAlone(
+    stack: string,
+    wish: CellWish,
+    emit: (event: EngineEvent) => void,
+    signal: AbortSignal,
+  ): Promise<ConvergeResult> {
+    for (let attempt = 1; ; attempt += 1) {
+      const ready = await this.makeReady(stack, wish, signal);
+      if (ready.kind === 'refused') {
+        return { ok: false, state: ready.state, message: ready.message };
+      }
+      const translator = new EventTranslator(wish.cell, emit);
+      let failure: unknown = null;
+      try {
+        await this.updater.up(this.updateOptions(stack, ready, signal, (event) => translator.take(event)));
+      } catch (error) {
+        failure = error;
+      }
+      const general = translator.finish();
+      const locks = failure === null ? null : await this.backend.breakReportedLocks(stack, failure, signal);
+      if (locks?.kind === 'busy') {
+        return { ok: false, state: await this.stateNow(stack, ready), message: locks.message };
+      }
+      if (locks?.kind === 'free' && attempt === 1) {
+        continue;
+      }
+      const state = await this.stateNow(stack, ready);
+      this.backend.pruneHistory(stack);
+      if (failure === null && state !== null) {
+        return { ok: true, state };
+      }
+      const words = [...translator.failures(), ...general];
+      const killed = failure instanceof PulumiFailed && failure.exitCode === null;
+      return {
+        ok: false,
+        state,
+        message: `stack ${stack}: ${words.length > 0 && !killed ? words.join('; ') : messageOf(failure)}`,
+      };
+    }
+  }
+
+  /** Locks broken, state read and put in order, config written: what comes before every update and preview. */
+  private async makeReady(stack: string, wish: CellWish, signal: AbortSignal): Promise<Ready> {
+    signal.throwIfAborted();
+    const locks = this.backend.breakLocks(stack);
+    if (locks.kind === 'busy') {
+      return { kind: 'refused', message: locks.message, state: null };
+    }
+    const found = await this.backend.read(stack, signal);
+    if (found.kind === 'broken') {
+      return { kind: 'refused', message: found.message, state: null };
+    }
+    const lostBefore = this.files.lostCreates(stack);
+    const named = new Set([...wish.members.map(({ name }) => name), ...wish.retire]);
+    let lost = lostBefore;
+    const configOf = (without: readonly MemberName[]): CellConfig => ({
+      installation: this.options.installation as InstallationId,
+      pool: this.options.pool,
+      cell: wish.cell,
+      timeoutSeconds: Math.ceil(this.options.createTimeoutMs / 1000),
+      members: wish.members.filter(({ name }) => !without.includes(name)),
+    });
+    const lists = (config: CellConfig): ListedAndRetiring => ({
+      members: config.members.map(({ name }) => name),
+      retire: wish.retire,
+      serverGroups: planCell(config).serverGroups.map(({ resource }) => resource),
+    });
+    let exclude: readonly string[] = [];
+    if (found.kind === 'found') {
+      const prepared = prepareState(found.state.deployment, lists(configOf(lostBefore)));
+      lost = [...new Set([...lostBefore, ...prepared.lost])];
+      exclude = prepared.unlistedUrns;
+      // First the names on record, then the state without its pending operations: killed in between, the next
+      // start finds both and does the same again.
+      this.files.writeLostCreates(stack, lost);
+      if (prepared.changed) {
+        const next: VersionedDeployment = { ...found.state, deployment: prepared.deployment };
+        await this.backend.write(stack, next, signal);
+      }
+    }
+    const config = configOf(lost);
+    this.files.writeConfig(stack, cellConfigValues(config));
+    // A lost name that the wish no longer holds will never be asked for again.
+    const remembered = lost.filter((name) => named.has(name));
+    if (remembered.length < lost.length) {
+      this.files.writeLostCreates(stack, remembered);
+    }
+    return { kind: 'ready', exists: found.kind === 'found', wish: lists(config), config, lost, exclude };
+  }
+
+  private updateOptions(
+    stack: string,
+    ready: Extract<Ready, { kind: 'ready' }>,
+    signal: AbortSignal,
+    onEvent: Parameters<Updater['up']>[0]['onEvent'],
+  ): Parameters<Updater['up']>[0] {
+    const size = ready.config.members.length + ready.wish.retire.length;
+    return {
+      stack,
+      exists: ready.exists,
+      // Each create holds a place for ten seconds or more; floating IPs and the group need some too.
+      parallel: Math.max(8, 2 * size + 2),
+      exclude: ready.exclude,
+      limitMs: 2 * this.options.createTimeoutMs + overheadMs,
+      signal,
+      onEvent,
+    };
+  }
+
+  private async stateNow(
+    stack: string,
+    ready: Extract<Ready, { kind: 'ready' }>,
+  ): Promise<CellState | null> {
+    // Read even when the update was aborted: what it did is to be known.
+    const found = await this.backend.read(stack, new AbortController().signal);
+    switch (found.kind) {
+      case 'found':
+        return cellStateOf(found.state.deployment, ready.wish, ready.lost);
+      case 'none':
+        return { instances: [], lostCreates: ready.lost, unlisted: [] };
+      case 'broken':
+        return null;
+    }
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const sameData = (a: unknown, b: unknown): boolean => JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
+
+const sorted = (value: unknown): unknown => {
+  if (Array.isArray(value)) {
+    return value.map(sorted);
+  }
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, item]) => [key, sorted(item)]),
+    );
+  }
+  return value;
+};

@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import type { Shape } from '../pool/model.js';
+import { generationOf, shapeSchema } from '../../stacks/shape.js';
+
+/**
+ * Reads what `Engine.poolOutputs` found. A generation that is not the spec's own hash is refused: it would
+ * roll the whole pool at the next correct publication.
+ */
+export const parsePoolOutputs = (
+  outputs: unknown,
+): { readonly ok: true; readonly shape: Shape } | { readonly ok: false; readonly why: string } => {
+  if (outputs === null || outputs === undefined) {
+    return {
+      ok: false,
+      why: "the pool stack has never been brought up: run `pulumi up` on it from the repository's root",
+    };
+  }
+  const found = z.object({ shape: shapeSchema }).safeParse(outputs);
+  if (!found.success) {
+    return {
+      ok: false,
+      why: `the pool stack's outputs are not those of this version's program (run \`pulumi up\` on it): ${z
+        .prettifyError(found.error)
+        .replaceAll('\n', ' ')}`,
+    };
+  }
+  const { shape } = found.data;
+  const expected = generationOf(shape.spec);
+  if (shape.generation !== expected) {
+    return {
+      ok: false,
+      why: `the pool stack says generation ${shape.generation}, its spec hashes to ${expected}: run \`pulumi up\` on it with this version's program`,
+    };
+  }
+  return { ok: true, shape };
+};

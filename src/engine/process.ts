@@ -1,0 +1,128 @@
+import { automation } from '@pulumi/pulumi';
+import { basename, dirname } from 'node:path';
+import { Backend } from './backend.js';
+import { Cells } from './cells.js';
+import { markOf } from './environment.js';
+import { requestSchema, type EngineAnswer, type EngineRequest } from './messages.js';
+import type { EngineOptions } from './options.js';
+import { endOrphans } from './orphans.js';
+import { PulumiCli } from './pulumi-command.js';
+import { Runs } from './runs.js';
+import { StackFiles } from './stack-files.js';
+import { Updater } from './updater.js';
+
+/**
+ * The engine process: an inline Pulumi program installs process-wide handlers for uncaught errors while it
+ * runs, so that nothing else may live here. The service talks to it over the IPC channel of `fork`.
+ */
+
+const open = async (options: EngineOptions): Promise<Cells> => {
+  await endOrphans(markOf(options), options.orphanGraceMs);
+  const files = new StackFiles(options.stateDir);
+  files.prepare(options.repoRoot);
+  const runs = new Runs(options.stateDir);
+  const environment = Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+  const cli = new PulumiCli(options.pulumi.bin, environment, runs);
+  // The Automation API finds a CLI only as `<root>/bin/pulumi`, and refuses one that is too old for it.
+  const directory = dirname(options.pulumi.bin);
+  if (basename(options.pulumi.bin) !== 'pulumi' || basename(directory) !== 'bin') {
+    throw new Error(`the path of the pulumi CLI must end in bin/pulumi, and is ${options.pulumi.bin}`);
+  }
+  const { version } = await automation.PulumiCommand.get({ root: dirname(directory) });
+  return new Cells(
+    options,
+    new Backend(options.backendUrl, cli, runs, files.directory),
+    files,
+    new Updater(cli, version, files.directory),
+  );
+};
+
+const send = (answer: EngineAnswer): void => {
+  if (process.connected) {
+    process.send?.(answer);
+  }
+};
+
+const running = new Map<number, { readonly controller: AbortController; readonly done: Promise<void> }>();
+let configured: EngineOptions | null = null;
+let opened: Promise<Cells> | null = null;
+
+/** Opens once; after a failure the next call tries again. */
+const cellsOf = async (options: EngineOptions): Promise<Cells> => {
+  opened ??= open(options);
+  try {
+    return await opened;
+  } catch (error) {
+    opened = null;
+    throw error;
+  }
+};
+
+const serve = async (
+  request: Exclude<EngineRequest, { type: 'configure' | 'abort' | 'close' }>,
+  signal: AbortSignal,
+): Promise<EngineAnswer> => {
+  const { id } = request;
+  if (configured === null) {
+    return { type: 'failed', id, message: 'the engine has not been configured' };
+  }
+  try {
+    const cells = await cellsOf(configured);
+    switch (request.type) {
+      case 'converge': {
+        const emit = (event: Extract<EngineAnswer, { type: 'event' }>['event']): void =>
+          send({ type: 'event', id, event });
+        return { type: 'converged', id, result: await cells.converge(request.wish, emit, signal) };
+      }
+      case 'preview':
+        return { type: 'previewed', id, result: await cells.preview(request.wish, signal) };
+      case 'poolOutputs':
+        return { type: 'outputs', id, outputs: await cells.poolOutputs(signal) };
+      case 'publishSummary':
+        await cells.publishSummary(request.members, signal);
+        return { type: 'published', id };
+    }
+  } catch (error) {
+    return { type: 'failed', id, message: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+/** Asks what runs to stop, waits for it and ends. A second reason to end changes nothing. */
+const end = async (): Promise<void> => {
+  for (const { controller } of running.values()) {
+    controller.abort(new Error('the service ended the engine'));
+  }
+  await Promise.allSettled([...running.values()].map(({ done }) => done));
+  process.exit(0);
+};
+
+process.on('message', (message) => {
+  const request = requestSchema.parse(message);
+  switch (request.type) {
+    case 'configure':
+      configured = request.options;
+      return;
+    case 'abort':
+      running.get(request.id)?.controller.abort(new Error('the update was aborted'));
+      return;
+    case 'close':
+      void end();
+      return;
+    case 'converge':
+    case 'preview':
+    case 'poolOutputs':
+    case 'publishSummary': {
+      const controller = new AbortController();
+      const done = serve(request, controller.signal).then((answer) => {
+        running.delete(request.id);
+        send(answer);
+      });
+      running.set(request.id, { controller, done });
+    }
+  }
+});
+process.on('disconnect', () => void end());
+// Ctrl-C reaches the whole process group of the service: the service decides what ends and how.
+process.on('SIGINT', () => undefined);

@@ -1,0 +1,69 @@
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { z } from 'zod';
+import type { MemberName } from '../pool/model.js';
+import { writeFileAtomically } from './atomic-file.js';
+import { stackConfigPath, stacksDirectory } from './environment.js';
+
+/** The engine's working directory for Pulumi: a copy of the project file, and one config file a stack. */
+export class StackFiles {
+  constructor(private readonly stateDir: string) {}
+
+  get directory(): string {
+    return stacksDirectory(this.stateDir);
+  }
+
+  /** The project file must agree with that of the command line: name, declared config and its defaults. */
+  prepare(repoRoot: string): void {
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    const source = join(repoRoot, 'Pulumi.yaml');
+    const copy = join(this.directory, 'Pulumi.yaml');
+    const text = readFileSync(source, 'utf8');
+    if (!existsSync(copy) || readFileSync(copy, 'utf8') !== text) {
+      writeFileAtomically(copy, text);
+    }
+  }
+
+  /** Writes a stack's config and keeps what Pulumi itself wrote beside it (the salt of its secrets). */
+  writeConfig(stack: string, config: Readonly<Record<string, unknown>>): void {
+    const path = stackConfigPath(this.stateDir, stack);
+    const kept = existsSync(path) ? keptKeys(readFileSync(path, 'utf8')) : {};
+    const header = '# Written by the vmpool service before each update. Changes by hand are lost.\n';
+    writeFileAtomically(path, header + stringify({ ...kept, config }, { lineWidth: 0, aliasDuplicateObjects: false }));
+  }
+
+  /** Members whose create was begun under their name and never confirmed. Kept until no wish names them. */
+  lostCreates(stack: string): readonly MemberName[] {
+    const path = this.lostPath(stack);
+    if (!existsSync(path)) {
+      return [];
+    }
+    return z.array(z.string()).parse(JSON.parse(readFileSync(path, 'utf8'))) as MemberName[];
+  }
+
+  writeLostCreates(stack: string, names: readonly MemberName[]): void {
+    if (names.length > 0 || existsSync(this.lostPath(stack))) {
+      writeFileAtomically(this.lostPath(stack), `${JSON.stringify(names)}\n`);
+    }
+  }
+
+  private lostPath(stack: string): string {
+    return join(this.directory, `${stack}.lost.json`);
+  }
+}
+
+const keptKeys = (text: string): Record<string, unknown> => {
+  let document: unknown;
+  try {
+    document = parse(text);
+  } catch {
+    return {};
+  }
+  const found = z.looseObject({ config: z.unknown().optional() }).safeParse(document);
+  if (!found.success) {
+    return {};
+  }
+  const { config: _config, ...kept } = found.data;
+  return kept;
+};

@@ -1,0 +1,61 @@
+import * as pulumi from '@pulumi/pulumi';
+import { parseCellConfig } from './cell-config.js';
+import { planCell } from './cell-plan.js';
+import { registerCell } from './cell-resources.js';
+import { parsePoolConfig } from './pool-config.js';
+import { valueOf, type Parsed, type RawConfig } from './raw-config.js';
+import { parseSummaryConfig, summaryStackName, summaryTable } from './summary.js';
+
+/**
+ * The whole Pulumi program: what the stack is, is told by `vmpool:kind`. The same function runs under the
+ * plain command line and inside the service's engine process. Returns the stack's outputs.
+ */
+export const runStack = async (): Promise<Record<string, unknown>> => {
+  const raw: RawConfig = pulumi.runtime.allConfig();
+  const kind = valueOf(raw, 'kind') ?? 'pool';
+  switch (kind) {
+    case 'pool': {
+      const shape = valid(parsePoolConfig(raw));
+      await showMembers(pulumi.getStack());
+      return { shape };
+    }
+    case 'cell':
+      return registerCell(planCell(valid(parseCellConfig(raw))));
+    case 'summary':
+      return { members: valid(parseSummaryConfig(raw)) };
+    default:
+      throw new pulumi.RunError(`vmpool:kind: "${kind}" is none of pool, cell, summary`);
+  }
+};
+
+const valid = <T>(parsed: Parsed<T>): T => {
+  if (!parsed.ok) {
+    throw new pulumi.RunError(
+      `The config of stack ${pulumi.getStack()} is not valid:\n${parsed.errors.map((error) => `  ${error}`).join('\n')}`,
+    );
+  }
+  return parsed.value;
+};
+
+/**
+ * Shows the members on the pool's stack as a message, not as outputs: they come and go by themselves, and a
+ * pool whose shape has not changed must show no change. An invoke and no StackReference, because a summary
+ * that is not there yet must not fail the stack.
+ */
+const showMembers = async (pool: string): Promise<void> => {
+  const name = `organization/vmpool/${summaryStackName(pool)}`;
+  let outputs: unknown;
+  try {
+    const found: unknown = await pulumi.runtime.invoke('pulumi:pulumi:readStackOutputs', { name });
+    outputs = typeof found === 'object' && found !== null && 'outputs' in found ? found.outputs : undefined;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    await pulumi.log.info(
+      why.includes('unknown stack')
+        ? `Pool ${pool}: the service has not published any members yet.`
+        : `Pool ${pool}: the members cannot be shown: ${why}`,
+    );
+    return;
+  }
+  await pulumi.log.info(summaryTable(pool, outputs));
+};
