@@ -27,12 +27,19 @@ var environmentDefaults = map[string]string{
 	"use_octavia":   "OS_USE_OCTAVIA",
 }
 
-// fieldNames are the properties that the npm package calls differently from what the bridge's naming rule gives.
-var fieldNames = map[string]map[string]string{
+// fieldOverrides are the properties that the npm package names or shapes differently from the bridge's rules.
+var fieldOverrides = map[string]map[string]tfbridge.SchemaInfo{
+	// A list, although the provider takes one item at most.
+	"openstack_compute_servergroup_v2": {
+		"policies": {MaxItemsOne: tfbridge.False()},
+	},
 	// Both spellings exist in Terraform; the plural rule would give them one name.
 	"openstack_networking_subnet_v2": {
-		"allocation_pool":  "allocationPools",
-		"allocation_pools": "allocationPoolsCollection",
+		"allocation_pool":  {Name: "allocationPools"},
+		"allocation_pools": {Name: "allocationPoolsCollection"},
+	},
+	"openstack_orchestration_stack_v1": {
+		"outputs": {Name: "StackOutputs"},
 	},
 }
 
@@ -77,8 +84,8 @@ func providerInfo() (tfbridge.ProviderInfo, error) {
 // program gives none.
 func resourceFields(name string, resource shim.Resource) map[string]*tfbridge.SchemaInfo {
 	fields := map[string]*tfbridge.SchemaInfo{}
-	for field, renamed := range fieldNames[name] {
-		fields[field] = &tfbridge.SchemaInfo{Name: renamed}
+	for field, override := range fieldOverrides[name] {
+		fields[field] = &override
 	}
 	if schema, ok := resource.Schema().GetOk("name"); ok && (schema.Optional() || schema.Required()) {
 		fields["name"] = tfbridge.AutoName("name", autoNameMaxLength, autoNameSeparator)

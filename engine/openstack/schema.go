@@ -132,16 +132,27 @@ func packageSchema(info tfbridge.ProviderInfo) ([]byte, error) {
 	return json.Marshal(spec)
 }
 
-// object describes one property list. owner names the nested types that it needs.
+// object describes the property list of a resource, a function or the provider: of the inputs those that can be set,
+// of the outputs all but the id, which every resource has anyway. owner names the nested types that it needs.
 func (b *schemaBuilder) object(
 	module, owner string, fields shim.SchemaMap, infos map[string]*tfbridge.SchemaInfo, side direction,
 ) objectSpec {
+	return b.properties(module, owner, fields, infos, side, func(key string, field shim.Schema) bool {
+		if side == inputs {
+			return isInput(field, infos[key])
+		}
+		return key != "id"
+	})
+}
+
+// properties describes those of the fields that are shown.
+func (b *schemaBuilder) properties(
+	module, owner string, fields shim.SchemaMap, infos map[string]*tfbridge.SchemaInfo, side direction,
+	shown func(key string, field shim.Schema) bool,
+) objectSpec {
 	spec := objectSpec{Type: "object", Properties: map[string]propertySpec{}}
 	fields.Range(func(key string, field shim.Schema) bool {
-		if field.Removed() != "" || (key == "id" && side != inputs) {
-			return true
-		}
-		if side == inputs && !isInput(field, infos[key]) {
+		if field.Removed() != "" || !shown(key, field) {
 			return true
 		}
 		name := tfbridge.TerraformToPulumiNameV2(key, fields, infos)
@@ -217,7 +228,9 @@ func (b *schemaBuilder) element(
 			typeName += "Result"
 		}
 		tok := "openstack:" + module + "/" + typeName + ":" + typeName
-		b.types[tok] = b.object(module, typeName, element.Schema(), fields, side)
+		// A nested block shows all that it has, in inputs too: a whole output can be given as an input.
+		b.types[tok] = b.properties(module, typeName, element.Schema(), fields, side,
+			func(string, shim.Schema) bool { return true })
 		return typeSpec{Ref: "#/types/" + tok}
 	default:
 		return anyType()

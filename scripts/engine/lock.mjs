@@ -1,0 +1,95 @@
+/* global performance */
+/** A lock file between set-ups: two builds at once would only slow each other down. */
+import { linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** An owner on another machine (a cache on a shared file system) cannot be looked at: after this it counts as gone. */
+const foreignOwnerMaxMs = 60 * 60 * 1000;
+
+/**
+ * Takes the lock, waiting while a live process holds it, and gives the function that releases it.
+ * Throws when it is still held after `waitMs`.
+ */
+export async function takeLock(file, { waitMs, say, pollMs = 500 }) {
+  mkdirSync(dirname(file), { recursive: true });
+  const mine = `${file}.${process.pid}`;
+  const owner = { pid: process.pid, started: startOf(process.pid), host: hostname(), since: Date.now() };
+  writeFileSync(mine, JSON.stringify(owner));
+  const deadline = performance.now() + waitMs;
+  let told = false;
+  try {
+    for (;;) {
+      try {
+        // A link appears with its content at once: nobody ever reads half an owner.
+        linkSync(mine, file);
+        return () => release(file, owner);
+      } catch (error) {
+        if (error.code !== 'EEXIST') throw error;
+      }
+      const holder = read(file);
+      if (holder === undefined) continue;
+      if (isGone(holder)) {
+        say(`taking over the lock of a set-up that ended without releasing it (pid ${holder.pid})`);
+        release(file, holder);
+        continue;
+      }
+      if (performance.now() > deadline) {
+        throw new Error(
+          `Another set-up (pid ${holder.pid} on ${holder.host}) still holds ${file}. ` +
+            `Wait for it or end it, then try again.`,
+        );
+      }
+      if (!told) say(`waiting for another set-up (pid ${holder.pid})`);
+      told = true;
+      await sleep(pollMs);
+    }
+  } finally {
+    rmSync(mine, { force: true });
+  }
+}
+
+/** Removes the lock if it is still the one of this owner. */
+function release(file, owner) {
+  const holder = read(file);
+  if (holder !== undefined && holder.pid === owner.pid && holder.since === owner.since) {
+    try {
+      unlinkSync(file);
+    } catch (error) {
+      if (error.code !== 'ENOENT') throw error;
+    }
+  }
+}
+
+function read(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined;
+    if (error instanceof SyntaxError) return { pid: 0, started: '', host: hostname(), since: undefined };
+    throw error;
+  }
+}
+
+/** A process is gone when its pid is free, or belongs to a process that started at another time. */
+function isGone(holder) {
+  if (holder.host !== hostname()) return Date.now() - holder.since > foreignOwnerMaxMs;
+  if (!(holder.pid > 0)) return true;
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    if (error.code === 'ESRCH') return true;
+  }
+  return holder.started !== startOf(holder.pid);
+}
+
+/** When a process started, in the kernel's clock ticks ('' where there is no /proc). */
+function startOf(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
