@@ -285,6 +285,14 @@ static void run_boot_script(void) {
   _exit(127);
 }
 
+/* The keeper's arguments name folders of the host: the guest sees "init" instead. */
+static char *arguments_start, *arguments_end;
+static void hide_arguments(void) {
+  memset(arguments_start, 0, (size_t)(arguments_end - arguments_start));
+  strcpy(arguments_start, "init");
+  prctl(PR_SET_NAME, "init");
+}
+
 static int run_init(const char *hostname, int channel, const char *root) {
   die_with_parent(0);
   if (sethostname(hostname, strlen(hostname)) != 0) die("host name");
@@ -293,6 +301,7 @@ static int run_init(const char *hostname, int channel, const char *root) {
   mount_machine_file_systems();
   if (syscall(SYS_pivot_root, ".", ".") != 0) die("pivot_root");
   if (umount2(".", MNT_DETACH) != 0 || chdir("/") != 0) die("the old root");
+  hide_arguments();
   bring_loopback_up();
   drop_capabilities();
   umask(022);
@@ -524,7 +533,7 @@ static int run(int count, char **settings) {
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) die("private mounts");
   snprintf(disk, sizeof disk, "%s/disk", directory);
   make_directory(disk, 0700);
-  char option[64], upper[600], work[600], layers[2600];
+  char option[64], upper[600], work[600], layers[1400];
   snprintf(option, sizeof option, "mode=700,size=%s", disk_size);
   mount_or_die("vm-disk", disk, "tmpfs", MS_NODEV, option);
   snprintf(upper, sizeof upper, "%s/upper", disk);
@@ -533,8 +542,10 @@ static int run(int count, char **settings) {
   make_directory(upper, 0755);
   make_directory(work, 0755);
   make_directory(root, 0755);
+  /* Overlayfs refuses a lower layer that lies inside another, so what hides the host is copied to the upper one. */
+  copy_tree(base, upper);
   copy_tree(seed, upper);
-  snprintf(layers, sizeof layers, "lowerdir=%s:/,upperdir=%s,workdir=%s", base, upper, work);
+  snprintf(layers, sizeof layers, "lowerdir=/,upperdir=%s,workdir=%s", upper, work);
   mount_or_die("vm-root", root, "overlay", MS_NODEV, layers);
   bind_program_mounts();
   report("ok");
@@ -594,6 +605,8 @@ static int make_layer(const char *layer) {
 }
 
 int main(int argc, char **argv) {
+  arguments_start = argv[0];
+  arguments_end = argv[argc - 1] + strlen(argv[argc - 1]);
   if (argc == 3 && !strcmp(argv[1], "layer")) return make_layer(argv[2]);
   if (argc > 2 && !strcmp(argv[1], "run")) return run(argc - 2, argv + 2);
   fprintf(stderr, "usage: vm-sandbox layer ROOT | vm-sandbox run KEY=VALUE...\n");
