@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { LineCounter, parseDocument, type Document } from 'yaml';
+import type { z } from 'zod';
+import { errorText } from '../store/files.js';
+import { explainIssue } from './explain.js';
+import { settingsSchema, type Settings } from './schema.js';
+import { readSecretFile } from './secret-file.js';
+
+/** A token as the service knows it: its hash alone. */
+export interface HashedToken {
+  readonly name: string;
+  readonly role: 'worker' | 'operator' | 'viewer';
+  /** The Torque node; null for the other roles. */
+  readonly worker: string | null;
+  /** SHA-256 of the token, hexadecimal. */
+  readonly sha256: string;
+}
+
+/** The configuration with every default filled in and every path absolute. Holds no secret. */
+export interface Config extends Omit<Settings, 'auth' | 'engine' | 'capabilitySecretFile'> {
+  readonly auth: { readonly tokens: readonly HashedToken[] };
+  readonly engine: Settings['engine'] & { readonly backend: string };
+  readonly capabilitySecretFile: string;
+}
+
+export interface ConfigError {
+  /** `auth.tokens.0.role`, with the line of the file where there is one; empty for the whole file. */
+  readonly path: string;
+  readonly line: number | null;
+  readonly message: string;
+}
+
+export type LoadResult =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly errors: readonly ConfigError[] };
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads the one YAML file of the service. Paths in it are relative to its directory; secrets come from the
+ * files and variables that it names. All errors are told at once, in the order of the file.
+ */
+export const loadConfig = (path: string, env: Environment): LoadResult => {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    return {
+      ok: false,
+      errors: [{ path: '', line: null, message: `${path} cannot be read: ${errorText(error)}` }],
+    };
+  }
+  return parseConfig(text, dirname(resolve(path)), env);
+};
+
+/** As `loadConfig`, of a text; `base` is the directory for relative paths. */
+export const parseConfig = (text: string, base: string, env: Environment): LoadResult => {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  if (document.errors.length > 0) {
+    return {
+      ok: false,
+      errors: document.errors.map((error) => ({
+        path: '',
+        line: lines.linePos(error.pos[0]).line,
+        message: error.message,
+      })),
+    };
+  }
+  const lineOf = (at: readonly PropertyKey[]): number | null => lineIn(document, lines, at);
+  let raw: unknown;
+  try {
+    // Against the "billion laughs" of nested aliases; a configuration needs few.
+    raw = document.toJS({ maxAliasCount: 50 }) as unknown;
+  } catch (error) {
+    return { ok: false, errors: [{ path: '', line: null, message: errorText(error) }] };
+  }
+  const parsed = settingsSchema.safeParse(raw ?? {});
+  const errors: ConfigError[] = parsed.success
+    ? []
+    : parsed.error.issues.flatMap((issue) => explainIssue(issue as z.core.$ZodIssue, lineOf));
+  if (parsed.success) {
+    const resolved = resolveFiles(parsed.data, base, env);
+    if (resolved.ok) return resolved;
+    errors.push(...resolved.errors.map((error) => ({ ...error, line: lineOf(error.path.split('.')) })));
+  }
+  errors.sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  return { ok: false, errors };
+};
+
+/** Line of the key at that path, or of the closest one above it that is in the file. */
+const lineIn = (document: Document, lines: LineCounter, path: readonly PropertyKey[]): number | null => {
+  for (let length = path.length; length > 0; length -= 1) {
+    const node: unknown = document.getIn(
+      path.slice(0, length).map((part) => (/^\d+$/.test(String(part)) ? Number(part) : part)),
+      true,
+    );
+    if (typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)) {
+      return lines.linePos(Number(node.range[0])).line;
+    }
+  }
+  return null;
+};
+
+const resolveFiles = (settings: Settings, base: string, env: Environment): LoadResult => {
+  const errors: ConfigError[] = [];
+  const complain = (path: string, message: string): void => {
+    errors.push({ path, line: null, message });
+  };
+  const absolute = (path: string): string => resolve(base, path);
+  const secretFile = (path: string, key: string): string => {
+    const read = readSecretFile(absolute(path));
+    if (!read.ok) complain(key, read.message);
+    return absolute(path);
+  };
+  const tokens = settings.auth.tokens.map((token, index): HashedToken => {
+    const { name, role, worker = null } = token;
+    const key = `auth.tokens.${String(index)}`;
+    if (token.sha256 !== undefined) return { name, role, worker, sha256: token.sha256 };
+    let secret = '';
+    if (token.tokenFile !== undefined) {
+      const read = readSecretFile(absolute(token.tokenFile));
+      if (read.ok) secret = read.secret;
+      else complain(`${key}.tokenFile`, read.message);
+    } else if (token.tokenEnv !== undefined) {
+      secret = env[token.tokenEnv]?.trim() ?? '';
+      if (secret === '') complain(`${key}.tokenEnv`, `the variable ${token.tokenEnv} is not set`);
+    }
+    if (secret !== '' && secret.length < 20) complain(key, 'the token has fewer than 20 characters');
+    return { name, role, worker, sha256: createHash('sha256').update(secret).digest('hex') };
+  });
+  tokens.forEach(({ sha256 }, index) => {
+    const first = tokens.findIndex((other) => other.sha256 === sha256);
+    if (first !== index && errors.length === 0) {
+      complain(`auth.tokens.${String(index)}`, `is the same token as ${tokens[first]?.name ?? ''}`);
+    }
+  });
+  const { tls, ...listen } = settings.listen;
+  const stateDir = absolute(settings.stateDir);
+  const config: Config = {
+    ...settings,
+    stateDir,
+    capabilitySecretFile: absolute(settings.capabilitySecretFile ?? join(stateDir, 'capability.key')),
+    auth: { tokens },
+    listen:
+      tls === undefined
+        ? listen
+        : {
+            ...listen,
+            tls: {
+              cert: absolute(tls.cert),
+              key: secretFile(tls.key, 'listen.tls.key'),
+              ...(tls.clientCa === undefined ? {} : { clientCa: absolute(tls.clientCa) }),
+            },
+          },
+    cloud: {
+      ...settings.cloud,
+      ...(settings.cloud.envFile === undefined
+        ? {}
+        : { envFile: secretFile(settings.cloud.envFile, 'cloud.envFile') }),
+    },
+    engine: {
+      ...settings.engine,
+      backend: settings.engine.backend ?? `file://${join(stateDir, 'pulumi')}`,
+      passphraseFile: secretFile(settings.engine.passphraseFile, 'engine.passphraseFile'),
+    },
+    guest: {
+      ...settings.guest,
+      privateKeyFile: secretFile(settings.guest.privateKeyFile, 'guest.privateKeyFile'),
+    },
+  };
+  return errors.length > 0 ? { ok: false, errors } : { ok: true, config };
+};
+
+/** One line for each error, as told to an operator. */
+export const formatConfigErrors = (file: string, errors: readonly ConfigError[]): string =>
+  errors
+    .map(({ path, line, message }) => {
+      const place = line === null ? file : `${file}:${String(line)}`;
+      return path === '' ? `${place}: ${message}` : `${place}: ${path}: ${message}`;
+    })
+    .join('\n');
