@@ -60,9 +60,12 @@ export async function download(part, { sites, platform, dir }) {
   mkdirSync(unpacked, { recursive: true });
   const tar = spawnSync('tar', ['-xzf', file, '-C', unpacked], { encoding: 'utf8' });
   if (tar.status !== 0) throw new Error(`unpacking ${name} failed: ${tar.stderr || tar.error?.message}`);
-  const binary = readdirSync(unpacked, { recursive: true }).find((path) => path.split('/').at(-1) === part.binary);
+  // The CLI's archive has a folder named like its binary.
+  const binary = readdirSync(unpacked, { recursive: true, withFileTypes: true }).find(
+    (entry) => entry.isFile() && entry.name === part.binary,
+  );
   if (binary === undefined) throw new Error(`${name} holds no ${part.binary}`);
-  return join(unpacked, binary);
+  return join(binary.parentPath ?? binary.path, binary.name);
 }
 
 async function publishedSum(url, name) {
