@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { resolveCredentials } from '../../src/cloud/credentials.js';
+import { createCloud, machineFiles } from '../../src/cloud/openstack.js';
+import type { OpenStackCloud } from '../../src/cloud/openstack.js';
+import { identityKeys } from '../../src/cloud/port.js';
+import type { ServerView } from '../../src/cloud/port.js';
+import type { InstallationId, ServerId } from '../../src/pool/model.js';
+
+/** A started OpenStack, embedded or real, as the contract needs it. */
+export interface CloudUnderTest {
+  /** OS_* variables of an ordinary member of a project. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Names; each must exist once. */
+  readonly flavor: string;
+  readonly image: string;
+  readonly network: string;
+  /** How long a server may take to become ACTIVE or to be gone. */
+  readonly patienceMs: number;
+}
+
+const keystoneToken = async (env: CloudUnderTest['env']): Promise<string> => {
+  const resolution = resolveCredentials(env, machineFiles());
+  if (!resolution.ok) throw new Error(resolution.errors.join('; '));
+  const { identity, scope, authUrl } = resolution.auth;
+  const answer = await fetch(`${authUrl.replace(/\/(v3\/?)?$/, '')}/v3/auth/tokens`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ auth: { identity, ...(scope === null ? {} : { scope }) } }),
+  });
+  return answer.headers.get('x-subject-token') ?? '';
+};
+
+/**
+ * What the reader promises of any OpenStack. `start` and `stop` own the cloud; the contract deletes the
+ * servers that it makes.
+ */
+export function cloudContract(
+  name: string,
+  start: () => Promise<CloudUnderTest>,
+  stop: () => Promise<void>,
+): void {
+  describe(`the OpenStack reader against ${name}`, () => {
+    const installation = randomUUID() as InstallationId;
+    const prefix = `contract-${installation.slice(0, 8)}`;
+    const still = new AbortController().signal;
+    const made: ServerId[] = [];
+    let target: CloudUnderTest;
+    let cloud: OpenStackCloud;
+
+    async function create(serverName: string, owner: string): Promise<ServerId> {
+      const [flavor, image, network] = await Promise.all([
+        cloud.flavor(target.flavor, still),
+        cloud.image(target.image, still),
+        cloud.network(target.network, still),
+      ]);
+      if (!flavor.found || !image.found || !network.found)
+        throw new Error('the cloud lacks what the contract needs');
+      const { endpoints } = await cloud.identity(still);
+      const answer = await fetch(`${endpoints.compute}/servers`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-auth-token': await keystoneToken(target.env) },
+        body: JSON.stringify({
+          server: {
+            name: serverName,
+            flavorRef: flavor.value.id,
+            imageRef: image.value.id,
+            networks: [{ uuid: network.value.id }],
+            metadata: { [identityKeys.installation]: owner, [identityKeys.member]: serverName },
+          },
+        }),
+      });
+      if (answer.status !== 202) throw new Error(`create answered ${answer.status}: ${await answer.text()}`);
+      const body = (await answer.json()) as { server: { id: string } };
+      made.push(body.server.id as ServerId);
+      return body.server.id as ServerId;
+    }
+
+    async function until(
+      id: ServerId,
+      holds: (server: ServerView | null) => boolean,
+    ): Promise<ServerView | null> {
+      const end = Date.now() + target.patienceMs;
+      for (;;) {
+        const server = await cloud.server(id, still);
+        if (holds(server)) return server;
+        if (Date.now() > end) throw new Error(`${id} is still ${server?.status ?? 'absent'}`);
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    }
+
+    beforeAll(async () => {
+      target = await start();
+      cloud = createCloud({ env: target.env, installation });
+    }, 120_000);
+    afterAll(async () => {
+      for (const id of made) await cloud.deleteServer(id, still);
+      for (const id of made) await until(id, (server) => server === null);
+      cloud.close();
+      await stop();
+    }, 300_000);
+
+    it('signs in and knows project and endpoints', async () => {
+      const identity = await cloud.identity(still);
+      expect(identity.project?.id).toBeTruthy();
+      expect(identity.endpoints.compute).toMatch(/^https?:/);
+    });
+
+    it('refuses a wrong password without showing it', async () => {
+      const wrong = createCloud({ env: { ...target.env, OS_PASSWORD: 'not-the-pass-word' }, installation });
+      try {
+        const error: unknown = await wrong.quota(still).catch((reason: unknown) => reason);
+        expect(error).toMatchObject({ kind: 'unauthorised' });
+        expect(String(error)).not.toContain('not-the-pass-word');
+      } finally {
+        wrong.close();
+      }
+    });
+
+    it('finds flavor, image and network by name and by the id found, and says what is absent', async () => {
+      for (const [kind, existing] of [
+        ['flavor', target.flavor],
+        ['image', target.image],
+        ['network', target.network],
+      ] as const) {
+        const byName = await cloud[kind](existing, still);
+        if (!byName.found) throw new Error(byName.why);
+        expect(byName.value.name).toBe(existing);
+        expect(await cloud[kind](byName.value.id, still)).toEqual(byName);
+        const absent = await cloud[kind](`${prefix}-absent`, still);
+        expect(absent.found ? '' : absent.why).toContain(`${prefix}-absent`);
+      }
+      expect(await cloud.image(target.image, still)).toMatchObject({ value: { status: 'active' } });
+    });
+
+    it('reads a quota', async () => {
+      const quota = await cloud.quota(still);
+      expect(quota.instances.used).toBeGreaterThanOrEqual(0);
+      expect(quota.ramMiB.limit === null || quota.ramMiB.limit > 0).toBe(true);
+    });
+
+    it('says null for a server that is not there, deletes it all the same, and cannot read its console', async () => {
+      const absent = randomUUID() as ServerId;
+      expect(await cloud.server(absent, still)).toBeNull();
+      await cloud.deleteServer(absent, still);
+      await expect(cloud.consoleLog(absent, 10, still)).rejects.toMatchObject({ kind: 'not-found' });
+    });
+
+    it('follows servers from create to delete, telling ours from others', async () => {
+      const ours = await create(`${prefix}-a`, installation);
+      const theirs = await create(`${prefix}-b`, randomUUID());
+      const active = await until(ours, (server) => server?.status === 'ACTIVE');
+      expect(active).toMatchObject({ id: ours, name: `${prefix}-a`, fault: null });
+      expect(active?.metadata[identityKeys.installation]).toBe(installation);
+      expect(active?.addresses[target.network]?.[0]).toMatchObject({ version: 4, type: 'fixed' });
+      expect(Number.isNaN(Date.parse(active?.createdAt ?? ''))).toBe(false);
+
+      const listing = await cloud.listOurs(still);
+      expect(listing.complete).toBe(true);
+      expect(listing.servers).toEqual([active]);
+
+      expect(await cloud.actions(ours, still)).toEqual([]);
+      expect(typeof (await cloud.consoleLog(ours, 20, still))).toBe('string');
+      expect((await cloud.quota(still)).instances.used).toBeGreaterThanOrEqual(2);
+
+      await until(theirs, (server) => server?.status === 'ACTIVE');
+      await cloud.deleteServer(ours, still);
+      await cloud.deleteServer(ours, still);
+      await until(ours, (server) => server === null);
+      expect(await cloud.server(theirs, still)).not.toBeNull();
+    }, 600_000);
+
+    it('rebuilds a server from an image and sees it in the action log', async () => {
+      const id = await create(`${prefix}-c`, installation);
+      await until(id, (server) => server?.status === 'ACTIVE');
+      await cloud.rebuildServer(id, target.image, still);
+      const rebuilt = await until(id, (server) => server?.status === 'ACTIVE' && server.taskState === null);
+      expect(rebuilt?.metadata[identityKeys.installation]).toBe(installation);
+      expect((await cloud.actions(id, still)).map((entry) => entry.action)).toEqual(['rebuild']);
+    }, 600_000);
+  });
+}
