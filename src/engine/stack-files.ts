@@ -19,7 +19,10 @@ export class StackFiles {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     const source = join(repoRoot, 'Pulumi.yaml');
     const copy = join(this.directory, 'Pulumi.yaml');
-    const text = readFileSync(source, 'utf8');
+    // The program runs inline, and `main` would be looked for beside the copy.
+    const project = z.looseObject({ name: z.string() }).parse(parse(readFileSync(source, 'utf8')));
+    const { main: _main, ...rest } = project;
+    const text = `# A copy of ${source} without \`main\`.\n${stringify(rest)}`;
     if (!existsSync(copy) || readFileSync(copy, 'utf8') !== text) {
       writeFileAtomically(copy, text);
     }
