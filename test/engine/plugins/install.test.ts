@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -140,7 +140,7 @@ describe('building from Go modules', () => {
     fakeGo();
     const gone = spawnSync(process.execPath, ['-e', '']).pid;
     mkdirSync(join(root, 'cache/engine'), { recursive: true });
-    const host = spawnSync('/bin/hostname', { encoding: 'utf8' }).stdout.trim();
+    const host = hostname();
     writeFileSync(join(root, 'cache/engine/lock'), JSON.stringify({ pid: gone, started: '1', host, since: Date.now() }));
     const done = await install();
     expect(done.code).toBe(0);
