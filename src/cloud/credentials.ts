@@ -27,7 +27,7 @@ export interface Auth {
   readonly interface: Interface;
   readonly tls: {
     readonly verify: boolean;
-    /** PEM. Null trusts the system's authorities. With a CA given, only that one is trusted. */
+    /** PEM of the only authorities trusted: the one given, else the system's. Null: those that Node brings. */
     readonly ca: string | null;
     readonly client: { readonly cert: string; readonly key: string } | null;
   };
@@ -85,6 +85,26 @@ function pem(value: string, what: string, files: CredentialFiles, errors: string
   if (text === null) errors.push(`${what} names ${expanded}, which cannot be read: correct the path`);
   else if (!text.includes('-----BEGIN')) errors.push(`${what} names ${expanded}, which holds no PEM`);
   else return text;
+  return null;
+}
+
+/** Where Go looks for the system's authorities; Node by itself knows only those that it brings. */
+const systemBundles = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/pki/tls/cacert.pem',
+  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+];
+
+/** The system's authorities, so that a site's own, installed there, counts here as it does for the engine. */
+function systemAuthorities(env: Env, files: CredentialFiles): string | null {
+  const named = env['SSL_CERT_FILE'] ?? '';
+  for (const file of named !== '' ? [named] : systemBundles) {
+    const text = files.read(file);
+    if (text?.includes('-----BEGIN') === true) return text;
+  }
   return null;
 }
 
@@ -216,7 +236,11 @@ export function resolveCredentials(env: Env, files: CredentialFiles): Resolution
       passThrough,
       region: (env['OS_REGION_NAME'] ?? '') || textAt(entry, 'region_name'),
       interface: chosen,
-      tls: { verify: verify ?? true, ca, client: cert !== null && key !== null ? { cert, key } : null },
+      tls: {
+        verify: verify ?? true,
+        ca: ca ?? systemAuthorities(env, files),
+        client: cert !== null && key !== null ? { cert, key } : null,
+      },
       secrets: [info.password, info.token, info.application_credential_secret, key ?? ''].filter(
         (secret) => secret !== '',
       ),

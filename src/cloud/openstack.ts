@@ -7,7 +7,7 @@ import { systemClock } from './clock.js';
 import type { CloudClock } from './clock.js';
 import type { CredentialFiles } from './clouds-yaml.js';
 import { resolveCredentials } from './credentials.js';
-import type { Env } from './credentials.js';
+import type { Auth, Env } from './credentials.js';
 import { redactor } from './failure.js';
 import { flavors, images, lookUp, networks } from './lookups.js';
 import { CloudError } from './port.js';
@@ -75,6 +75,18 @@ export function machineFiles(): CredentialFiles {
   };
 }
 
+function openTransport(tls: Auth['tls']): Transport {
+  try {
+    return createTransport(tls);
+  } catch {
+    // OpenSSL's own words could show parts of a key.
+    throw new CloudError(
+      'unauthorised',
+      'the OpenStack credentials cannot be used: OS_CACERT, OS_CERT or OS_KEY (cacert, cert, key) is not a valid PEM, or certificate and key do not belong together',
+    );
+  }
+}
+
 /**
  * Opens the cloud that the environment names. Reads the files now and signs in with the first call. Throws
  * `CloudError` of kind `unauthorised` with every fault of the credentials named.
@@ -93,7 +105,7 @@ export function createCloud(options: CloudOptions): OpenStackCloud {
   const counter = new CallCounter();
   const session: Session = new Session({
     auth,
-    transport: options.transport ?? createTransport(auth.tls),
+    transport: options.transport ?? openTransport(auth.tls),
     clock,
     log,
     counter,

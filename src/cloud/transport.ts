@@ -1,5 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
+import { createSecureContext } from 'node:tls';
 import type { Auth } from './credentials.js';
 
 export interface HttpRequest {
@@ -73,8 +74,11 @@ export function createTransport(tls: Auth['tls'], maxSockets = 8): Transport {
     keepAlive: true,
     maxSockets,
     rejectUnauthorized: tls.verify,
-    ...(tls.ca === null ? {} : { ca: tls.ca }),
-    ...(tls.client === null ? {} : { cert: tls.client.cert, key: tls.client.key }),
+    // Made once: reading a system's whole bundle anew for each connection would cost more than the call.
+    secureContext: createSecureContext({
+      ...(tls.ca === null ? {} : { ca: tls.ca }),
+      ...(tls.client === null ? {} : { cert: tls.client.cert, key: tls.client.key }),
+    }),
   });
 
   function send(request: HttpRequest): Promise<HttpAnswer> {

@@ -75,6 +75,18 @@ describe('a cloud behind a certificate of the site’s own', () => {
     expect(await nameOfServer({ OS_CACERT: readFileSync(at('ca.pem'), 'utf8') })).toBe('s1');
   });
 
+  it('is trusted where the system trusts it', async () => {
+    expect(await nameOfServer({ SSL_CERT_FILE: at('ca.pem') })).toBe('s1');
+  });
+
+  it('is reached with a client certificate, and one that is broken is named', async () => {
+    const ca = { OS_CACERT: at('ca.pem') };
+    expect(await nameOfServer({ ...ca, OS_CERT: at('server.pem'), OS_KEY: at('server.key') })).toBe('s1');
+    await expect(
+      nameOfServer({ ...ca, OS_CERT: at('server.pem'), OS_KEY: at('ca.key') }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('do not belong together') as string });
+  });
+
   it('is taken unseen when told to', async () => {
     expect(await nameOfServer({ OS_INSECURE: 'true' })).toBe('s1');
   });
