@@ -24,13 +24,16 @@ export function client(config: WorkerConfig): ServiceClient {
   return new ServiceClient(config.service.url, config.service.caFile, token);
 }
 
-/** `starterPath` is baked in by the installer's layout: all hooks' own files lie in one directory. */
+/** The installer puts the directory of the job starter here; uninstalled, it lies beside us. */
+const libraryDirectory = '@VMPOOL_LIB@';
+
 export function endingContext(hook: string, config: WorkerConfig, limitMs: number): EndingContext {
+  const library = libraryDirectory.startsWith('/') ? libraryDirectory : dirname(process.argv[1] ?? '/');
   return {
     config,
     spool: new Spool(config.spool),
     client: client(config),
-    starterProgram: join(dirname(process.argv[1] ?? '/'), 'jobstarter'),
+    starterProgram: join(library, 'jobstarter'),
     remainingMs: remaining(limitMs),
     say: (message) => report(hook, message),
   };
