@@ -2,12 +2,7 @@ import express, { type Express, type NextFunction, type Request, type Response, 
 import type { Clock } from './clock.js';
 import type { Compute } from './compute/compute.js';
 import { newRequestId } from './compute/compute.js';
-import {
-  MAX_MICROVERSION,
-  MIN_MICROVERSION,
-  microversionText,
-  parseMicroversion,
-} from './compute/microversion.js';
+import { MIN_MICROVERSION, microversionText, parseMicroversion } from './compute/microversion.js';
 import { computeRoutes, computeVersion } from './compute/routes.js';
 import type { Faults } from './faults.js';
 import { contextOf } from './http/context.js';

@@ -436,7 +436,7 @@ export class Compute {
     this.#closed = true;
     for (const server of this.servers.values()) this.cancelTimers(server);
     await Promise.all(this.#work);
-    await Promise.all([...this.servers.values()].map((server) => server.machine?.end()));
+    await Promise.all([...this.servers.values()].map(async (server) => server.machine?.end()));
     await Promise.all(this.#work);
   }
 }
