@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
+import { gunzip } from 'node:zlib';
 import { z } from 'zod';
 import type { MemberName } from '../pool/model.js';
 import type { Reference } from './compare.js';
+import { parseSurvey } from './survey.js';
 
-const pack = promisify(gzip);
 const unpack = promisify(gunzip);
 
 const text = z.string();
@@ -22,7 +22,7 @@ const entry = z.object({
 const shape = z.object({
   format: z.literal(1),
   takenAt: z.number(),
-  /** SHA-256 of the packed file list kept beside this file. */
+  /** SHA-256 of the packed survey kept beside this file. */
   treeFile: text,
   reference: z.object({
     processes: z.array(text),
@@ -48,23 +48,16 @@ export interface Baseline {
 
 /**
  * Baselines of VMs, in the service's own state: one kept on the VM could be rewritten by whoever became root there.
- * For each member a JSON file and the packed list of its files, which is read only when something differs.
+ * For each member a JSON file and the packed survey, which is read only when something differs.
  */
 export class Baselines {
   constructor(private readonly folder: string) {}
 
-  async write(
-    member: MemberName,
-    takenAt: number,
-    reference: Reference,
-    tree: readonly string[],
-  ): Promise<void> {
+  /** @param stream the survey as it came from the VM, packed: kept as it is, and unpacked only when needed. */
+  async write(member: MemberName, takenAt: number, reference: Reference, stream: Buffer): Promise<void> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
-    const packed = await pack(Buffer.from(tree.map((record) => `${record}\0`).join(''), 'latin1'), {
-      level: 3,
-    });
-    const treeFile = createHash('sha256').update(packed).digest('hex');
-    await this.#put(`${this.#name(member)}.tree.gz`, packed);
+    const treeFile = createHash('sha256').update(stream).digest('hex');
+    await this.#put(`${this.#name(member)}.survey.gz`, stream);
     const json = JSON.stringify({ format: 1, takenAt, treeFile, reference });
     await this.#put(`${this.#name(member)}.json`, Buffer.from(json, 'utf8'));
   }
@@ -76,28 +69,28 @@ export class Baselines {
     try {
       json = await readFile(path, 'utf8');
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+      if (isAbsent(error)) return null;
       throw error;
     }
     const parsed = shape.safeParse(safeJson(json));
     if (!parsed.success) throw new Error(`${path} is damaged: retire the VM, its baseline cannot be trusted`);
     const { takenAt, treeFile, reference } = parsed.data;
     const readTree = async (): Promise<readonly string[]> => {
-      const packed = await readFile(join(this.folder, `${this.#name(member)}.tree.gz`));
+      const packed = await readFile(join(this.folder, `${this.#name(member)}.survey.gz`));
       if (createHash('sha256').update(packed).digest('hex') !== treeFile) {
         throw new Error(
-          `the file list beside ${path} is damaged: retire the VM, its baseline cannot be trusted`,
+          `the survey beside ${path} is damaged: retire the VM, its baseline cannot be trusted`,
         );
       }
-      const records = (await unpack(packed)).toString('latin1').split('\0');
-      records.pop();
-      return records;
+      const survey = parseSurvey(await unpack(packed));
+      if (!survey) throw new Error(`the survey beside ${path} cannot be read: retire the VM`);
+      return survey.tree;
     };
     return { takenAt, reference, readTree };
   }
 
   async remove(member: MemberName): Promise<void> {
-    for (const ending of ['json', 'tree.gz'])
+    for (const ending of ['json', 'survey.gz'])
       await rm(join(this.folder, `${this.#name(member)}.${ending}`), { force: true });
   }
 
@@ -126,4 +119,8 @@ function safeJson(json: string): unknown {
   } catch {
     return null;
   }
+}
+
+function isAbsent(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT';
 }

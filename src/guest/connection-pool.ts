@@ -4,8 +4,8 @@ import { isKnownHostKey } from './host-keys.js';
 import type { GuestTarget } from './port.js';
 import { Slots } from './slots.js';
 
-/** sshd's default MaxSessions is 10 for each connection; one is left for an operator's multiplexed look. */
-const channelsPerConnection = 8;
+/** Below sshd's default MaxSessions of 10, because the server frees a session some time after its channel closed. */
+const channelsPerConnection = 6;
 
 interface Entry {
   connection: GuestConnection | undefined;

@@ -158,13 +158,8 @@ class SshGuest implements Guest {
         const keepers = [...new Set(['root', this.options.adminUser, ...(this.options.keepLogins ?? [])])];
         const welcome = await this.#order(target, 'welcome', keepers, Buffer.alloc(0), within);
         if (welcome.kind !== 'ok') return { ok: false as const, why: welcome.why };
-        const survey = await this.#survey(target, '-', within);
-        await this.#baselines.write(
-          target.member,
-          this.options.clock.now(),
-          referenceOf(survey),
-          survey.tree,
-        );
+        const { survey, stream } = await this.#survey(target, '-', within);
+        await this.#baselines.write(target.member, this.options.clock.now(), referenceOf(survey), stream);
         return { ok: true as const };
       },
       (step, why) => ({ ok: false, why: `${step}: ${why}` }),
@@ -279,7 +274,7 @@ class SshGuest implements Guest {
   }
 
   async #look(target: GuestTarget, baseline: Baseline, signal: AbortSignal): Promise<Finding[]> {
-    const survey = await this.#survey(target, baseline.reference.treeHash, signal);
+    const { survey } = await this.#survey(target, baseline.reference.treeHash, signal);
     const tree = survey.treeHash === baseline.reference.treeHash ? [] : await baseline.readTree();
     const compareLimits: CompareLimits = {
       uidMin: this.limits.uidMin,
@@ -296,7 +291,11 @@ class SshGuest implements Guest {
     }
   }
 
-  async #survey(target: GuestTarget, expected: string, signal: AbortSignal): Promise<Survey> {
+  async #survey(
+    target: GuestTarget,
+    expected: string,
+    signal: AbortSignal,
+  ): Promise<{ survey: Survey; stream: Buffer }> {
     const input = nulFields([expected, ...noiseRules.map(({ path }) => path), '--', ...hashedFiles]);
     const outcome = await this.#exec(target, 'survey', [], input, surveyLimit, signal);
     let survey: Survey | null = null;
@@ -306,7 +305,7 @@ class SshGuest implements Guest {
       // Not a gzip stream: the same as records that cannot be read.
     }
     if (!survey) throw new GuestFailure('command', withStderr(noAnswer('survey', ''), outcome.stderr));
-    return survey;
+    return { survey, stream: outcome.stdout };
   }
 
   async #order(

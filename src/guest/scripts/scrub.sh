@@ -294,6 +294,6 @@ for file in passwd group shadow gshadow subuid subgid; do
 done
 
 # --- the marker goes last
-rm -f "$pool/environment" "$pool"/*.new "$pool/home-ready" "$pool/made" && rm -f "$pool/lease.json" ||
+rm -f "$pool/environment" "$pool"/new/* "$pool/ready" "$pool/made" && rm -f "$pool/lease.json" ||
   answer failed "cannot remove the marker"
 answer ok

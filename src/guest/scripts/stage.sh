@@ -86,11 +86,12 @@ elif [ "$home_local" = 0 ]; then
 fi
 
 # --- the marker first, then a journal of what is made, each line before the thing itself.
-put() { # put FILE MODE OWNER TEXT: whole or not at all
-  printf '%s\n' "$4" >"$1.new" && chmod "$2" "$1.new" && chown "$3" "$1.new" && mv -fT "$1.new" "$1" || failed "cannot write $1"
-}
-[ -e "$pool/lease.json" ] || put "$pool/lease.json" 644 0:0 "$marker"
-if [ ! -e "$pool/made" ]; then put "$pool/made" 600 0:0 "job $name $uid $gid"; fi
+# Few programs are started: each costs a millisecond or more, and a job waits.
+if [ ! -e "$pool/made" ] || [ ! -e "$pool/lease.json" ]; then
+  rm -f "$pool/ready"
+  printf '%s\n' "$marker" >"$pool/new/lease.json" && printf 'job %s\n' "$name $uid $gid" >"$pool/new/made" &&
+    mv -f -t "$pool" "$pool/new/lease.json" "$pool/new/made" || failed "cannot write the marker"
+fi
 mapfile -t made <"$pool/made"
 note() {
   local line
@@ -130,24 +131,30 @@ if [ ! -d "$home" ]; then
   note home "$home"
   mkdir -m 700 "$home" || failed "cannot make the home $home"
 fi
-if [ ! -e "$pool/home-ready" ]; then
+# Once ready, the job may be running: its home and TMPDIR are its own, and nothing in them is followed or changed.
+if [ ! -e "$pool/ready" ]; then
   for line in "${made[@]}"; do
     [ "$line" = "home $home" ] || continue
     if [ -d /etc/skel ]; then cp -rT /etc/skel "$home" || failed "cannot fill the home $home"; fi
     chown -RhP "$uid:$gid" "$home" || failed "cannot give the home $home to $name"
     relabel+=("$home")
   done
-  put "$pool/home-ready" 600 0:0 "$home"
+  note tmp "$tmpdir"
+  if [ -e "$tmpdir" ] || [ -L "$tmpdir" ]; then rm -rf --one-file-system -- "$tmpdir"; fi
 fi
+if mkdir -m 700 "$tmpdir" 2>/dev/null; then
+  chown -h "$uid:$gid" "$tmpdir" || failed "cannot give $tmpdir to $name"
+elif [ ! -e "$pool/ready" ]; then
+  failed "cannot make $tmpdir"
+fi
+: >"$pool/ready" || failed "cannot write $pool/ready"
 
-note tmp "$tmpdir"
-if [ -L "$tmpdir" ] || { [ -e "$tmpdir" ] && [ ! -d "$tmpdir" ]; }; then rm -f "$tmpdir"; fi
-[ -d "$tmpdir" ] || mkdir -m 700 "$tmpdir" || failed "cannot make $tmpdir"
-chown "$uid:$gid" "$tmpdir" && chmod 700 "$tmpdir" || failed "cannot give $tmpdir to $name"
-
-put "$pool/environment" 640 "0:$gid" "$environment"
+put() { # put DIRECTORY NAME TEXT: whole or not at all
+  printf '%s\n' "$3" >"$pool/new/$2" && mv -f -t "$1" "$pool/new/$2" || failed "cannot write $1/$2"
+}
+put "$pool" environment "$environment"
 # The key last: nobody logs in before all is there.
-put "$pool/keys/$name" 644 0:0 "$key"
+put "$pool/keys" "$name" "$key"
 if command -v restorecon >/dev/null && [ -d /sys/fs/selinux ]; then
   restorecon -RF "$pool" "$tmpdir" "${relabel[@]}" >/dev/null 2>&1
 fi

@@ -7,8 +7,9 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 failed() { printf 'failed %s\n' "$*"; exit 0; }
 
 [ ! -e /etc/vmpool/lease.json ] || failed "a marker of a lease stands on this machine"
-mkdir -p /etc/vmpool/keys && chown root:root /etc/vmpool /etc/vmpool/keys && chmod 755 /etc/vmpool /etc/vmpool/keys ||
-  failed "cannot make /etc/vmpool/keys"
+pool=/etc/vmpool
+mkdir -p $pool/keys $pool/new && chown root:root $pool $pool/keys $pool/new && chmod 755 $pool $pool/keys &&
+  chmod 700 $pool/new || failed "cannot make $pool/keys"
 
 # The account tools keep a backup at their first change: there from the start, it can be compared like the rest.
 for file in passwd group shadow gshadow subuid subgid; do
