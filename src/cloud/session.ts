@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { firstOfSignals, untilAborted } from './abort.js';
 import { CloudError } from './port.js';
 import type { CallCounter } from './calls.js';
 import { outcomeOf } from './calls.js';
@@ -94,22 +95,6 @@ const keystoneVersionsShape = z.object({
   }),
 });
 
-/** Waits for a shared promise only as long as one's own signal lets. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  let stop = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    const onAbort = () => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
-    signal.addEventListener('abort', onAbort, { once: true });
-    stop = () => signal.removeEventListener('abort', onAbort);
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    stop();
-  }
-}
-
 /**
  * One authenticated connection to a cloud: token, catalog, endpoints, retries. A token is fetched when first
  * needed, before it ends and after a 401, by one call for all who wait.
@@ -165,12 +150,20 @@ export class Session {
    * accepted statuses; throws `CloudError`, or the signal's reason.
    */
   async call(call: Call, signal: AbortSignal): Promise<HttpAnswer> {
-    const both = AbortSignal.any([signal, this.#closing.signal]);
-    const microversion = call.service === 'compute' ? await this.microversion(both) : null;
+    const either = firstOfSignals(signal, this.#closing.signal);
+    try {
+      return await this.#callUntil(call, either.signal);
+    } finally {
+      either.release();
+    }
+  }
+
+  async #callUntil(call: Call, signal: AbortSignal): Promise<HttpAnswer> {
+    const microversion = call.service === 'compute' ? await this.microversion(signal) : null;
     for (let renewed = false; ; renewed = true) {
-      const token = await this.token(both);
-      const url = `${await this.endpoint(call.service, both)}${call.path}`;
-      const answer = await this.#exchange(call, url, token.id, microversion, both);
+      const token = await this.token(signal);
+      const url = `${await this.endpoint(call.service, signal)}${call.path}`;
+      const answer = await this.#exchange(call, url, token.id, microversion, signal);
       if ((answer.status >= 200 && answer.status < 300) || call.accept?.includes(answer.status) === true) {
         return answer;
       }

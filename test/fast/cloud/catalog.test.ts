@@ -33,7 +33,7 @@ describe('endpoints', () => {
     expect(chooseEndpoint(catalog, 'image', '', 'public')).toEqual({ found: true, url: 'http://a' });
     expect(chooseEndpoint(catalog, 'image', '', 'admin')).toMatchObject({ found: false });
     expect(chooseEndpoint(catalog, 'compute', '', 'public')).toMatchObject({
-      why: expect.stringContaining('has no compute service (it has: glance)') as string,
+      why: expect.stringContaining('has no compute service (it has: glance)'),
     });
   });
 });

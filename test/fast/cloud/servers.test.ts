@@ -119,7 +119,7 @@ describe('one server', () => {
     expect(played.to('DELETE /compute/v2.1/servers/busy')).toHaveLength(3);
     await expect(cloud.deleteServer(id('stuck'), still)).rejects.toMatchObject({
       kind: 'conflict',
-      message: expect.stringContaining('task_state deleting') as string,
+      message: expect.stringContaining('task_state deleting'),
     });
   });
 
@@ -242,7 +242,7 @@ describe('looking up by name or id', () => {
     });
     expect(await cloud.flavor('huge', still)).toMatchObject({
       found: false,
-      why: expect.stringContaining('there are: large, small, twin') as string,
+      why: expect.stringContaining('there are: large, small, twin'),
     });
     expect(await cloud.flavor('', still)).toMatchObject({ found: false });
   });

@@ -66,7 +66,7 @@ describe('a cloud behind a certificate of the site’s own', () => {
   it('is refused, and the error says how to trust it', async () => {
     await expect(nameOfServer({})).rejects.toMatchObject({
       kind: 'unavailable',
-      message: expect.stringMatching(/certificate of 127\.0\.0\.1:\d+ is not trusted .*OS_CACERT/) as string,
+      message: expect.stringMatching(/certificate of 127\.0\.0\.1:\d+ is not trusted .*OS_CACERT/),
     });
   });
 
@@ -84,7 +84,7 @@ describe('a cloud behind a certificate of the site’s own', () => {
     expect(await nameOfServer({ ...ca, OS_CERT: at('server.pem'), OS_KEY: at('server.key') })).toBe('s1');
     await expect(
       nameOfServer({ ...ca, OS_CERT: at('server.pem'), OS_KEY: at('ca.key') }),
-    ).rejects.toMatchObject({ message: expect.stringContaining('do not belong together') as string });
+    ).rejects.toMatchObject({ message: expect.stringContaining('do not belong together') });
   });
 
   it('is taken unseen when told to', async () => {

@@ -30,7 +30,7 @@ describe('one HTTP exchange', () => {
     const { send } = await ask(() => ({ 'GET /x': () => ({ silence: true }) }), 60);
     await expect(send()).rejects.toMatchObject({
       code: 'TOO_SLOW',
-      message: expect.stringContaining('within 0.06 s') as string,
+      message: expect.stringContaining('within 0.06 s'),
     });
   });
 
