@@ -41,12 +41,14 @@ export interface EngineBench {
   reopen(): Promise<Engine>;
   /** The plain command line from the repository's root, with what `enginePlainEnv` says. */
   plain(stack: string, args: readonly string[], configFile?: string): Promise<PlainResult>;
+  /** The same without naming a stack's config file, for `stack` commands. */
+  plainWithoutConfig(args: readonly string[]): Promise<PlainResult>;
   configPath(stack: string): string;
   fault(order: FaultOrder): Promise<void>;
   clearFaults(): Promise<void>;
   /** Servers of this installation by name. */
   servers(): Promise<ReadonlyMap<string, ServerId>>;
-  /** Names of Nova's actions on each server of this installation, in order. */
+  /** Names of Nova's actions on each server of this installation, its create left out. */
   actions(): Promise<Readonly<Record<string, readonly string[]>>>;
   /** Pids of this engine's own processes by program name. */
   processes(program: string): readonly number[];
@@ -71,6 +73,7 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
     ...given.cloud,
     state: join(directory, 'cloud'),
     sandbox: 'none',
+    password: `cloud-password-${randomUUID()}`,
   });
   const passphraseFile = join(directory, 'passphrase');
   writeFileSync(passphraseFile, 'correct horse\n', { mode: 0o600 });
@@ -127,6 +130,15 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
     const { servers: found } = await cloud.listOurs(never);
     return new Map(found.map(({ name, id }) => [name, id]));
   };
+  const runPlain = (stack: string, args: readonly string[]): Promise<PlainResult> => {
+    const plain = enginePlainEnv(options, stack);
+    return run(options.pulumi.bin, [...args, '--non-interactive', '--color', 'never'], plain.directory, {
+      HOME: directory,
+      ...embedded.env,
+      ...plain.environment,
+      PATH: `${plain.environment['PATH'] ?? ''}:${process.env['PATH'] ?? ''}`,
+    });
+  };
   return {
     engine,
     options,
@@ -145,16 +157,15 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
       retire: retire as readonly MemberName[],
     }),
     reopen: open,
-    plain: (stack, args, configFile) => {
-      const plain = enginePlainEnv(options, stack);
-      const place = ['--stack', stack, '--config-file', configFile ?? stackConfigPath(options.stateDir, stack)];
-      return run(options.pulumi.bin, [...args, ...place, '--non-interactive', '--color', 'never'], plain.directory, {
-        HOME: directory,
-        ...embedded.env,
-        ...plain.environment,
-        PATH: `${plain.environment['PATH'] ?? ''}:${process.env['PATH'] ?? ''}`,
-      });
-    },
+    plain: (stack, args, configFile) =>
+      runPlain(stack, [
+        ...args,
+        '--stack',
+        stack,
+        '--config-file',
+        configFile ?? stackConfigPath(options.stateDir, stack),
+      ]),
+    plainWithoutConfig: (args) => runPlain(options.pool, args),
     configPath: (stack) => stackConfigPath(options.stateDir, stack),
     fault: (order) => control('POST', '/faults', order),
     clearFaults: () => control('DELETE', '/faults'),
