@@ -38,13 +38,13 @@ const buildsAtOnce = 2;
 const say = (line) => process.stderr.write(`engine: ${line}\n`);
 
 /** A part that need not be fetched: the user's (with `path`), or a finished one of the cache. */
-function finished(part, installed, cache) {
+function finished(part, installed, cache, wanted) {
   const own = installed.get(part.name);
   if (own !== undefined) {
     const { size, mtimeMs } = statSync(own.path);
     return { part, source: 'path', version: own.version, path: own.path, id: `${own.path}:${size}:${mtimeMs}` };
   }
-  for (const source of ['build', 'download']) {
+  for (const source of wanted === 'auto' ? ['build', 'download'] : [wanted]) {
     const id = `${partId(part)}-${source}`;
     const path = join(cache, 'parts', id, part.binary);
     if (existsSync(path)) return { part, source: 'cache', version: versionOf(part, source), path, id };
@@ -186,7 +186,7 @@ async function install(args) {
   const started = performance.now();
   const choose = () => {
     const installed = wanted === 'auto' ? findInstalled(parts, { cache }) : new Map();
-    return parts.map((part) => finished(part, installed, cache));
+    return parts.map((part) => finished(part, installed, cache, wanted));
   };
   let chosen = choose();
   let fetched = [];

@@ -1,12 +1,15 @@
 /* global performance */
 /** A lock file between set-ups: two builds at once would only slow each other down. */
-import { linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** An owner on another machine (a cache on a shared file system) cannot be looked at: after this it counts as gone. */
 const foreignOwnerMaxMs = 60 * 60 * 1000;
+const takeOverPauseMs = 20;
+/** Taking over is two file operations. */
+const takeOverMaxMs = 10_000;
 
 /**
  * Takes the lock, waiting while a live process holds it, and gives the function that releases it.
@@ -32,7 +35,8 @@ export async function takeLock(file, { waitMs, say, pollMs = 500 }) {
       if (holder === undefined) continue;
       if (isGone(holder)) {
         say(`taking over the lock of a set-up that ended without releasing it (pid ${holder.pid})`);
-        release(file, holder);
+        takeOver(file, holder);
+        await sleep(takeOverPauseMs);
         continue;
       }
       if (performance.now() > deadline) {
@@ -47,6 +51,29 @@ export async function takeLock(file, { waitMs, say, pollMs = 500 }) {
     }
   } finally {
     rmSync(mine, { force: true });
+  }
+}
+
+/**
+ * Removes a lock whose owner is gone. Only one of those who found it stale may: a second one, late, would remove the
+ * lock that the first has taken since.
+ */
+function takeOver(file, holder) {
+  const turn = `${file}.takeover`;
+  try {
+    mkdirSync(turn);
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+    // Whoever had the turn was killed in it.
+    if (Date.now() - (statSync(turn, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) > takeOverMaxMs) {
+      rmSync(turn, { recursive: true, force: true });
+    }
+    return;
+  }
+  try {
+    release(file, holder);
+  } finally {
+    rmSync(turn, { recursive: true, force: true });
   }
 }
 
