@@ -209,6 +209,17 @@ export const statusView = z.object({
 });
 export type StatusView = z.infer<typeof statusView>;
 
+/** Operator's order on a member. */
+export const memberOrder = z.strictObject({
+  /** Told on the status and kept in history. */
+  reason: z.string().min(1).max(1024).default('ordered by an operator'),
+});
+
+export const done = z.object({ detail: z.string() });
+export type Done = z.infer<typeof done>;
+
+export const readyView = z.object({ ready: z.boolean(), detail: z.string() });
+
 /** RFC 9457. `type` is `urn:vmpool:problem:<code>`. */
 export const problem = z.object({
   type: z.string(),
@@ -237,5 +248,8 @@ export const problemCodes = {
   tooMany: 'too-many-requests',
   unavailable: 'unavailable',
   conflict: 'conflict',
+  methodNotAllowed: 'method-not-allowed',
+  unsupportedMediaType: 'unsupported-media-type',
+  internal: 'internal-error',
 } as const;
 export type ProblemCode = (typeof problemCodes)[keyof typeof problemCodes];

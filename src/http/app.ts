@@ -1,0 +1,195 @@
+import express, { type NextFunction, type Request, type Response } from 'express';
+import helmet from 'helmet';
+import type { Log } from '../service/log.js';
+import type { PoolService } from '../service/port.js';
+import { problemCodes } from './api.js';
+import { authenticate, type Identity, type KnownToken } from './authenticate.js';
+import type { FailedAuthLimit } from './failed-auth-limit.js';
+import { HttpProblem, problemOf, sendProblem } from './problem.js';
+import type { Route } from './route.js';
+
+export interface AppParts {
+  readonly routes: readonly Route[];
+  readonly service: PoolService;
+  readonly log: Log;
+  readonly bodyBytes: number;
+  readonly failedAuth: FailedAuthLimit;
+  readonly newRequestId: () => string;
+  /** Read at each request: they change on reload. */
+  readonly tokens: () => readonly KnownToken[];
+  readonly maxWaitMs: () => number;
+  readonly notReady: () => string | null;
+  /** Fires when the service stops. */
+  readonly stopping: AbortSignal;
+}
+
+/** What is known of a request while it is answered. */
+interface Context {
+  readonly id: string;
+  identity: Identity | null;
+  route: string;
+}
+
+const contexts = new WeakMap<Request, Context>();
+const contextOf = (request: Request): Context => {
+  const found = contexts.get(request);
+  if (found !== undefined) return found;
+  throw new Error('a request without a context');
+};
+
+/** Express, with its routes registered from the table and nothing else. Holds no state of the pool. */
+export const createApp = (parts: AppParts): express.Express => {
+  const app = express();
+  app.disable('x-powered-by').disable('etag');
+  // Addresses are those of the connection: X-Forwarded-* is anybody's word.
+  app.set('trust proxy', false).set('query parser', 'simple').set('case sensitive routing', true);
+  app.use(begin(parts));
+  app.use(helmet());
+
+  const readBody = express.json({ limit: parts.bodyBytes, inflate: false, type: () => true });
+  const methods = new Map<string, string[]>();
+  for (const route of parts.routes) {
+    methods.set(route.path, [...(methods.get(route.path) ?? []), route.method]);
+    const steps = [
+      allow(parts, route),
+      ...(route.body === null ? [] : [requireJson, readBody]),
+      answer(parts, route),
+    ];
+    if (route.method === 'GET') app.get(route.path, ...steps);
+    else if (route.method === 'POST') app.post(route.path, ...steps);
+    else app.delete(route.path, ...steps);
+  }
+  for (const [path, known] of methods) {
+    const allowed = known.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
+    app.all(path, () => {
+      throw new HttpProblem(problemCodes.methodNotAllowed, `Use ${allowed}.`, {
+        headers: { Allow: allowed },
+      });
+    });
+  }
+  app.use(() => {
+    throw new HttpProblem(problemCodes.notFound, 'There is nothing at this address.');
+  });
+  app.use(fail(parts));
+  return app;
+};
+
+const begin =
+  ({ log, newRequestId, stopping }: AppParts) =>
+  (request: Request, response: Response, next: NextFunction): void => {
+    const context: Context = { id: newRequestId(), identity: null, route: '' };
+    contexts.set(request, context);
+    const started = performance.now();
+    response.setHeader('X-Request-Id', context.id);
+    response.setHeader('Cache-Control', 'no-store');
+    if (stopping.aborted) response.setHeader('Connection', 'close');
+    response.once('close', () => {
+      const fields = {
+        requestId: context.id,
+        method: request.method,
+        route: context.route,
+        status: response.writableFinished ? response.statusCode : null,
+        ms: Math.round(performance.now() - started),
+        who: context.identity?.name ?? null,
+        address: request.socket.remoteAddress ?? null,
+      };
+      // What monitoring asks every few seconds would drown the rest.
+      if (context.route.endsWith('z')) log.debug(fields, 'answered');
+      else log.info(fields, response.writableFinished ? 'answered' : 'the client left before the answer');
+    });
+    next();
+  };
+
+const allow =
+  (parts: AppParts, route: Route) =>
+  (request: Request, _response: Response, next: NextFunction): void => {
+    const context = contextOf(request);
+    context.route = route.path;
+    if (route.roles.length > 0) {
+      const { authorization } = request.headers;
+      context.identity = authenticate(authorization, parts.tokens(), (id) => parts.service.capability(id));
+      if (context.identity === null) {
+        const wait = parts.failedAuth.fail(request.socket.remoteAddress ?? '');
+        if (wait !== null) {
+          throw new HttpProblem(problemCodes.tooMany, 'Too many failed authentications from this address.', {
+            headers: { 'Retry-After': String(wait) },
+          });
+        }
+        throw new HttpProblem(
+          problemCodes.unauthorised,
+          authorization === undefined
+            ? 'Send a token: Authorization: Bearer ...'
+            : 'This token is not known here.',
+          { headers: { 'WWW-Authenticate': 'Bearer realm="vmpool"' } },
+        );
+      }
+      if (!route.roles.includes(context.identity.role)) {
+        throw new HttpProblem(problemCodes.forbidden, `The role ${context.identity.role} may not do this.`);
+      }
+      if (parts.stopping.aborted) {
+        throw new HttpProblem(problemCodes.unavailable, 'The service is stopping. Try again.', {
+          headers: { 'Retry-After': '5' },
+        });
+      }
+    }
+    next();
+  };
+
+const requireJson = (request: Request, _response: Response, next: NextFunction): void => {
+  const [type = ''] = (request.headers['content-type'] ?? '').split(';');
+  const hasBody =
+    request.headers['transfer-encoding'] !== undefined ||
+    !['0', undefined].includes(request.headers['content-length']);
+  if (hasBody && type.trim().toLowerCase() !== 'application/json') {
+    throw new HttpProblem(problemCodes.unsupportedMediaType, 'Send the body as application/json.');
+  }
+  next();
+};
+
+const answer =
+  (parts: AppParts, route: Route) =>
+  async (request: Request, response: Response): Promise<void> => {
+    const left = new AbortController();
+    const leave = (): void => {
+      left.abort();
+    };
+    response.once('close', leave);
+    try {
+      const reply = await route.handle({
+        service: parts.service,
+        identity: contextOf(request).identity,
+        params: Object.fromEntries(
+          Object.entries(request.params).map(([name, value]) => [name, String(value)]),
+        ),
+        // No body at all is the empty object: whatever is required is then named as missing.
+        body: (request.body as unknown) ?? {},
+        query: { ...request.query },
+        maxWaitMs: parts.maxWaitMs(),
+        signal: AbortSignal.any([left.signal, parts.stopping]),
+        notReady: parts.notReady,
+      });
+      if (response.destroyed) return;
+      if (parts.stopping.aborted) response.setHeader('Connection', 'close');
+      for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
+      response.status(reply.status).type('application/json').send(JSON.stringify(reply.body));
+    } finally {
+      response.removeListener('close', leave);
+    }
+  };
+
+const fail =
+  ({ log }: AppParts) =>
+  (error: unknown, request: Request, response: Response, _next: NextFunction): void => {
+    const problem = problemOf(error);
+    const { id, route } = contextOf(request);
+    if (problem.code === problemCodes.internal) {
+      log.error({ requestId: id, route, err: error }, 'a request failed in the service');
+    } else if (!(error instanceof HttpProblem) && problem.code === problemCodes.unavailable) {
+      log.warn({ requestId: id, route, err: error }, 'a request could not be answered');
+    }
+    if (response.headersSent || response.destroyed) {
+      response.destroy();
+      return;
+    }
+    sendProblem(response, problem, id);
+  };

@@ -1,0 +1,209 @@
+import { Agent, request as plainRequest, type IncomingMessage } from 'node:http';
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import type { z } from 'zod';
+import * as api from './api.js';
+
+export interface ClientOptions {
+  /** `http://127.0.0.1:8470` */
+  readonly url: string;
+  /** A token or a capability. */
+  readonly token: string;
+  /** PEM of the CA that signed the service's certificate; the system's CAs otherwise. */
+  readonly ca?: string;
+  /** Limit of one call beyond what it waits by its own wish, milliseconds. */
+  readonly timeoutMs?: number;
+}
+
+/** The service answered, with a problem. */
+export class ProblemError extends Error {
+  constructor(readonly problem: api.Problem) {
+    super(`${problem.title}: ${problem.detail}`);
+    this.name = 'ProblemError';
+  }
+
+  /** `stale-attempt` and so on; empty for a problem without a type of ours. */
+  get code(): string {
+    return /^urn:vmpool:problem:(.+)$/.exec(this.problem.type)?.[1] ?? '';
+  }
+}
+
+/** The service could not be reached, or what answered is not VM Pool. */
+export class UnreachableError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'UnreachableError';
+  }
+}
+
+export interface WaitOptions {
+  readonly waitSeconds?: number;
+  readonly until?: 'granted' | 'ready';
+  readonly signal?: AbortSignal;
+}
+
+/** The HTTP API as functions. All throw `ProblemError` or `UnreachableError`; all may be repeated safely. */
+export interface Client {
+  request(body: z.input<typeof api.leaseRequest>, wait?: WaitOptions): Promise<api.LeaseAnswer>;
+  lease(id: string, wait?: WaitOptions): Promise<api.LeaseView>;
+  releaseLease(id: string, signal?: AbortSignal): Promise<api.ReleaseAnswer>;
+  release(body: z.input<typeof api.releaseRequest>, signal?: AbortSignal): Promise<api.ReleaseAnswer>;
+  sync(body: z.input<typeof api.syncRequest>, signal?: AbortSignal): Promise<api.SyncAnswer>;
+  node(signal?: AbortSignal): Promise<api.NodeView>;
+  status(signal?: AbortSignal): Promise<api.StatusView>;
+  hold(member: string, reason: string, signal?: AbortSignal): Promise<api.Done>;
+  unhold(member: string, signal?: AbortSignal): Promise<api.Done>;
+  retire(member: string, reason: string, signal?: AbortSignal): Promise<api.Done>;
+  adopt(signal?: AbortSignal): Promise<api.Done>;
+  close(): void;
+}
+
+interface Ask<T> {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly answer: z.ZodType<T>;
+  readonly body?: unknown;
+  readonly waitSeconds?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface RawAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
+const largestAnswer = 64 * 1024 * 1024;
+
+const readAll = async (message: IncomingMessage): Promise<string> => {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of message as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > largestAnswer) throw new Error('the answer is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+};
+
+const waitPath = (path: string, { waitSeconds = 0, until = 'granted' }: WaitOptions): string =>
+  `${path}?wait=${String(Math.max(0, Math.min(waitSeconds, 86_400)))}&until=${until}`;
+
+const parsedJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+};
+
+/** A client with connections of its own, kept alive until `close`. */
+export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptions): Client => {
+  const base = new URL(url);
+  const secure = base.protocol === 'https:';
+  const agent = secure
+    ? new TlsAgent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) })
+    : new Agent({ keepAlive: true });
+
+  const send = (ask: Ask<unknown>, signal: AbortSignal): Promise<RawAnswer> =>
+    new Promise((resolve, reject) => {
+      const body = ask.body === undefined ? null : JSON.stringify(ask.body);
+      const outgoing = (secure ? tlsRequest : plainRequest)(
+        new URL(ask.path, base),
+        {
+          method: ask.method,
+          agent,
+          signal,
+          headers: {
+            Authorization: `Bearer ${token}`,
+            Accept: 'application/json, application/problem+json',
+            ...(body === null
+              ? {}
+              : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }),
+          },
+        },
+        (message) => {
+          readAll(message).then((text) => {
+            resolve({ status: message.statusCode ?? 0, text });
+          }, reject);
+        },
+      );
+      outgoing.on('error', (error: NodeJS.ErrnoException) => {
+        // The service closed an idle connection just as it was used again: nothing was received there.
+        if (outgoing.reusedSocket && error.code === 'ECONNRESET') send(ask, signal).then(resolve, reject);
+        else reject(error);
+      });
+      outgoing.end(body ?? undefined);
+    });
+
+  const call = async <T>(ask: Ask<T>): Promise<T> => {
+    const limitMs = timeoutMs + (ask.waitSeconds ?? 0) * 1000;
+    const limit = AbortSignal.timeout(limitMs);
+    let raw: RawAnswer;
+    try {
+      raw = await send(ask, ask.signal === undefined ? limit : AbortSignal.any([limit, ask.signal]));
+    } catch (error) {
+      if (ask.signal?.aborted === true) throw error;
+      const why = limit.aborted ? `no answer within ${String(limitMs / 1000)} s` : String(error);
+      throw new UnreachableError(`VM Pool at ${base.origin} cannot be reached: ${why}`, { cause: error });
+    }
+    const json = parsedJson(raw.text);
+    if (raw.status >= 400) {
+      const problem = api.problem.safeParse(json);
+      if (problem.success) throw new ProblemError(problem.data);
+      throw new UnreachableError(`${base.origin} answered ${String(raw.status)}, not as VM Pool does`);
+    }
+    const parsed = ask.answer.safeParse(json);
+    if (parsed.success) return parsed.data;
+    throw new UnreachableError(
+      `${base.origin} does not answer ${ask.path} as VM Pool does: ${parsed.error.message}`,
+    );
+  };
+
+  const leasePath = (id: string): string => `/v1/leases/${encodeURIComponent(id)}`;
+  const member = (
+    name: string,
+    order: string,
+    signal: AbortSignal | undefined,
+    reason?: string,
+  ): Promise<api.Done> =>
+    call({
+      method: 'POST',
+      path: `/v1/members/${encodeURIComponent(name)}/${order}`,
+      answer: api.done,
+      body: reason === undefined ? {} : { reason },
+      signal,
+    });
+
+  return {
+    request: (body, wait = {}) =>
+      call({
+        method: 'POST',
+        path: waitPath('/v1/leases', wait),
+        answer: api.leaseAnswer,
+        body,
+        waitSeconds: wait.waitSeconds,
+        signal: wait.signal,
+      }),
+    lease: (id, wait = {}) =>
+      call({
+        method: 'GET',
+        path: waitPath(leasePath(id), wait),
+        answer: api.leaseView,
+        waitSeconds: wait.waitSeconds,
+        signal: wait.signal,
+      }),
+    releaseLease: (id, signal) =>
+      call({ method: 'DELETE', path: leasePath(id), answer: api.releaseAnswer, signal }),
+    release: (body, signal) =>
+      call({ method: 'POST', path: '/v1/releases', answer: api.releaseAnswer, body, signal }),
+    sync: (body, signal) => call({ method: 'POST', path: '/v1/sync', answer: api.syncAnswer, body, signal }),
+    node: (signal) => call({ method: 'GET', path: '/v1/node', answer: api.nodeView, signal }),
+    status: (signal) => call({ method: 'GET', path: '/v1/status', answer: api.statusView, signal }),
+    hold: (name, reason, signal) => member(name, 'hold', signal, reason),
+    unhold: (name, signal) => member(name, 'unhold', signal),
+    retire: (name, reason, signal) => member(name, 'retire', signal, reason),
+    adopt: (signal) => call({ method: 'POST', path: '/v1/pool/adopt', answer: api.done, signal }),
+    close: () => {
+      agent.destroy();
+    },
+  };
+};

@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import type { Answer, PoolService } from '../service/port.js';
+import { problemCodes } from './api.js';
+import type { Identity, Role } from './authenticate.js';
+import { HttpProblem } from './problem.js';
+
+export interface Reply {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** What a handler gets: everything validated. */
+export interface Call<B, Q> {
+  readonly service: PoolService;
+  readonly identity: Identity | null;
+  readonly params: Readonly<Record<string, string>>;
+  readonly body: B;
+  readonly query: Q;
+  /** Longest long poll, milliseconds. */
+  readonly maxWaitMs: number;
+  /** Fires when the client is gone or the service stops. */
+  readonly signal: AbortSignal;
+  /** Null when ready, else why not. */
+  readonly notReady: () => string | null;
+}
+
+/** One row of the table from which routes, access tests and the API's description come. */
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** As Express reads it: `/v1/leases/:id`. */
+  readonly path: string;
+  /** Who may call; empty for everyone, without a token. */
+  readonly roles: readonly Role[];
+  readonly summary: string;
+  /** Null when the route takes no body. */
+  readonly body: z.ZodType | null;
+  readonly query: z.ZodType;
+  /** Bodies of the answers by status; problems are not listed. */
+  readonly answers: Readonly<Record<number, z.ZodType>>;
+  readonly handle: (call: Call<unknown, unknown>) => Promise<Reply>;
+}
+
+const check = <T>(schema: z.ZodType<T>, value: unknown, where: 'body' | 'query'): T => {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.slice(0, 50).map((issue) => ({
+    path: [where, ...issue.path.map(String)].join('.').slice(0, 300),
+    message: issue.message.slice(0, 300),
+  }));
+  throw new HttpProblem(problemCodes.invalid, `The ${where} is not valid: see errors.`, { errors });
+};
+
+/** Declares a route whose handler is typed by its schemas. */
+export const route = <B = undefined, Q = Record<string, never>>(declared: {
+  readonly method: Route['method'];
+  readonly path: string;
+  readonly roles: readonly Role[];
+  readonly summary: string;
+  readonly body?: z.ZodType<B>;
+  readonly query?: z.ZodType<Q>;
+  readonly answers: Route['answers'];
+  readonly handle: (call: Call<B, Q>) => Promise<Reply> | Reply;
+}): Route => {
+  const { method, path, roles, summary, answers, handle } = declared;
+  const body = declared.body ?? null;
+  // A declaration without a query takes none, and its handler's type says so.
+  const query = declared.query ?? (z.strictObject({}) as unknown as z.ZodType<Q>);
+  return {
+    method,
+    path,
+    roles,
+    summary,
+    body,
+    query,
+    answers,
+    handle: async (call) =>
+      handle({
+        ...call,
+        query: check(query, call.query, 'query'),
+        body: body === null ? (undefined as B) : check(body, call.body, 'body'),
+      }),
+  };
+};
+
+/** The value of an answer; a refusal becomes the problem of the same code. */
+export const valueOf = <T>(answer: Answer<T>): T => {
+  if (answer.kind === 'done') return answer.value;
+  throw new HttpProblem(answer.code, answer.detail, {
+    ...(answer.code === 'unavailable' ? { headers: { 'Retry-After': '5' } } : {}),
+  });
+};

@@ -1,0 +1,195 @@
+import { z } from 'zod';
+import {
+  done,
+  leaseAnswer,
+  leaseRequest,
+  leaseView,
+  memberOrder,
+  nodeView,
+  problemCodes,
+  readyView,
+  releaseAnswer,
+  releaseRequest,
+  statusView,
+  syncAnswer,
+  syncRequest,
+  type LeaseView,
+} from './api.js';
+import { capabilityToken } from './authenticate.js';
+import { HttpProblem } from './problem.js';
+import { route, valueOf, type Call, type Reply, type Route } from './route.js';
+import { statusFor } from './status-for.js';
+
+const waitQuery = z.strictObject({
+  /** Seconds for which the answer may be held back; the service has an upper limit of its own. */
+  wait: z
+    .string()
+    .regex(/^\d{1,6}(\.\d{1,3})?$/, 'seconds, such as 30')
+    .transform(Number)
+    .prefault('0'),
+  /** `granted`: there is a VM; `ready`: everything is staged on it. Both also end when the lease has ended. */
+  until: z.enum(['granted', 'ready']).default('granted'),
+});
+type WaitQuery = z.infer<typeof waitQuery>;
+
+const unknownLease = (): HttpProblem =>
+  new HttpProblem(problemCodes.notFound, 'No such lease or request, or it is not yours.');
+
+/** The lease if the caller may know of it. Another's lease and an unknown one look the same. */
+const visibleLease = ({ service, identity, params }: Call<unknown, unknown>): LeaseView => {
+  const { id = '' } = params;
+  const view = /^[A-Za-z0-9-]{1,64}$/.test(id) ? service.lease(id) : null;
+  if (view === null) throw unknownLease();
+  if (identity?.role === 'worker' && view.worker !== identity.worker) throw unknownLease();
+  if (identity?.role === 'capability' && view.id !== identity.lease) throw unknownLease();
+  return view;
+};
+
+const afterWaiting = async (call: Call<unknown, WaitQuery>, view: LeaseView): Promise<LeaseView> => {
+  const { wait, until } = call.query;
+  const ms = Math.min(wait * 1000, call.maxWaitMs);
+  const met = view.state === 'ended' || (until === 'ready' ? view.ready : view.state === 'granted');
+  if (met || ms <= 0) return view;
+  const later = await call.service.waitFor(view.id, until, ms, call.signal);
+  if (later === null) throw unknownLease();
+  return later;
+};
+
+/** The worker's name comes from its token, never from what it says. */
+const workerOf = ({ identity }: Call<unknown, unknown>): string => {
+  if (identity?.role === 'worker') return identity.worker;
+  throw new HttpProblem(problemCodes.forbidden, 'Only a worker can do this.');
+};
+
+const ok = (body: unknown): Reply => ({ status: 200, body });
+
+const leaseStatus = { waiting: 202, granted: 201, ended: 200 } as const;
+
+const memberRoute = (order: 'hold' | 'unhold' | 'retire', summary: string): Route =>
+  route({
+    method: 'POST',
+    path: `/v1/members/:name/${order}`,
+    roles: ['operator'],
+    summary,
+    body: memberOrder,
+    answers: { 200: done },
+    handle: async ({ service, params, body }) => {
+      const { name = '' } = params;
+      if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(name)) {
+        throw new HttpProblem(problemCodes.notFound, 'No such member.');
+      }
+      return ok(
+        valueOf(order === 'unhold' ? await service.unhold(name) : await service[order](name, body.reason)),
+      );
+    },
+  });
+
+/** The whole API, version 1. */
+export const routes: readonly Route[] = [
+  route({
+    method: 'POST',
+    path: '/v1/leases',
+    roles: ['worker'],
+    summary: 'Asks for a VM for one attempt of a job. Idempotent by worker, job and attempt.',
+    body: leaseRequest,
+    query: waitQuery,
+    answers: { 200: leaseAnswer, 201: leaseAnswer, 202: leaseAnswer },
+    handle: async (call) => {
+      const asked = valueOf(await call.service.request(workerOf(call), call.body));
+      const view = await afterWaiting(call, asked);
+      return {
+        status: leaseStatus[view.state],
+        headers: { Location: `/v1/leases/${view.id}` },
+        body: { ...view, capability: capabilityToken(view.id, call.service.capability(view.id)) },
+      };
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/leases/:id',
+    roles: ['worker', 'capability', 'operator', 'viewer'],
+    summary: 'The lease or request; with `wait`, once it is granted or ready.',
+    query: waitQuery,
+    answers: { 200: leaseView },
+    handle: async (call) => ok(await afterWaiting(call, visibleLease(call))),
+  }),
+  route({
+    method: 'DELETE',
+    path: '/v1/leases/:id',
+    roles: ['worker', 'capability', 'operator'],
+    summary: 'Ends the lease or request. Idempotent.',
+    answers: { 200: releaseAnswer },
+    handle: async (call) => {
+      const { id } = visibleLease(call);
+      const who = call.identity?.role === 'capability' ? "the job's side" : (call.identity?.name ?? '');
+      return ok(valueOf(await call.service.releaseById(id, `released by ${who}`)));
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/releases',
+    roles: ['worker'],
+    summary: "Ends what a job of this worker holds, whether or not the lease's id is known. Idempotent.",
+    body: releaseRequest,
+    answers: { 200: releaseAnswer },
+    handle: async (call) => ok(valueOf(await call.service.release(workerOf(call), call.body))),
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/sync',
+    roles: ['worker'],
+    summary: 'Tells which jobs live on the worker; leases of others end after two such listings.',
+    body: syncRequest,
+    answers: { 200: syncAnswer },
+    handle: async (call) => ok(valueOf(await call.service.sync(workerOf(call), call.body))),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/node',
+    roles: ['worker'],
+    summary: 'May Torque send jobs to this worker?',
+    answers: { 200: nodeView },
+    handle: (call) => ok(call.service.node(workerOf(call))),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/status',
+    roles: ['worker', 'operator', 'viewer'],
+    summary: 'The whole pool; a worker sees only its own requests, leases and jobs.',
+    answers: { 200: statusView },
+    handle: ({ service, identity }) => {
+      if (identity === null) throw new HttpProblem(problemCodes.unauthorised, 'A token is needed.');
+      return ok(statusFor(service.status(), identity));
+    },
+  }),
+  memberRoute('hold', 'Takes a VM out of use and keeps it as it is.'),
+  memberRoute('unhold', 'Gives a held VM back to the pool.'),
+  memberRoute('retire', 'Ends a VM once it is Free.'),
+  route({
+    method: 'POST',
+    path: '/v1/pool/adopt',
+    roles: ['operator'],
+    summary: "Reads the pool stack's outputs now.",
+    answers: { 200: done },
+    handle: async ({ service }) => ok(valueOf(await service.adopt())),
+  }),
+  route({
+    method: 'GET',
+    path: '/healthz',
+    roles: [],
+    summary: 'The process answers.',
+    answers: { 200: z.object({ live: z.literal(true) }) },
+    handle: () => ok({ live: true }),
+  }),
+  route({
+    method: 'GET',
+    path: '/readyz',
+    roles: [],
+    summary: 'The service takes requests: 200, else 503.',
+    answers: { 200: readyView, 503: readyView },
+    handle: ({ notReady }) => {
+      const why = notReady();
+      return { status: why === null ? 200 : 503, body: { ready: why === null, detail: why ?? 'ready' } };
+    },
+  }),
+];

@@ -1,0 +1,180 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
+import type { Log } from '../service/log.js';
+import type { PoolService } from '../service/port.js';
+import { createApp } from './app.js';
+import type { KnownToken } from './authenticate.js';
+import { FailedAuthLimit } from './failed-auth-limit.js';
+import { routes } from './routes.js';
+
+/** The part of the configuration that the server reads. */
+export interface HttpConfig {
+  readonly listen: {
+    readonly host: string;
+    readonly port: number;
+    readonly tls?:
+      { readonly cert: string; readonly key: string; readonly clientCa?: string | undefined } | undefined;
+  };
+  readonly auth: { readonly tokens: readonly KnownToken[] };
+  readonly limits: {
+    readonly bodyBytes: number;
+    readonly failedAuthPerMinute: number;
+    /** Milliseconds. */
+    readonly maxWait: number;
+    readonly connections: number;
+  };
+}
+
+/** Limits on slow clients, milliseconds. None of them counts the time of a long poll. */
+export interface HttpTimeouts {
+  readonly headersMs: number;
+  readonly requestMs: number;
+  readonly keepAliveMs: number;
+  readonly checkEveryMs: number;
+}
+
+const usualTimeouts: HttpTimeouts = {
+  headersMs: 10_000,
+  requestMs: 30_000,
+  keepAliveMs: 75_000,
+  checkEveryMs: 2_000,
+};
+
+export interface HttpServerOptions {
+  readonly config: HttpConfig;
+  readonly service: PoolService;
+  /** For the windows of the limit on failed authentication. */
+  readonly clock: { now(): number };
+  readonly log: Log;
+  /** Null when the service can take requests, else why not; told by /readyz. */
+  readonly notReady?: () => string | null;
+  readonly newRequestId?: () => string;
+  readonly timeouts?: HttpTimeouts;
+}
+
+export interface HttpServer {
+  /** @throws system errors of the socket (`EADDRINUSE`), and of the TLS files */
+  listen(): Promise<{ readonly url: string; readonly port: number }>;
+  /** Takes over tokens, `maxWait` and the content of the TLS files. When it throws, nothing has changed. */
+  reload(config: HttpConfig): void;
+  /**
+   * Takes no more connections, answers those that wait with what is so now, lets requests under way end for
+   * `graceMs`, then cuts. Idempotent.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+const tlsOptions = (tls: NonNullable<HttpConfig['listen']['tls']>): SecureContextOptions => ({
+  cert: readFileSync(tls.cert),
+  key: readFileSync(tls.key),
+  minVersion: 'TLSv1.2',
+  ...(tls.clientCa === undefined ? {} : { ca: readFileSync(tls.clientCa) }),
+});
+
+/** Answers of the HTTP parser, before there is a request: problems like all others. */
+const refuseMalformed = (error: Error & { code?: string }, socket: Socket): void => {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const [status, title] =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? [408, 'Request Timeout']
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? [431, 'Request Header Fields Too Large']
+        : [400, 'Bad Request'];
+  const body = JSON.stringify({
+    type: 'about:blank',
+    title,
+    status,
+    detail: 'The request is not well-formed HTTP, or came too slowly.',
+  });
+  socket.end(
+    `HTTP/1.1 ${String(status)} ${title}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${String(Buffer.byteLength(body))}\r\n\r\n${body}`,
+  );
+};
+
+/** The HTTP side of the service. Nothing listens before `listen`. */
+export const createHttpServer = (options: HttpServerOptions): HttpServer => {
+  const { service, log, timeouts = usualTimeouts } = options;
+  let { config } = options;
+  const stopping = new AbortController();
+  const app = createApp({
+    routes,
+    service,
+    log,
+    bodyBytes: config.limits.bodyBytes,
+    failedAuth: new FailedAuthLimit(config.limits.failedAuthPerMinute, () => options.clock.now()),
+    newRequestId: options.newRequestId ?? randomUUID,
+    tokens: () => config.auth.tokens,
+    maxWaitMs: () => config.limits.maxWait,
+    notReady: () => (stopping.signal.aborted ? 'the service is stopping' : (options.notReady?.() ?? null)),
+    stopping: stopping.signal,
+  });
+  const limits = {
+    headersTimeout: timeouts.headersMs,
+    requestTimeout: timeouts.requestMs,
+    keepAliveTimeout: timeouts.keepAliveMs,
+    connectionsCheckingInterval: timeouts.checkEveryMs,
+    maxHeaderSize: 16 * 1024,
+  };
+  let server: Server | TlsServer | null = null;
+  let closing: Promise<void> | null = null;
+
+  const create = (): Server | TlsServer => {
+    const { tls } = config.listen;
+    if (tls === undefined) return createServer(limits, app);
+    const clients = tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
+    return createTlsServer(
+      { ...limits, ...tlsOptions(tls), ...clients, handshakeTimeout: timeouts.headersMs },
+      app,
+    );
+  };
+
+  const shut = async (graceMs: number): Promise<void> => {
+    stopping.abort();
+    const open = server;
+    if (open?.listening !== true) return;
+    const ended = once(open, 'close');
+    open.close();
+    open.closeIdleConnections();
+    const cut = setTimeout(() => {
+      log.warn({ graceMs }, 'requests were still under way at the end of the time that a stop leaves them');
+      open.closeAllConnections();
+    }, graceMs);
+    await ended;
+    clearTimeout(cut);
+  };
+
+  return {
+    async listen() {
+      server = create();
+      server.maxConnections = config.limits.connections;
+      server.maxHeadersCount = 64;
+      server.on('clientError', refuseMalformed);
+      server.listen(config.listen.port, config.listen.host);
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      const { host, tls } = config.listen;
+      const url = `${tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
+      log.info({ url }, 'the HTTP API is served');
+      return { url, port };
+    },
+    reload(next) {
+      if (server instanceof TlsServer && next.listen.tls !== undefined) {
+        server.setSecureContext(tlsOptions(next.listen.tls));
+      }
+      config = next;
+    },
+    close(graceMs) {
+      closing ??= shut(graceMs);
+      return closing;
+    },
+  };
+};
