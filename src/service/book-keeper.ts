@@ -31,6 +31,11 @@ export class BookKeeper {
     return { book: this.durableBook, sight: this.current.sight };
   }
 
+  /** What has been decided, committed or not. Nothing may be done or told from it. */
+  newest(): State {
+    return this.current;
+  }
+
   /** Why the store refuses to commit, or null. */
   storeProblem(): string | null {
     return this.commitError;

@@ -1,7 +1,8 @@
 import type { Cloud } from '../cloud/port.js';
 import { CloudError } from '../cloud/port.js';
-import type { Engine } from '../engine/port.js';
+import type { CellWish, Engine } from '../engine/port.js';
 import type { Context } from '../pool/book.js';
+import { wishOf } from '../pool/planner.js';
 import type { PoolEvent } from '../pool/step.js';
 import type { Work } from '../pool/work.js';
 import { workOf } from '../pool/work.js';
@@ -54,9 +55,20 @@ export class Executor {
     const { keeper, context } = this.parts;
     for (const item of workOf(keeper.durable(), context())) {
       if (this.running.has(item.key)) continue;
-      if (item.kind === 'converge' && this.cellsRunning() >= this.parts.maxCells()) continue;
+      if (item.kind === 'converge' && !this.mayConverge(item.wish)) continue;
       this.start(item);
     }
+  }
+
+  /**
+   * A cell is locked for ten seconds and more once it runs, so a run that would miss a member already decided,
+   * but not yet durable, waits the few milliseconds for its commit.
+   */
+  private mayConverge(wish: CellWish): boolean {
+    if (this.cellsRunning() >= this.parts.maxCells()) return false;
+    const newest = wishOf(this.parts.keeper.newest(), wish.cell);
+    const names = (w: CellWish): string => [...w.members.map((m) => m.name), '', ...w.retire].join();
+    return names(newest) === names(wish);
   }
 
   private cellsRunning(): number {
@@ -86,16 +98,23 @@ export class Executor {
     this.running.set(item.key, { abort, done });
   }
 
-  /** Ends everything under way and waits for it, at most `ms`. */
-  async stop(ms: number): Promise<void> {
+  /**
+   * Ends everything under way and waits for it, at most `ms`; updates of cells may end by themselves for `cellsMs`
+   * before that, because a create that is cut off is lost to its stack.
+   */
+  async stop(cellsMs: number, ms: number): Promise<void> {
     this.stopped = true;
-    const all = [...this.running.values()];
-    for (const { abort } of all) abort.abort();
+    const cells = [...this.running].filter(([key]) => key.startsWith('cell/')).map(([, run]) => run);
+    for (const [key, { abort }] of this.running) if (!key.startsWith('cell/')) abort.abort();
+    await this.within(cellsMs, cells);
+    for (const { abort } of this.running.values()) abort.abort();
+    await this.within(ms, [...this.running.values()]);
+  }
+
+  private async within(ms: number, runs: readonly { readonly done: Promise<void> }[]): Promise<void> {
     const limit = new AbortController();
-    await Promise.race([
-      Promise.allSettled(all.map((r) => r.done)),
-      this.parts.clock.sleep(ms, limit.signal),
-    ]);
+    const all = Promise.allSettled(runs.map((r) => r.done));
+    await Promise.race([all, this.parts.clock.sleep(ms, limit.signal)]);
     limit.abort();
   }
 

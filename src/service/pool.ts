@@ -52,7 +52,8 @@ export interface RunningPool {
 /** How often time alone is looked at: deadlines, paces and backoffs. */
 const tickMs = 250;
 const quietTickMs = 1_000;
-/** Work under way gets this long to end on a stop; the engine then is ended by its owner. */
+/** On a stop, updates of cells get this long to end by themselves, then everything else that long to be ended. */
+const stopCellsMs = 30_000;
 const stopLimitMs = 10_000;
 
 const suffixLetters = 'abcdefghijkmnpqrstuvwxyz23456789';
@@ -165,7 +166,7 @@ export function startPool(parts: PoolParts): RunningPool {
       stopping.abort();
       unwatch();
       await Promise.all(loops.map((loop) => loop.stop()));
-      await executor.stop(stopLimitMs);
+      await executor.stop(stopCellsMs, stopLimitMs);
       await engine.close();
       await guest.close();
       await history.close();

@@ -1,0 +1,154 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { OpenStackCloud } from '../cloud/openstack.js';
+import { createCloud } from '../cloud/openstack.js';
+import type { Config } from '../config/load.js';
+import { createEngine } from '../engine/client.js';
+import { locatedEngine } from '../engine/located.js';
+import type { EngineOptionsInput } from '../engine/options.js';
+import type { Engine } from '../engine/port.js';
+import { createGuest } from '../guest/guest.js';
+import type { Guest } from '../guest/port.js';
+import type { Book } from '../pool/book.js';
+import { emptyBook } from '../pool/book.js';
+import { bookSchema, bookVersion } from '../pool/book-schema.js';
+import type { InstallationId } from '../pool/model.js';
+import { distrust } from '../pool/restore.js';
+import { repoRoot } from '../repo-root.js';
+import type { History, Store } from '../store/port.js';
+import { openHistory } from '../store/history.js';
+import { openStore } from '../store/store.js';
+import { cloudEnvironment } from './environment.js';
+import { installationOf } from './installation.js';
+import type { Log } from './log.js';
+import type { Settings } from './pool.js';
+
+/** Why the service cannot start, in words for the operator. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
+export const bookPath = (stateDir: string): string => join(stateDir, 'book.json');
+
+/** Opens the book and says what to do when it cannot be used. */
+export async function openBook(
+  config: Config,
+  installation: InstallationId,
+  log: Log,
+): Promise<{ readonly store: Store<Book>; readonly book: Book }> {
+  const opened = await openStore<Book>({
+    path: bookPath(config.stateDir),
+    schema: bookSchema,
+    version: bookVersion,
+    migrations: {},
+    initial: () => emptyBook(installation, config.pool, Date.now()),
+    clock: { now: () => Date.now() },
+    onWarning: (message) => log.warn({}, message),
+  });
+  switch (opened.kind) {
+    case 'created':
+      log.info({ installation }, 'a new book was made');
+      return { store: opened.store, book: opened.document };
+    case 'opened': {
+      if (opened.document.pool !== config.pool || opened.document.installation !== installation) {
+        await opened.store.close();
+        throw new StartError(
+          `the book in ${config.stateDir} belongs to pool ${opened.document.pool} of installation ${opened.document.installation}, ` +
+            `not to ${config.pool} of ${installation}: use another stateDir for another pool`,
+        );
+      }
+      if (!opened.restored) return { store: opened.store, book: opened.document };
+      log.warn({}, 'the book was put back from a copy: every VM is looked at before it is leased again');
+      return { store: opened.store, book: distrust(opened.document, Date.now()) };
+    }
+    case 'owned':
+      throw new StartError(
+        `another process (pid ${opened.pid} on ${opened.host}) serves ${opened.path}: stop it first, or use another stateDir`,
+      );
+    case 'damaged':
+      throw new StartError(`${opened.path} cannot be used: ${opened.why}\n${opened.howToRecover}`);
+  }
+}
+
+/** The engine's options, for the service and for `vmpool env` and `plan` alike. */
+export async function engineOptions(
+  config: Config,
+  installation: InstallationId,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<EngineOptionsInput> {
+  const located = await locatedEngine();
+  return {
+    repoRoot,
+    stateDir: config.stateDir,
+    pool: config.pool,
+    installation,
+    pulumi: { bin: located.pulumi, home: located.pulumiHome },
+    backendUrl: config.engine.backend,
+    passphraseFile: config.engine.passphraseFile,
+    cloudEnv: cloudEnvironment(config, env),
+    maxParallel: config.engine.maxParallel,
+    createTimeoutMs: config.engine.createTimeout,
+  };
+}
+
+export interface OuterParts {
+  readonly installation: InstallationId;
+  readonly store: Store<Book>;
+  readonly book: Book;
+  readonly history: History;
+  readonly engine: Engine;
+  readonly cloud: OpenStackCloud;
+  readonly guest: Guest;
+}
+
+/** Opens everything that the pool needs, the book first: who owns it owns the engine and the VMs. */
+export async function openParts(
+  config: Config,
+  env: Readonly<Record<string, string | undefined>>,
+  log: Log,
+): Promise<OuterParts> {
+  await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
+  const installation = await installationOf(config.stateDir);
+  const { store, book } = await openBook(config, installation, log);
+  try {
+    if (config.engine.backend.startsWith('file://')) {
+      await mkdir(config.engine.backend.slice('file://'.length), { recursive: true, mode: 0o700 });
+    }
+    const engine = await createEngine(await engineOptions(config, installation, env));
+    const cloud = createCloud({ env: cloudEnvironment(config, env), installation });
+    const guest = createGuest({
+      adminUser: config.guest.user,
+      privateKeyFile: config.guest.privateKeyFile,
+      hostKeyPolicy: config.guest.hostKeys,
+      stateDir: config.stateDir,
+      limits: { uidMin: config.guest.uidMin, scrubMs: config.policy.scrubLimitMs },
+      environment: config.guest.environment,
+      clock: { now: () => Date.now() },
+      log: (message, about) => log.debug({ ...about }, message),
+    });
+    const history = await openHistory({
+      dir: join(config.stateDir, 'history'),
+      maxBytes: 16 * 1024 * 1024,
+      keep: 8,
+      onWarning: (message) => log.warn({}, message),
+    });
+    return { installation, store, book, history, engine, cloud, guest };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** What of the configuration the running pool goes by. */
+export function settingsOf(config: Config): Settings {
+  const workers = config.auth.tokens.flatMap((t) =>
+    t.role === 'worker' && t.worker !== null ? [t.worker] : [],
+  );
+  return {
+    policy: config.policy,
+    workers: [...new Set(workers)],
+    watch: { busyMs: 1_000, quietMs: 30_000 },
+    adoptEveryMs: config.engine.adoptEvery,
+    maxCells: config.engine.maxParallel,
+  };
+}
