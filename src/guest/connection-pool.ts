@@ -1,5 +1,6 @@
 import type { MemberName } from '../pool/model.js';
-import { GuestFailure, type ExecOptions, type ExecOutcome, type GuestConnection } from './connection.js';
+import type { ExecOptions, ExecOutcome, GuestConnection } from './connection.js';
+import { GuestFailure } from './failure.js';
 import { isKnownHostKey } from './host-keys.js';
 import type { GuestTarget } from './port.js';
 import { Slots } from './slots.js';
@@ -14,7 +15,7 @@ interface Entry {
 }
 
 /** Opens a connection to a VM, or rejects with `GuestFailure`. */
-export type Connector = (target: GuestTarget) => Promise<GuestConnection>;
+export type Connector = (target: GuestTarget, handshakes: Slots) => Promise<GuestConnection>;
 
 /** One warm connection for each VM, made on demand and again after it was lost. */
 export class ConnectionPool {
@@ -64,7 +65,6 @@ export class ConnectionPool {
           !(error instanceof GuestFailure)
         )
           throw error;
-        if (/had not answered/.test(error.message)) throw error;
         const again = await this.connection(target, options.signal);
         return { ...(await again.exec(command, options)), hostKey: again.hostKey };
       }
@@ -83,7 +83,9 @@ export class ConnectionPool {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const underway = [...this.#entries.values()].map((entry) => entry.connecting?.promise);
+    const underway = [...this.#entries.values()].flatMap(({ connecting }) =>
+      connecting ? [connecting.promise] : [],
+    );
     for (const member of [...this.#entries.keys()]) this.drop(member);
     await Promise.allSettled(underway);
   }
@@ -99,7 +101,7 @@ export class ConnectionPool {
 
   async #open(entry: Entry, target: GuestTarget, key: string): Promise<GuestConnection> {
     try {
-      const connection = await this.#handshakes.use(undefined, () => this.connect(target));
+      const connection = await this.connect(target, this.#handshakes);
       if (this.#closed || this.#entries.get(target.member) !== entry || entry.connecting?.key !== key) {
         connection.destroy();
         throw new GuestFailure('tcp', 'the VM was forgotten or moved while its connection was being made');

@@ -1,20 +1,9 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { Client, type ClientChannel } from 'ssh2';
 import type { Endpoint, HostKey } from '../pool/model.js';
+import { GuestFailure, type GuestStep } from './failure.js';
 import { hostKeyAlgorithms, hostKeyFromBlob, isKnownHostKey } from './host-keys.js';
-
-export type GuestStep = 'tcp' | 'host-key' | 'login' | 'command';
-
-/** What went wrong with a VM, and at which step. Thrown inside this folder only; the port's results carry it. */
-export class GuestFailure extends Error {
-  constructor(
-    readonly step: GuestStep,
-    message: string,
-  ) {
-    super(message);
-    this.name = 'GuestFailure';
-  }
-}
+import type { Slots } from './slots.js';
 
 export interface ConnectionSettings {
   readonly endpoint: Endpoint;
@@ -22,6 +11,7 @@ export interface ConnectionSettings {
   readonly privateKey: Buffer;
   /** Accepted keys. Empty accepts any key: only the policy `first-sight` may ask for that. */
   readonly hostKeys: readonly HostKey[];
+  /** For the connection by TCP, and again for handshake and login. */
   readonly connectMs: number;
   readonly keepaliveMs: number;
 }
@@ -34,10 +24,13 @@ export interface ExecOutcome {
 
 export interface ExecOptions {
   readonly stdin: Buffer;
-  readonly timeoutMs: number;
   readonly maxBytes: number;
+  /** Ends the command. Fired with the reason `hung`, it ends the connection: see `exec`. */
   readonly signal: AbortSignal;
 }
+
+/** The reason of a signal fired by a time limit. */
+export const hung = 'hung';
 
 const stderrLimit = 8192;
 
@@ -62,43 +55,42 @@ export class GuestConnection {
     return this.#open;
   }
 
-  /** Rejects with `GuestFailure` naming the step; within `connectMs` in any case. */
-  static async connect(settings: ConnectionSettings): Promise<GuestConnection> {
-    const started = performance.now();
+  /**
+   * Rejects with `GuestFailure` naming the step. Handshakes cost CPU and take turns; waiting for a VM that does not
+   * answer at all costs nothing and takes none.
+   */
+  static async connect(settings: ConnectionSettings, handshakes: Slots): Promise<GuestConnection> {
     const socket = await openSocket(settings.endpoint, settings.connectMs);
-    const left = Math.max(1, settings.connectMs - (performance.now() - started));
-    return handshake(settings, socket, left, (client, hostKey) => {
-      return new GuestConnection(client, socket, hostKey, settings.endpoint);
-    });
+    return handshakes.use(undefined, () =>
+      handshake(settings, socket, settings.connectMs, (client, hostKey) => {
+        return new GuestConnection(client, socket, hostKey, settings.endpoint);
+      }),
+    );
   }
 
   /**
-   * Runs one command on a channel of its own. A command beyond its time limit ends the whole connection: nothing
-   * tells a slow command from a peer that is gone. A fired signal ends the channel only.
+   * Runs one command on a channel of its own. One that hangs ends the whole connection with it: nothing tells a slow
+   * command from a peer that is gone. A signal fired for another reason ends the channel only.
    */
   exec(command: string, options: ExecOptions): Promise<ExecOutcome> {
-    const { signal, timeoutMs } = options;
+    const { signal } = options;
     return new Promise<ExecOutcome>((resolve, reject) => {
       let channel: ClientChannel | undefined;
       let settled = false;
       const settle = (act: () => void): void => {
         if (settled) return;
         settled = true;
-        clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
         this.#client.removeListener('close', onClose);
         act();
       };
       const fail = (why: string): void => settle(() => reject(new GuestFailure('command', why)));
       const onAbort = (): void => {
-        fail('the call was given up by its caller');
-        channel?.close();
+        fail('the call was given up');
+        if (signal.reason === hung) this.destroy();
+        else channel?.close();
       };
       const onClose = (): void => fail('the connection ended before the command had answered');
-      const timer = setTimeout(() => {
-        fail(`the command had not answered after ${Math.round(timeoutMs / 100) / 10} s`);
-        this.destroy();
-      }, timeoutMs);
       if (signal.aborted) return onAbort();
       if (!this.#open) return fail('the connection is closed');
       signal.addEventListener('abort', onAbort, { once: true });

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -6,7 +7,8 @@ import type { LeaseId, MemberName } from '../pool/model.js';
 import { parseContract, parseOrderAnswer, parseProbe, printable, type OrderAnswer } from './answers.js';
 import { Baselines, type Baseline } from './baselines.js';
 import { compareSurvey, referenceOf, type CompareLimits, type Finding } from './compare.js';
-import { GuestConnection, GuestFailure, messageOf } from './connection.js';
+import { GuestConnection, hung, messageOf } from './connection.js';
+import { GuestFailure } from './failure.js';
 import { ConnectionPool } from './connection-pool.js';
 import { leaseIdPattern } from './marker.js';
 import { hashedFiles, noiseRules } from './noise.js';
@@ -22,6 +24,7 @@ import type {
 } from './port.js';
 import { nulFields, scriptCommand } from './quote.js';
 import { guestScript, type ScriptName } from './scripts.js';
+import type { Slots } from './slots.js';
 import { parseSurvey, type Survey } from './survey.js';
 
 const unpack = promisify(gunzip);
@@ -30,7 +33,7 @@ export interface GuestLimits {
   /** Lowest uid of a job's user, and of its groups unless `gidMin` says otherwise. */
   readonly uidMin: number;
   readonly gidMin: number;
-  /** TCP, handshake and login together, in ms. */
+  /** For the connection by TCP, and again for handshake and login, in ms. */
   readonly connectMs: number;
   readonly keepaliveMs: number;
   /** Time limits of whole calls, in ms, waiting and connecting included. */
@@ -60,7 +63,7 @@ export const defaultGuestLimits: GuestLimits = {
   stageMs: 60_000,
   baselineMs: 120_000,
   scrubMs: 240_000,
-  handshakesAtOnce: 8,
+  handshakesAtOnce: 16,
   minFreeMiB: 64,
   clockSkewMs: 5 * 60_000,
   spaceMarginMiB: 512,
@@ -104,7 +107,10 @@ class SshGuest implements Guest {
     private readonly limits: GuestLimits,
   ) {
     this.#baselines = new Baselines(join(options.stateDir, 'baselines'));
-    this.#connections = new ConnectionPool((target) => this.#connect(target), limits.handshakesAtOnce);
+    this.#connections = new ConnectionPool(
+      (target, handshakes) => this.#connect(target, handshakes),
+      limits.handshakesAtOnce,
+    );
   }
 
   async probe(target: GuestTarget, signal: AbortSignal): Promise<ProbeResult> {
@@ -343,27 +349,10 @@ class SshGuest implements Guest {
     signal: AbortSignal,
   ) {
     const command = scriptCommand(this.options.adminUser, guestScript(name), args);
-    return this.#connections.exec(target, command, {
-      stdin,
-      maxBytes,
-      signal,
-      timeoutMs: this.#timeLimit(name),
-    });
+    return this.#connections.exec(target, command, { stdin, maxBytes, signal });
   }
 
-  #timeLimit(name: ScriptName): number {
-    const { probeMs, contractMs, stageMs, baselineMs, scrubMs } = this.limits;
-    return {
-      probe: probeMs,
-      contract: contractMs,
-      welcome: stageMs,
-      stage: stageMs,
-      scrub: scrubMs,
-      survey: baselineMs,
-    }[name];
-  }
-
-  async #connect(target: GuestTarget): Promise<GuestConnection> {
+  async #connect(target: GuestTarget, handshakes: Slots): Promise<GuestConnection> {
     if (target.hostKeys.length === 0 && this.options.hostKeyPolicy === 'console') {
       throw new GuestFailure(
         'host-key',
@@ -378,14 +367,17 @@ class SshGuest implements Guest {
     }
     const { connectMs, keepaliveMs } = this.limits;
     const { endpoint, hostKeys } = target;
-    return GuestConnection.connect({
-      endpoint,
-      username: this.options.adminUser,
-      privateKey,
-      hostKeys,
-      connectMs,
-      keepaliveMs,
-    });
+    return GuestConnection.connect(
+      {
+        endpoint,
+        username: this.options.adminUser,
+        privateKey,
+        hostKeys,
+        connectMs,
+        keepaliveMs,
+      },
+      handshakes,
+    );
   }
 
   /** Runs a call within its time limit. What a VM does becomes a result; only misuse is thrown. */
@@ -399,20 +391,22 @@ class SshGuest implements Guest {
   ): Promise<T> {
     const controller = new AbortController();
     const abort = (): void => controller.abort();
+    // A service may have one signal for all of its calls; each adds one listener and takes it away again.
+    setMaxListeners(0, signal);
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
     let timedOut = false;
     const timer = setTimeout(() => {
       timedOut = true;
-      abort();
-      // Whatever hangs, hangs on this connection: the next call begins with a new one.
-      this.#connections.drop(target.member);
+      controller.abort(hung);
     }, timeoutMs);
     try {
       return await work(controller.signal);
     } catch (error) {
       if (!(error instanceof GuestFailure)) throw error;
-      const why = timedOut ? `no answer to the ${what} within ${timeoutMs / 1000} s` : error.message;
+      const why = timedOut
+        ? `no answer to the ${what} within ${timeoutMs / 1000} s (${error.message})`
+        : error.message;
       return failed(timedOut ? 'command' : error.step, why);
     } finally {
       clearTimeout(timer);

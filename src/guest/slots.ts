@@ -1,4 +1,4 @@
-import { GuestFailure } from './connection.js';
+import { GuestFailure } from './failure.js';
 
 /** At most `limit` pieces of work at once; the rest waits in line, first come, first served. */
 export class Slots {
