@@ -50,7 +50,8 @@ const isSection = (value: unknown): value is Readonly<Record<string, unknown>> =
 const changedKeys = (before: object, after: object): readonly string[] => {
   const [left, right] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
   return [...new Set([...left.keys(), ...right.keys()])].sort().flatMap((key) => {
-    const [a, b]: unknown[] = [left.get(key), right.get(key)];
+    const a: unknown = left.get(key);
+    const b: unknown = right.get(key);
     if (isDeepStrictEqual(a, b)) return [];
     return isSection(a) && isSection(b) ? changedKeys(a, b).map((below) => `${key}.${below}`) : [key];
   });

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { LineCounter, parseDocument, type Document } from 'yaml';
-import type { z } from 'zod';
 import { errorText } from '../store/files.js';
 import { explainIssue } from './explain.js';
 import { settingsSchema, type Settings } from './schema.js';
@@ -80,7 +79,7 @@ export const parseConfig = (text: string, base: string, env: Environment): LoadR
   const parsed = settingsSchema.safeParse(raw ?? {});
   const errors: ConfigError[] = parsed.success
     ? []
-    : parsed.error.issues.flatMap((issue) => explainIssue(issue as z.core.$ZodIssue, lineOf));
+    : parsed.error.issues.flatMap((issue) => explainIssue(issue, lineOf));
   if (parsed.success) {
     const resolved = resolveFiles(parsed.data, base, env);
     if (resolved.ok) return resolved;

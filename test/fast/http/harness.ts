@@ -44,7 +44,7 @@ export interface Running {
   readonly port: number;
   readonly url: string;
   readonly logged: string[];
-  send(method: string, path: string, more?: Sending): Promise<Answer>;
+  readonly send: (method: string, path: string, more?: Sending) => Promise<Answer>;
 }
 
 export interface Sending {
