@@ -7,6 +7,9 @@ import type { EngineOptions } from './options.js';
  */
 export const markVariable = 'VMPOOL_ENGINE_MARK';
 
+/** Tells the processes of one `pulumi` from those of the others of the same engine. */
+export const runVariable = 'VMPOOL_ENGINE_RUN';
+
 export const markOf = (options: Pick<EngineOptions, 'installation' | 'pool'>): string =>
   `${options.installation}/${options.pool}`;
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { markVariable } from './environment.js';
+import { markVariable, runVariable } from './environment.js';
 
 export interface MarkedProcess {
   readonly pid: number;
@@ -10,11 +10,11 @@ export interface MarkedProcess {
 }
 
 /** Is the variable set to exactly that value in the text of a `/proc/<pid>/environ`? */
-export const carriesMark = (environ: string, mark: string): boolean =>
-  environ.split('\0').includes(`${markVariable}=${mark}`);
+export const carriesMark = (environ: string, mark: string, variable = markVariable): boolean =>
+  environ.split('\0').includes(`${variable}=${mark}`);
 
 /** Processes that were started with this engine's mark, this one itself excepted. */
-export const markedProcesses = (mark: string): readonly MarkedProcess[] => {
+export const markedProcesses = (mark: string, variable = markVariable): readonly MarkedProcess[] => {
   const found: MarkedProcess[] = [];
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
@@ -22,7 +22,7 @@ export const markedProcesses = (mark: string): readonly MarkedProcess[] => {
       continue;
     }
     try {
-      if (carriesMark(readFileSync(`/proc/${name}/environ`, 'utf8'), mark)) {
+      if (carriesMark(readFileSync(`/proc/${name}/environ`, 'utf8'), mark, variable)) {
         const program = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0')[0] ?? '';
         found.push({ pid, program: basename(program) });
       }
@@ -67,6 +67,13 @@ export const endOrphans = async (mark: string, graceMs: number): Promise<readonl
       .map(({ pid, program }) => `${program} (pid ${String(pid)})`)
       .join(', ')}`,
   );
+};
+
+/** Ends at once what a killed `pulumi` of this engine left: a plugin may be about to make one more server. */
+export const endRun = (run: string): void => {
+  for (const { pid } of markedProcesses(run, runVariable)) {
+    send(pid, 'SIGKILL');
+  }
 };
 
 const send = (pid: number, signal: NodeJS.Signals): void => {

@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { automation } from '@pulumi/pulumi';
+import { randomUUID } from 'node:crypto';
+import { runVariable } from './environment.js';
+import { endRun } from './orphans.js';
 import type { Runs } from './runs.js';
 
 /** A `pulumi` that did not end with 0. */
@@ -50,9 +53,10 @@ export class PulumiCli {
   async run(args: readonly string[], options: RunOptions, extra: Record<string, string> = {}): Promise<PulumiOutput> {
     options.signal.throwIfAborted();
     const all = args.includes('--non-interactive') ? [...args] : [...args, '--non-interactive'];
+    const run = randomUUID();
     const child = spawn(this.bin, all, {
       cwd: options.cwd,
-      env: { ...this.environment, ...extra },
+      env: { ...this.environment, ...extra, [runVariable]: run },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const { pid } = child;
@@ -61,6 +65,11 @@ export class PulumiCli {
     }
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
+    child.once('exit', (code) => {
+      if (code === null) {
+        endRun(run);
+      }
+    });
     let killTimer: NodeJS.Timeout | undefined;
     const stop = (): void => {
       child.kill('SIGINT');
