@@ -20,6 +20,8 @@ const (
 	idRandomBytes = 8
 	// signalGrace is how long a cancelled remote command may take to end by itself after SIGTERM.
 	signalGrace = 2 * time.Second
+	// endLimit is how long ending it by other means may take.
+	endLimit = 10 * time.Second
 )
 
 // Command is the resource command:remote:Command.
@@ -160,7 +162,7 @@ func run(ctx context.Context, command string, args CommandArgs, previous *Result
 	stop := context.AfterFunc(ctx, func() { _ = shell.Signal(ssh.SIGTERM) })
 	defer stop()
 	if err = shell.Start(command); err == nil {
-		err = wait(ctx, shell)
+		err = wait(ctx, client, shell)
 	}
 	captured.Flush()
 	if err != nil {
@@ -170,7 +172,7 @@ func run(ctx context.Context, command string, args CommandArgs, previous *Result
 }
 
 // wait waits for the command's end, and not much longer than ctx.
-func wait(ctx context.Context, shell *ssh.Session) error {
+func wait(ctx context.Context, client *session, shell *ssh.Session) error {
 	ended := make(chan error, 1)
 	go func() { ended <- shell.Wait() }()
 	select {
@@ -180,11 +182,35 @@ func wait(ctx context.Context, shell *ssh.Session) error {
 		}
 		return err
 	case <-ctx.Done():
-		select {
-		case <-ended:
-		case <-time.After(signalGrace):
+	}
+	select {
+	case <-ended:
+	case <-time.After(signalGrace):
+		client.endCommands()
+	}
+	return cancelled(ctx)
+}
+
+// endScript ends what was started over the connection that it runs over: all such processes, and no others, carry
+// that connection's addresses and ports in their environment.
+const endScript = `sh -c 'for signal in TERM KILL; do for dir in /proc/[0-9]*; do pid=${dir#/proc/}; ` +
+	`[ "$pid" = "$$" ] && continue; tr "\0" "\n" <$dir/environ 2>/dev/null | ` +
+	`grep -qxF "SSH_CONNECTION=$SSH_CONNECTION" && kill -$signal $pid; done; sleep 1; done'`
+
+// endCommands ends commands that a signal did not reach: OpenSSH passes none on to a command of root's. It works on
+// Linux hosts; on others the connection is closed and the command left.
+func (s *session) endCommands() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if shell, err := s.NewSession(); err == nil {
+			defer shell.Close()
+			_ = shell.Run(endScript)
 		}
-		return cancelled(ctx)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(endLimit):
 	}
 }
 

@@ -43,7 +43,7 @@ func (s *session) Close() {
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // dial connects, through the proxy if there is one, trying again as the connection's limits allow. The connection
-// ends with ctx.
+// outlives ctx, so that what runs over it can be ended in an orderly way: whoever dialled closes it.
 func (c Connection) dial(ctx context.Context) (*session, error) {
 	s := &session{}
 	var direct net.Dialer
@@ -65,7 +65,7 @@ func (c Connection) dial(ctx context.Context) (*session, error) {
 
 	ended := make(chan struct{})
 	s.opened = append(s.opened, func() { close(ended) })
-	go keepAlive(ctx, client, ended)
+	go keepAlive(client, ended)
 	return s, nil
 }
 
@@ -227,8 +227,8 @@ func parseKey(text string, password *string) (ssh.Signer, error) {
 	return ssh.ParsePrivateKey([]byte(text))
 }
 
-// keepAlive closes the connection when ctx ends or when the host no longer answers.
-func keepAlive(ctx context.Context, client *ssh.Client, ended <-chan struct{}) {
+// keepAlive closes the connection when the host no longer answers.
+func keepAlive(client *ssh.Client, ended <-chan struct{}) {
 	ticker := time.NewTicker(keepAliveInterval)
 	defer ticker.Stop()
 	answers := make(chan struct{}, 1)
@@ -236,9 +236,6 @@ func keepAlive(ctx context.Context, client *ssh.Client, ended <-chan struct{}) {
 	for {
 		select {
 		case <-ended:
-			return
-		case <-ctx.Done():
-			_ = client.Close()
 			return
 		case <-answers:
 			unanswered = 0

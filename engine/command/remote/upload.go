@@ -21,6 +21,8 @@ func withSFTP(ctx context.Context, connection Connection, work func(*sftp.Client
 		return err
 	}
 	defer ssh.Close()
+	stop := context.AfterFunc(ctx, func() { _ = ssh.Client.Close() })
+	defer stop()
 	client, err := sftp.NewClient(ssh.Client, sftp.UseConcurrentWrites(true))
 	if err != nil {
 		return fmt.Errorf("starting SFTP on %s: %w", connection.Host, err)

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { local } from '@pulumi/command';
@@ -144,6 +145,22 @@ describe('a local.Command that goes wrong', () => {
     });
     await expect(late).rejects.toThrow(/timed out/);
     expect(isRunning(Number(read('child')))).toBe(false);
+  });
+});
+
+describe('an update that is cancelled', () => {
+  it('ends its commands and all that they started', async () => {
+    const cancel = new AbortController();
+    const cancelled = stack.up(() => {
+      new local.Command('long', { create: `sleep 600 & echo $! > ${file('cancelled')}; wait` });
+      return Promise.resolve();
+    }, cancel.signal);
+    const outcome = expect(cancelled).rejects.toThrow();
+    const deadline = performance.now() + 60_000;
+    while (!existsSync(file('cancelled')) && performance.now() < deadline) await sleep(50);
+    cancel.abort();
+    await outcome;
+    expect(isRunning(Number(read('cancelled')))).toBe(false);
   });
 });
 

@@ -62,10 +62,14 @@ export class TestStack {
     this.program = program;
   }
 
-  async up(program: Program): Promise<UpResult> {
+  async up(program: Program, signal?: AbortSignal): Promise<UpResult> {
     this.program = program;
     const shown: string[] = [];
-    const result = await this.stack.up({ onEvent: collect(shown), suppressProgress: true });
+    const result = await this.stack.up({
+      onEvent: collect(shown),
+      suppressProgress: true,
+      ...(signal === undefined ? {} : { signal }),
+    });
     return { outputs: result.outputs, changes: { ...result.summary.resourceChanges }, shown };
   }
 
