@@ -22,8 +22,10 @@ import type { Policy } from './policy.js';
  * - `managed`: in the state
  * - `stateless`: its create was begun and lost; never again on a list, it ends through Nova
  * - `dropped`: in no state (any more)
+ * - `adopted`: a server that the store did not know; perhaps in its cell's state, with a spec that is not known.
+ *   Never on a list, only among those to go.
  */
-export type EngineHold = 'planned' | 'managed' | 'stateless' | 'dropped';
+export type EngineHold = 'planned' | 'managed' | 'stateless' | 'dropped' | 'adopted';
 
 export interface ServerFacts {
   readonly id: ServerId;
@@ -147,6 +149,8 @@ export interface Book {
 export interface Sight {
   /** When each member was last checked (probe, welcome, scrub, look), and how often in a row it failed. */
   readonly checked: Readonly<Record<string, { readonly at: Millis; readonly failures: number }>>;
+  /** When each member's server was last looked at by id. */
+  readonly looked: Readonly<Record<string, Millis>>;
   /** Busy members that do not answer, and since when. */
   readonly silent: Readonly<Record<string, { readonly since: Millis; readonly why: string }>>;
   /** Members that a complete listing did not show, and since when. */
@@ -170,6 +174,8 @@ export interface MarkerSeen {
 
 export interface CellSight {
   readonly running: boolean;
+  /** When the last run began. */
+  readonly beganAt: Millis;
   readonly failures: number;
   /** After a failed run: not before this. */
   readonly notBefore: Millis;
@@ -183,6 +189,7 @@ export interface State {
 
 export const emptySight: Sight = {
   checked: {},
+  looked: {},
   silent: {},
   unlisted: {},
   polled: {},

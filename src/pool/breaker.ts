@@ -26,10 +26,14 @@ export function createSucceeded(s: State): State {
   return s.book.breaker.failures === 0 ? s : withBook(s, { breaker: closed });
 }
 
-/** How many creates may be begun now: any number, one to try again, or none. */
-export function createsAllowed(b: Breaker, now: Millis): number {
+/**
+ * How many creates may be begun now: any number; after a failure none until the pause is over, then one, and no
+ * further one while that one's outcome is open. `births` are the times at which the members being built were decided.
+ */
+export function createsAllowed(b: Breaker, births: readonly Millis[], now: Millis): number {
   if (b.failures === 0) return Number.POSITIVE_INFINITY;
-  return now < b.until ? 0 : 1;
+  const underTrial = births.some((at) => at > b.lastFailureAt);
+  return now < b.until || underTrial ? 0 : 1;
 }
 
 export function isOpen(b: Breaker, breakerAfter: number): boolean {

@@ -1,12 +1,12 @@
 import type { CellState, CellWish } from '../engine/port.js';
 import type { CellSight, Context, State } from './book.js';
-import { isDeleting } from './book.js';
+import { isDeleting, isUnusable } from './book.js';
 import { createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember } from './members.js';
 import type { CellName, MemberName, ServerId } from './model.js';
 
-const idle: CellSight = { running: false, failures: 0, notBefore: 0, error: null };
+const idle: CellSight = { running: false, beganAt: 0, failures: 0, notBefore: 0, error: null };
 
 export function cellSight(s: State, cell: CellName): CellSight {
   return s.sight.cells[cell] ?? idle;
@@ -16,8 +16,8 @@ function putCell(s: State, cell: CellName, sight: CellSight): State {
   return { ...s, sight: { ...s.sight, cells: { ...s.sight.cells, [cell]: sight } } };
 }
 
-export function runBegan(s: State, cell: CellName): State {
-  return putCell(s, cell, { ...cellSight(s, cell), running: true });
+export function runBegan(s: State, cell: CellName, c: Context): State {
+  return putCell(s, cell, { ...cellSight(s, cell), running: true, beganAt: c.now });
 }
 
 /** The event stream: this instance is in the state now. Its addresses come from Nova's own listing. */
@@ -77,14 +77,21 @@ export function runEnded(
       else if (!held.has(name)) state = removed(state, name);
     }
   }
-  if (result.ok) return putCell(state, wish.cell, { running: false, failures: 0, notBefore: 0, error: null });
+  const { beganAt } = before;
+  if (result.ok)
+    return putCell(state, wish.cell, { running: false, beganAt, failures: 0, notBefore: 0, error: null });
   const failures = before.failures + 1;
   const pause = Math.min(120_000, 2_000 * 2 ** Math.min(failures - 1, 10));
   const error = result.message ?? 'failed without a message';
   note({ at: c.now, kind: 'cell', detail: `${wish.cell}: ${error}` });
-  // Nothing at all could be done (no state to show for it): the cloud or the backend refuses.
-  if (result.state === null && wish.members.length > 0) state = createFailed(state, c.now, error, c, note);
-  return putCell(state, wish.cell, { running: false, failures, notBefore: c.now + pause, error });
+  // Nothing at all could be done (no state to show for it): the cloud or the backend refuses. Cells that run side by
+  // side and fail together are one failure, and a run that had nothing to create says nothing about creates.
+  const creates = wish.members.some((m) => {
+    const member = state.book.members[m.name];
+    return member !== undefined && member.engine === 'planned' && isUnusable(member, 'building');
+  });
+  if (result.state === null && creates) state = createFailed(state, beganAt, error, c, note);
+  return putCell(state, wish.cell, { running: false, beganAt, failures, notBefore: c.now + pause, error });
 }
 
 function lostCreate(s: State, name: MemberName, c: Context, note: NoteSink): State {

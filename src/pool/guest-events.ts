@@ -1,10 +1,11 @@
 import type { ProbeResult, ScrubResult } from '../guest/port.js';
 import type { Context, Member, State } from './book.js';
-import { without } from './book.js';
+import { isUnusable, without } from './book.js';
 import { createSucceeded, createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
 import { checked, moveMember, patchMember } from './members.js';
 import type { HostKey, LeaseId, MemberName } from './model.js';
+import { troubleOf } from './observe.js';
 
 /** Outcome of welcoming a new VM: probe, contract, baseline. */
 export type WelcomeResult =
@@ -64,7 +65,9 @@ function detailOf(s: State, member: Member, detail: string): State {
   };
 }
 
+/** What a person holds stays that person's; a hold that stands already is not written again with each probe. */
 function holdWith(s: State, member: Member, why: string, c: Context): State {
+  if (member.hold !== null) return s;
   return patchMember(s, member.name, { hold: { kind: 'foreign-marker', why, at: c.now } });
 }
 
@@ -122,6 +125,9 @@ export function probed(s: State, name: MemberName, result: ProbeResult, c: Conte
     return moveMember(state, name, 'rebooted', 'it was rebooted', c, note);
   }
   if (member.state.kind === 'Busy') return state;
+  // A server in ERROR may go on answering SSH; it is no use to anybody until Nova says that it is well again.
+  if (isUnusable(member, 'error') && member.server !== null && troubleOf(member.server.status) !== null)
+    return state;
   return moveMember(state, name, 'answered', 'it answers again', c, note);
 }
 

@@ -227,8 +227,8 @@ export function sync(
   }
   let state: State = { ...s, sight: { ...s.sight, missing } };
   const known = s.book.workers[worker];
-  // The list itself is only kept where something may need it: to explain VMs whose lease is not known.
-  const listed = jobs.filter((job) => s.book.ended[job] === undefined);
+  // Kept to explain VMs whose lease is not known. Jobs with an ended start belong to it: they may have a newer one.
+  const listed = [...jobs].sort();
   if (known === undefined || known.syncedAt + 30_000 < c.now || known.jobs.join() !== listed.join()) {
     state = withBook(state, {
       workers: { ...state.book.workers, [worker]: { syncedAt: takenAt, jobs: listed } },
@@ -240,11 +240,16 @@ export function sync(
   return { state, ended: ended.map((live) => live.request.key.job) };
 }
 
-/** May this request be served now, as far as earlier attempts of its job are concerned? Null: yes. */
+/**
+ * May this request be served now, as far as earlier attempts of its job are concerned? Null: yes. Also a held VM whose
+ * marker names the job bears an earlier attempt, whether the store knows of it or not.
+ */
 export function blockedBy(s: State, request: Request): Member | null {
   for (const member of membersOf(s.book)) {
     const tenant = member.tenant;
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
+    const marker = s.sight.markers[member.name]?.marker ?? null;
+    if (marker !== null && marker.key.job === request.key.job && marker.lease !== request.id) return member;
   }
   return null;
 }

@@ -46,7 +46,8 @@ export function moveMember(
   if (from === 'Busy' && member.hold !== null) {
     to = 'held';
     why = member.hold.why;
-  } else if (from === 'Busy' && to === 'scrubbing' && c.policy.reuse === 'never') {
+  } else if (to === 'scrubbing' && member.tenant !== null && c.policy.reuse === 'never') {
+    // Also when it was held in between: nobody gets a VM that had a job.
     to = 'deleting';
     why = `${detail}; VMs are not reused here`;
   } else if (to === 'Free' && member.retire !== null) {
@@ -99,6 +100,7 @@ export function dropMember(s: State, name: MemberName, detail: string, c: Contex
     sight: {
       ...s.sight,
       checked: without(s.sight.checked, name),
+      looked: without(s.sight.looked, name),
       silent: without(s.sight.silent, name),
       unlisted: without(s.sight.unlisted, name),
       markers: without(s.sight.markers, name),

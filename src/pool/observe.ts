@@ -4,7 +4,7 @@ import type { Context, Member, State } from './book.js';
 import { isDeleting, isUnusable, membersOf, without } from './book.js';
 import { createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
-import { checked, moveMember, patchMember, putMember, withBook } from './members.js';
+import { moveMember, patchMember, putMember, withBook } from './members.js';
 import type { CellName, Endpoint, MemberName, MemberSpec, ServerId } from './model.js';
 
 const sshPort = 22;
@@ -21,9 +21,9 @@ export function sshEndpoint(spec: MemberSpec, addresses: ServerView['addresses']
   return first === undefined ? null : { host: first.address, port: sshPort };
 }
 
-/** What Nova's status means for a VM that should be running. */
-function trouble(server: ServerView): string | null {
-  switch (server.status) {
+/** What Nova's status means for a VM that should be running: null when there is nothing wrong with it. */
+export function troubleOf(status: string, fault: string | null = null): string | null {
+  switch (status) {
     case 'ACTIVE':
     case 'BUILD':
     case 'REBUILD':
@@ -34,9 +34,9 @@ function trouble(server: ServerView): string | null {
     case 'UNKNOWN':
       return null;
     case 'ERROR':
-      return `Nova reports ERROR: ${server.fault ?? 'no reason given'}`;
+      return `Nova reports ERROR: ${fault ?? 'no reason given'}`;
     default:
-      return `Nova reports ${server.status}: someone else changed this server`;
+      return `Nova reports ${status}: someone else changed this server`;
   }
 }
 
@@ -55,7 +55,7 @@ function appeared(s: State, member: Member, server: ServerView, c: Context, note
   }
   if (server.status === 'DELETED' || server.status === 'SOFT_DELETED')
     return absent(state, member.name, c, note);
-  const bad = trouble(server);
+  const bad = troubleOf(server.status, server.fault);
   if (bad === null) return state;
   if (isUnusable(member, 'building')) state = createFailed(state, member.bornAt, bad, c, note);
   return moveMember(state, member.name, 'broken', bad, c, note);
@@ -111,7 +111,7 @@ function adopt(s: State, server: ServerView, c: Context, note: NoteSink): State 
     generation: server.metadata[identityKeys.generation] ?? '',
     spec,
     state: { kind: 'Unusable', reason: 'held', since: c.now, detail: why },
-    engine: 'managed',
+    engine: cell === '' ? 'dropped' : 'adopted',
     server: { id: server.id, status: server.status },
     endpoint: sshEndpoint(spec, server.addresses),
     hostKeys: [],
@@ -205,7 +205,7 @@ export function looked(
 ): State {
   const member = s.book.members[name];
   if (member === undefined || member.server?.id !== id) return s;
-  const state = checked(s, name, view !== null, c);
+  const state = { ...s, sight: { ...s.sight, looked: { ...s.sight.looked, [name]: c.now } } };
   return view === null ? absent(state, name, c, note) : appeared(state, member, view, c, note);
 }
 

@@ -68,19 +68,27 @@ function newCell(s: State): CellName {
   }
 }
 
-/** The wish for one cell, as the book durably says. Held-unknown members are on no list: nothing is known of their stack. */
+/** Is it for Pulumi to drop it from its cell's state? */
+function mayBeInState(member: Member): boolean {
+  return member.engine === 'planned' || member.engine === 'managed' || member.engine === 'adopted';
+}
+
+/** The wish for one cell, as the book durably says. Adopted members are on no list until they go: nothing is known of their spec. */
 export function wishOf(s: State, cell: CellName): CellWish {
   const members = membersOf(s.book)
-    .filter((m) => m.cell === cell && (m.engine === 'planned' || m.engine === 'managed'))
+    .filter((m) => m.cell === cell && mayBeInState(m))
     .sort((a, b) => a.seq - b.seq);
   return {
     cell,
     members: members
-      .filter((m) => !isDeleting(m))
+      .filter((m) => !isDeleting(m) && m.engine !== 'adopted')
       .map(({ name, generation, spec }) => ({ name, generation, spec })),
     retire: members.filter(isDeleting).map((m) => m.name),
   };
 }
+
+/** Requests come in bursts (arrays): a cell's run waits so long for the rest of the burst before it locks the cell. */
+const gatherMs = 50;
 
 /** Cells whose stack differs from the book, and that may be run now; those that somebody waits for come first. */
 export function cellsDue(s: State, c: Context): CellName[] {
@@ -88,9 +96,10 @@ export function cellsDue(s: State, c: Context): CellName[] {
   for (const member of membersOf(s.book)) {
     const deleting = isDeleting(member);
     const differs = deleting
-      ? member.engine === 'planned' || member.engine === 'managed'
+      ? mayBeInState(member)
       : member.engine === 'planned' && member.state.kind === 'Unusable' && member.state.reason === 'building';
     if (!differs || member.cell === '') continue;
+    if (!deleting && c.now - member.bornAt < gatherMs) continue;
     const sight = cellSight(s, member.cell);
     if (sight.running || sight.notBefore > c.now) continue;
     due.set(member.cell, Math.min(due.get(member.cell) ?? 1, deleting ? 1 : 0));

@@ -64,8 +64,8 @@ function expireMember(s: State, member: Member, c: Context, note: NoteSink): Sta
   if (place === 'Free' && member.retire !== null)
     return moveMember(s, name, 'overdue', member.retire, c, note);
   if (place === 'held') return explain(s, member, c, note);
-  if (place === 'building' && member.engine === 'stateless' && member.server === null) {
-    if (unlistedFor === null || unlistedFor < lateCreateMs) return s;
+  const late = unlistedFor !== null && unlistedFor >= lateCreateMs;
+  if (place === 'building' && member.engine === 'stateless' && member.server === null && late) {
     return moveMember(
       s,
       name,
@@ -98,9 +98,11 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
     return overdueHold(s, member, c, note);
   const seen = s.sight.markers[member.name];
   if (seen === undefined || seen.at < hold.at) return overdueHold(s, member, c, note);
-  const silentWorker = c.workers.find((w) => (s.book.workers[w]?.syncedAt ?? 0) <= hold.at);
-  if (silentWorker !== undefined) return overdueHold(s, member, c, note);
   const marker = seen.marker;
+  // The worker on the marker has to speak for itself even when the configuration no longer names it.
+  const asked = marker === null || hold.kind !== 'unknown' ? c.workers : [...c.workers, marker.key.worker];
+  const silentWorker = asked.find((w) => (s.book.workers[w]?.syncedAt ?? 0) <= hold.at);
+  if (silentWorker !== undefined) return overdueHold(s, member, c, note);
   const jobLives =
     marker !== null && (s.book.workers[marker.key.worker]?.jobs.includes(marker.key.job) ?? false);
   if (marker === null || !jobLives) {
@@ -117,7 +119,11 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   const rival = Object.values(s.book.leases).find((l) => l.request.key.job === marker.key.job);
   const request = s.book.requests[marker.lease];
   const ended = s.book.ended[marker.key.job];
+  const newer = Object.values(s.book.requests).some(
+    (r) => r.key.job === marker.key.job && compareAttempts(marker.key.attempt, r.key.attempt) === 'older',
+  );
   const stale =
+    newer ||
     (rival !== undefined && rival.member !== member.name) ||
     (ended !== undefined &&
       (ended.start > marker.key.attempt.start ||

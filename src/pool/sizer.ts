@@ -1,5 +1,5 @@
 import type { Context, Member, State } from './book.js';
-import { isDeleting, membersOf } from './book.js';
+import { isDeleting, isUnusable, membersOf } from './book.js';
 import { createsAllowed } from './breaker.js';
 import { blockedBy, waiting } from './leases.js';
 import type { MemberName } from './model.js';
@@ -41,31 +41,34 @@ export function size(s: State, c: Context): Sizing {
       return `the pool's spec has changed (${m.generation} -> ${shape.generation})`;
     if (shape.maxAgeMs !== null && c.now - m.bornAt > shape.maxAgeMs)
       return `older than ${shape.maxAgeMs / 1000} s`;
+    if (m.engine === 'stateless') return 'no stack holds it: its create was lost with a killed engine';
     return null;
   };
   const retire: { name: MemberName; why: string }[] = [];
   const outdated = supply.filter((m) => m.state.kind !== 'Busy' && isOutdated(m) !== null);
-  const surge = Math.min(c.policy.maxSurge, outdated.length);
-
-  // Rolling: replacements first while there is room, so that strength does not dip; without room, one out, one in.
-  // Strength that a waiting request needs is never taken away.
-  const room = shape.max - members.length;
-  const leaving = members.filter(isDeleting).length;
   const fresh = supply.length - outdated.length;
+  /** Members beyond the target for as long as old ones wait for their replacements. */
+  const surge = Math.max(0, Math.min(c.policy.maxSurge, outdated.length, target - fresh));
+
+  // Rolling: an old one goes when those that are ready now make up the strength without it, so that a spec that does
+  // not boot never eats the pool up; without room for a replacement, one out, one in. Strength that a waiting request
+  // needs is never taken away.
+  const room = shape.max - members.length;
+  const ready = supply.filter((m) => m.state.kind !== 'Unusable').length;
+  const inChange =
+    members.filter(isDeleting).length +
+    supply.filter((m) => isUnusable(m, 'building') && isOutdated(m) === null).length;
   for (const member of free) {
     const why = isOutdated(member);
     if (why === null || demand > 0) continue;
-    const after = supply.length - retire.length - 1;
-    const replaced = after >= target && fresh > 0;
-    const noRoom = room <= 0 && leaving + retire.length < c.policy.maxSurge;
+    const replaced = ready - retire.length - 1 >= target;
+    const noRoom = room <= 0 && inChange + retire.length < c.policy.maxSurge;
     if (replaced || noRoom) retire.push({ name: member.name, why });
-    if (retire.length >= c.policy.maxSurge) break;
   }
 
   // Shrinking: the newest idle ones go first, so that the members in use stay the same few.
   const leavingNow = new Set(retire.map((r) => r.name));
-  let excess =
-    supply.length - retire.length - Math.max(target, Math.min(shape.max, target + (surge > 0 ? surge : 0)));
+  let excess = supply.length - retire.length - Math.min(shape.max, target + surge);
   for (const member of [...free].reverse()) {
     if (excess <= 0) break;
     if (leavingNow.has(member.name) || member.state.kind !== 'Free') continue;
@@ -79,6 +82,7 @@ export function size(s: State, c: Context): Sizing {
   }
 
   const wanted = target + surge - (supply.length - retire.length);
-  const create = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, c.now)));
+  const births = members.filter((m) => isUnusable(m, 'building')).map((m) => m.bornAt);
+  const create = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, births, c.now)));
   return { create, retire, target };
 }

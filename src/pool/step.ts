@@ -130,7 +130,7 @@ function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state:
     case 'strayGone':
       return plain(strayGone(s, event.id));
     case 'runBegan':
-      return plain(runBegan(s, event.cell));
+      return plain(runBegan(s, event.cell, c));
     case 'engine':
       return plain(engineEvent(s, event.event, c, note));
     case 'runEnded':

@@ -72,6 +72,12 @@ function pace(s: State, member: Member, c: Context, every: (failures: number) =>
   return last === undefined || c.now - last.at >= every(last.failures);
 }
 
+/** Looks by id have a pace of their own: they neither delay probes nor count as an answer of the guest. */
+function lookIsDue(s: State, member: Member, c: Context): boolean {
+  const last = s.sight.looked[member.name];
+  return last === undefined || c.now - last >= lookEveryMs;
+}
+
 function target(member: Member): GuestTarget | null {
   return member.endpoint === null
     ? null
@@ -102,12 +108,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
   const server = member.server?.id ?? null;
   const unlisted = s.sight.unlisted[name] !== undefined;
   if (isDeleting(member)) return deletingWork(s, member, c);
-  if (
-    unlisted &&
-    server !== null &&
-    member.server?.status !== 'GONE' &&
-    pace(s, member, c, () => lookEveryMs)
-  ) {
+  if (unlisted && server !== null && member.server?.status !== 'GONE' && lookIsDue(s, member, c)) {
     return { kind: 'look', key, member: name, server };
   }
   const place = placeOf(member.state);
@@ -152,9 +153,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
         : null;
     }
     case 'lost':
-      return server !== null && pace(s, member, c, () => lookEveryMs)
-        ? { kind: 'look', key, member: name, server }
-        : null;
+      return server !== null && lookIsDue(s, member, c) ? { kind: 'look', key, member: name, server } : null;
     case 'deleting':
       return null;
   }
@@ -178,7 +177,7 @@ function probeWork(s: State, member: Member, c: Context, everyMs: Millis): Work 
 /** Who ends a member's server: Pulumi while it can, Nova for what Pulumi does not hold, hangs on or is too slow for. */
 function deletingWork(s: State, member: Member, c: Context): Work | null {
   const server = member.server?.id;
-  if (server === undefined || !pace(s, member, c, () => lookEveryMs)) return null;
+  if (server === undefined || !lookIsDue(s, member, c)) return null;
   const stuck = member.engine === 'planned' && cellSight(s, member.cell).running;
   const slow = c.now - member.state.since > c.policy.deleteFallbackMs;
   const byNova = member.engine === 'stateless' || member.engine === 'dropped' || stuck || slow;

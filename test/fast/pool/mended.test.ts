@@ -1,0 +1,227 @@
+/** What the simulation and a close reading found wrong once, each kept right by a test of its own. */
+import { describe, expect, it } from '@jest/globals';
+import { wishOf } from '../../../src/pool/planner.js';
+import { leaseIdOf } from '../../../src/pool/ids.js';
+import { attempt, keyOf, Pool, ready, shapeOf, viewOf } from './fixture.js';
+
+describe('a server in ERROR that goes on answering', () => {
+  it('does not flap between error and Free: it is terminated after its limit', () => {
+    const pool = ready(1);
+    const { name } = pool.member();
+    pool.list({ [name]: { status: 'ERROR' } });
+    expect(pool.place(name)).toBe('error');
+    pool.pass(15_000).probe(name);
+    expect(pool.place(name)).toBe('error');
+    pool.pass(50_000);
+    expect(pool.place(name)).toBe('deleting');
+  });
+
+  it('is scrubbed and used again once Nova says that it is well', () => {
+    const pool = ready(1);
+    const { name } = pool.member();
+    pool.list({ [name]: { status: 'ERROR' } });
+    pool.pass(15_000).list({ [name]: { status: 'ACTIVE' } });
+    pool.probe(name);
+    expect(pool.place(name)).toBe('scrubbing');
+  });
+});
+
+describe('after failed creates', () => {
+  it('one new member is tried at a time, however many steps go by', () => {
+    const pool = new Pool(shapeOf({ min: 4, max: 4 }));
+    for (const m of pool.members()) {
+      pool.event({
+        type: 'engine',
+        event: { type: 'createFailed', cell: m.cell, member: m.name, message: 'quota' },
+      });
+    }
+    pool.end();
+    expect(pool.members()).toHaveLength(0);
+    pool.pass(6_000).pass(10).pass(10).pass(10);
+    expect(pool.places()).toEqual(['building']);
+  });
+
+  it('cells that failed together count as one failure', () => {
+    const pool = new Pool(shapeOf({ min: 4, max: 4 }), { cellSize: 1 }).pass(1_000);
+    const runs = pool.work('converge').map((w) => {
+      if (w.kind !== 'converge') throw new Error(w.kind);
+      pool.event({ type: 'runBegan', cell: w.wish.cell });
+      return w.wish;
+    });
+    expect(runs).toHaveLength(4);
+    pool.now += 1_000;
+    for (const wish of runs) pool.runEnded(wish, null, 'Keystone does not answer');
+    expect(pool.book.breaker.failures).toBe(1);
+  });
+
+  it('a cell that only had to delete says nothing about creates', () => {
+    const pool = ready(2);
+    const { name, cell } = pool.member();
+    pool.event({ type: 'retire', member: name, why: 'told so' });
+    pool.end();
+    pool.boot();
+    pool.event({ type: 'runBegan', cell });
+    pool.runEnded(wishOf(pool.state, cell), null, 'the backend does not answer');
+    expect(pool.book.breaker.failures).toBe(0);
+  });
+});
+
+describe('a new spec that does not boot', () => {
+  it('costs no ready VM while there is room for replacements', () => {
+    const pool = ready(2, { max: 4 });
+    pool.adopt(shapeOf({ min: 2, max: 4, generation: 'g2' }));
+    pool.pass(1_000).pass(1_000);
+    expect(pool.places()).toEqual(['Free', 'Free', 'building']);
+    pool.boot();
+    expect(pool.places().filter((p) => p === 'deleting')).toHaveLength(1);
+  });
+
+  it('costs one VM at a time where there is no room', () => {
+    const pool = ready(3, { max: 3 });
+    pool.adopt(shapeOf({ min: 3, max: 3, generation: 'g2' }));
+    pool.pass(1_000).pass(1_000);
+    pool.end();
+    pool.pass(1_000).pass(1_000);
+    expect(pool.places()).toEqual(['Free', 'Free', 'building']);
+  });
+});
+
+it('an old VM that nobody needs goes, even where the pool may be empty', () => {
+  const pool = ready(1);
+  pool.adopt(shapeOf({ min: 0, generation: 'g2' }));
+  expect(pool.places()).toEqual(['deleting']);
+});
+
+it('a VM whose create was lost is replaced when it is idle', () => {
+  const pool = ready(1);
+  const before = pool.member();
+  const wish = wishOf(pool.state, before.cell);
+  pool.runEnded(wish, { instances: [], lostCreates: [before.name], unlisted: [] });
+  expect(pool.place(before.name)).toBe('Free');
+  pool.boot();
+  expect(pool.place(before.name)).toBe('deleting');
+  expect(pool.member(1).state.kind).toBe('Free');
+});
+
+it('a VM that had a job is not used again where VMs are not reused, not even after a hold', () => {
+  const pool = ready(1, {}, { reuse: 'never' });
+  const { name } = pool.member();
+  pool.ask(keyOf('1'));
+  pool.release(keyOf('1'), 'copy back failed');
+  expect(pool.place(name)).toBe('held');
+  pool.event({ type: 'unhold', member: name });
+  expect(pool.place(name)).toBe('deleting');
+});
+
+it("an operator's hold is not turned into another by what a probe finds", () => {
+  const pool = ready(1);
+  const { name } = pool.member();
+  const lease = pool.ask(keyOf('1'));
+  pool.stage(lease);
+  pool.event({ type: 'hold', member: name, why: 'a person wants to look' });
+  pool.probe(name, keyOf('stranger'));
+  pool.release(keyOf('1'));
+  expect(pool.member().hold?.kind).toBe('operator');
+});
+
+describe('a server that the store does not know', () => {
+  const stranger = viewOf('p-0099-xxxx', 'server-99', { cell: 'c007' });
+
+  it('is on no list that could make Pulumi create it, and on the list of those to go when it goes', () => {
+    const pool = new Pool();
+    pool.event({ type: 'listed', servers: [stranger], complete: true });
+    const { cell, name } = pool.member();
+    expect(wishOf(pool.state, cell)).toEqual({ cell, members: [], retire: [] });
+    pool.event({ type: 'retire', member: name, why: 'told so' });
+    expect(wishOf(pool.state, cell).retire).toEqual([name]);
+  });
+
+  it('can go when its metadata name no cell', () => {
+    const pool = new Pool();
+    pool.event({ type: 'listed', servers: [viewOf('p-0099-xxxx', 's', { cell: '' })], complete: true });
+    const { name } = pool.member();
+    pool.event({ type: 'retire', member: name, why: 'told so' });
+    expect(pool.work('end')).toHaveLength(1);
+    pool.look(name, null);
+    expect(pool.members()).toHaveLength(0);
+  });
+
+  it('bears its job on, also where an earlier start of that job has ended here', () => {
+    const pool = new Pool(shapeOf({ max: 4 }));
+    pool.release(keyOf('7', attempt(1)));
+    pool.event({ type: 'listed', servers: [stranger], complete: true });
+    const { name } = pool.member();
+    pool.now += 1_000;
+    pool.probe(name, keyOf('7', attempt(2)));
+    pool.sync(['7']);
+    pool.pass(1_000);
+    expect(pool.place(name)).toBe('Busy');
+    expect(Object.keys(pool.book.leases)).toEqual([leaseIdOf(keyOf('7', attempt(2)))]);
+  });
+
+  it('is not judged before the worker on its marker has spoken, named in the configuration or not', () => {
+    const pool = new Pool();
+    pool.workers = [];
+    pool.event({ type: 'listed', servers: [stranger], complete: true });
+    const { name } = pool.member();
+    pool.now += 1_000;
+    pool.probe(name, keyOf('7'));
+    pool.pass(1_000);
+    expect(pool.place(name)).toBe('held');
+    pool.sync(['7']);
+    expect(pool.place(name)).toBe('Busy');
+  });
+
+  it('does not keep a newer start of its job waiting for ever, nor meets it', () => {
+    const pool = ready(1, { max: 2 });
+    pool.event({ type: 'hold', member: pool.member().name, why: 'no VM for now' });
+    const newer = pool.ask(keyOf('7', attempt(2)));
+    pool.event({ type: 'listed', servers: [stranger], complete: false });
+    pool.now += 1_000;
+    pool.probe(stranger.name as never, keyOf('7', attempt(1)));
+    pool.event({ type: 'unhold', member: pool.member().name });
+    pool.scrub(pool.member().name);
+    expect(pool.book.requests[newer]).toBeDefined();
+    pool.sync(['7']);
+    expect(pool.place(stranger.name)).toBe('deleting');
+    pool.event({ type: 'looked', member: stranger.name as never, id: stranger.id, view: null });
+    pool.event({
+      type: 'engine',
+      event: { type: 'removed', cell: 'c007' as never, member: stranger.name as never },
+    });
+    pool.pass(1_000);
+    expect(pool.book.leases[newer]).toBeDefined();
+  });
+});
+
+it('a silent VM that the listing leaves out is still probed, and looks do not count as its answers', () => {
+  const pool = ready(1);
+  const { name } = pool.member();
+  pool.now += 60_000;
+  pool.event({ type: 'listed', servers: [], complete: true });
+  expect(pool.work()[0]?.kind).toBe('look');
+  pool.silence(name);
+  pool.look(name, viewOf(name, pool.member().server?.id ?? ''));
+  pool.silence(name);
+  expect(pool.place(name)).toBe('unreachable');
+  const kinds = new Set<string>();
+  for (let i = 0; i < 12; i += 1) {
+    pool.event({ type: 'listed', servers: [], complete: true });
+    for (const { kind } of pool.work()) kinds.add(kind);
+    if (pool.work('look').length > 0) pool.look(name, viewOf(name, pool.member().server?.id ?? ''));
+    for (const { kind } of pool.work()) kinds.add(kind);
+    pool.now += 1_000;
+  }
+  expect([...kinds]).toEqual(expect.arrayContaining(['look', 'probe']));
+});
+
+it('a lost create without a server ends by the boot limit where no listing ever is complete', () => {
+  const pool = new Pool(shapeOf({ min: 1 }));
+  const { name, cell } = pool.member();
+  pool.runEnded(wishOf(pool.state, cell), { instances: [], lostCreates: [name], unlisted: [] });
+  for (let i = 0; i < 130; i += 1) {
+    pool.event({ type: 'listed', servers: [], complete: false });
+    pool.pass(5_000);
+  }
+  expect(pool.place(name)).toBe('deleting');
+});

@@ -1,0 +1,327 @@
+import type { Book, Note } from '../../src/pool/book.js';
+import { emptyBook, membersOf } from '../../src/pool/book.js';
+import type { InstallationId, MemberSpec, Shape } from '../../src/pool/model.js';
+import type { Policy } from '../../src/pool/policy.js';
+import { defaultPolicy } from '../../src/pool/policy.js';
+import type { PoolEvent, Stepped } from '../../src/pool/step.js';
+import { step } from '../../src/pool/step.js';
+import { workOf } from '../../src/pool/work.js';
+import { Agenda } from './agenda.js';
+import { SimCloud } from './cloud.js';
+import { SimEngine } from './engine.js';
+import type { Fault } from './faults.js';
+import { Faults } from './faults.js';
+import { Oracle, Violation } from './oracle.js';
+import { Random, seedFor } from './random.js';
+import type { Core } from './service.js';
+import { SimService } from './service.js';
+import { Site } from './workers.js';
+
+/** All that a story follows from: the same plan always gives the same story. */
+export interface Plan {
+  readonly seed: number;
+  readonly faults: readonly Fault[];
+  /** Steps of the core after which the faults stop. */
+  readonly troubledSteps: number;
+  readonly workers: number;
+  readonly jobs: number;
+}
+
+export interface Told {
+  readonly plan: Plan;
+  readonly steps: number;
+  readonly simulatedMs: number;
+  readonly violation: { readonly rule: string; readonly message: string; readonly stack: string } | null;
+  /** What happened, the newest last; only when a log was asked for. */
+  readonly log: readonly string[];
+  readonly strikes: Readonly<Record<string, number>>;
+  readonly jobsDone: number;
+}
+
+export const realCore: Core = { step, workOf };
+
+const start = 1_800_000_000_000;
+const pool = 'sim';
+
+function specOf(generation: string): MemberSpec {
+  return {
+    flavor: generation,
+    image: 'image',
+    networks: ['net0'],
+    sshNetwork: 'net0',
+    siteNetwork: 'net0',
+    securityGroups: [],
+    availabilityZones: [],
+    userData: '#',
+    metadata: {},
+    configDrive: false,
+    bootVolumeGiB: null,
+    floatingIpPool: null,
+    serverGroupPolicy: null,
+  };
+}
+
+function shapeOf(random: Random, generation: number): Shape {
+  const max = random.between(1, 7);
+  const min = random.between(0, Math.min(2, max));
+  const name = `g${generation}`;
+  return {
+    min,
+    max,
+    spare: random.between(0, 2),
+    maxAgeMs: random.chance(0.2) ? 1_800_000 : null,
+    spec: specOf(name),
+    generation: name,
+  };
+}
+
+function policyOf(random: Random): Policy {
+  return {
+    ...defaultPolicy,
+    reuse: random.pick(['scrub', 'scrub', 'scrub', 'rebuild', 'never'] as const) ?? 'scrub',
+    bootLimitMs: 120_000,
+    unreachableLimitMs: 60_000,
+    errorLimitMs: 20_000,
+    scrubLimitMs: 60_000,
+    heldLimitMs: random.chance(0.5) ? 600_000 : null,
+    deleteFallbackMs: 60_000,
+    probeEveryMs: random.pick([10_000, 60_000]) ?? 60_000,
+    idleBeforeShrinkMs: random.pick([5_000, 120_000]) ?? 5_000,
+    maxSurge: random.between(1, 2),
+    cellSize: random.between(1, 4),
+    requestIdleLimitMs: 300_000,
+    leaseLimitMs: random.chance(0.2) ? 400_000 : null,
+    backoffMaxMs: 60_000,
+  };
+}
+
+class World {
+  readonly agenda = new Agenda(start);
+  readonly log: string[] = [];
+  readonly strikes: Record<string, number> = {};
+  readonly faults: Faults;
+  readonly cloud: SimCloud;
+  readonly engine: SimEngine;
+  readonly oracle: Oracle;
+  readonly service: SimService;
+  readonly site: Site;
+  private readonly random: Random;
+  private policy: Policy;
+  private generation = 1;
+
+  constructor(
+    readonly plan: Plan,
+    core: Core,
+    private readonly logging: boolean,
+  ) {
+    this.random = new Random(seedFor(plan.seed, 'story'));
+    this.policy = policyOf(this.random);
+    const enabled = new Set(plan.faults);
+    this.faults = new Faults(plan.seed, enabled, (fault) => {
+      this.strikes[fault] = (this.strikes[fault] ?? 0) + 1;
+      this.say(`!! ${fault}`);
+    });
+    const installation = 'installation' as InstallationId;
+    this.cloud = new SimCloud(this.agenda, this.faults, plan.seed, installation, pool);
+    this.engine = new SimEngine(this.agenda, this.cloud, this.faults, plan.seed, this.policy.bootLimitMs);
+    this.oracle = new Oracle(this.agenda, this.cloud, () => this.policy);
+    this.oracle.storeFaults = enabled.has('store-lost') || enabled.has('store-restored');
+    const names = Array.from({ length: plan.workers }, (_, i) => `w${i + 1}`);
+    const book: Book = emptyBook(installation, pool, start);
+    this.service = new SimService(
+      book,
+      core,
+      this.agenda,
+      this.faults,
+      this.cloud,
+      this.engine,
+      () => this.policy,
+      names,
+      { stepped: (b, e, a) => this.stepped(b, e, a), restarted: (b) => this.restarted(b) },
+      plan.seed,
+    );
+    this.oracle.service = this.service;
+    this.site = new Site(this.agenda, this.faults, this.cloud, this.service, this.oracle, names, plan.seed);
+    this.adopt();
+    for (let n = 1; n <= plan.jobs; n += 1)
+      this.agenda.after(this.random.between(0, plan.jobs * 8_000), () => this.site.submit(n));
+    this.everySecond();
+  }
+
+  say(text: string): void {
+    if (this.logging) this.log.push(`${((this.agenda.now - start) / 1000).toFixed(3).padStart(10)}  ${text}`);
+  }
+
+  private restarted(book: Book): void {
+    this.say(`service restarted with ${Object.keys(book.members).length} members`);
+    this.oracle.restarted(book);
+  }
+
+  private stepped(before: Parameters<Oracle['stepped']>[0], event: PoolEvent, after: Stepped): void {
+    if (this.logging) {
+      if (!isChatter(event, after)) this.say(brief(event, after));
+      for (const n of after.notes) this.say(noteLine(n));
+    }
+    this.oracle.stepped(before, event, after);
+  }
+
+  private adopt(): void {
+    const shape = shapeOf(this.random, this.generation);
+    this.cloud.setQuota(shape.max);
+    this.say(`shape min ${shape.min} max ${shape.max} spare ${shape.spare} ${shape.generation}`);
+    const tell = (): void =>
+      this.service.dispatch({ type: 'adopt', shape }, (o) => {
+        if (o === null) this.agenda.after(5_000, tell);
+      });
+    tell();
+  }
+
+  private everySecond(): void {
+    this.agenda.after(1_000, () => {
+      this.cloud.misfortune();
+      this.operators();
+      for (const worker of this.site.workers)
+        if (this.faults.strikes('worker-crash')) this.site.crash(worker);
+      this.everySecond();
+    });
+  }
+
+  private operators(): void {
+    const members = Object.keys(this.service.state().book.members);
+    const member = this.random.pick(members);
+    if (member !== undefined) {
+      if (this.faults.strikes('operator-holds')) {
+        this.service.dispatch({ type: 'hold', member, why: 'to be looked at' });
+        this.agenda.after(this.random.between(1_000, 200_000), () =>
+          this.service.dispatch({ type: 'unhold', member }),
+        );
+      }
+      if (this.faults.strikes('operator-retires'))
+        this.service.dispatch({ type: 'retire', member, why: 'told so' });
+    }
+    if (this.faults.strikes('shape-changes')) {
+      if (this.random.chance(0.5)) this.generation += 1;
+      this.adopt();
+    }
+    if (this.faults.over) {
+      // In the end somebody looks at what is held for a person.
+      for (const m of membersOf(this.service.state().book)) {
+        if (m.state.kind !== 'Unusable' || m.state.reason !== 'held' || m.hold === null) continue;
+        if (this.agenda.now - m.hold.at < 400_000) continue;
+        this.service.dispatch({ type: 'unhold', member: m.name });
+      }
+    }
+  }
+
+  /** What is still to be done before the world is as it should be, or null. */
+  unsettled(): string | null {
+    const { service, site } = this;
+    if (!service.up) return 'the service is down';
+    const { book } = service.durable();
+    const { shape } = book;
+    if (shape === null) return 'no shape';
+    const job = site.unfinished()[0];
+    if (job !== undefined) return `job ${job.id} has not ended`;
+    const request = Object.values(book.requests)[0];
+    if (request !== undefined) return `the request ${request.id} of ${request.key.job} waits`;
+    const lease = Object.values(book.leases)[0];
+    if (lease !== undefined) return `the lease ${lease.request.id} of ${lease.request.key.job} lives`;
+    const odd = membersOf(book).find((m) => m.state.kind !== 'Free');
+    if (odd !== undefined)
+      return `${odd.name} is ${odd.state.kind === 'Unusable' ? odd.state.reason : 'Busy'}`;
+    const wanted = Math.max(shape.min, Math.min(shape.max, shape.spare));
+    const members = membersOf(book);
+    if (members.length !== wanted) return `${members.length} members instead of ${wanted}`;
+    const old = members.find((m) => m.generation !== shape.generation);
+    if (old !== undefined) return `${old.name} is of an old generation`;
+    const known = new Set(members.map((m) => m.server?.id));
+    const leak = this.cloud.live().find((s) => !known.has(s.id));
+    if (leak !== undefined) return `server ${leak.id} (${leak.member}) has leaked`;
+    const stray = Object.values(book.strays)[0];
+    if (stray !== undefined) return `the stray ${stray.server} is still in the book`;
+    const state = this.engine.instances().find((i) => !known.has(i.serverId));
+    if (state !== undefined) return `${state.member} is still in its stack's state`;
+    const work = [...service.underWay()].find((key) => key.startsWith('cell/'));
+    if (work !== undefined) return `${work} is still converging`;
+    return null;
+  }
+}
+
+/** What happens all the time and changes nothing. */
+function isChatter(event: PoolEvent, after: Stepped): boolean {
+  switch (event.type) {
+    case 'tick':
+    case 'poll':
+    case 'listed':
+      return true;
+    case 'probed':
+      return event.result.ok && after.notes.length === 0;
+    case 'sync':
+      return after.outcome.type === 'sync' && after.outcome.ended.length === 0;
+    default:
+      return false;
+  }
+}
+
+function brief(event: PoolEvent, after: Stepped): string {
+  const told = after.outcome.type === 'none' ? '' : ` => ${JSON.stringify(after.outcome)}`;
+  if (event.type === 'ask') {
+    const { key } = event.ask;
+    return `ask ${key.worker} ${key.job} start ${key.attempt.start} pid ${key.attempt.pid}${told}`;
+  }
+  if (event.type === 'runEnded')
+    return `runEnded ${event.wish.cell} ${JSON.stringify(event.result)} wish ${event.wish.members.map((m) => m.name).join()} - ${event.wish.retire.join()}`;
+  if (event.type === 'probed' && event.result.ok)
+    return `probed ${event.member} marker ${event.result.marker?.lease ?? 'none'}`;
+  if (event.type === 'adopt') return `adopt ${event.shape.generation}`;
+  return `${JSON.stringify(event)}${told}`;
+}
+
+function noteLine(n: Note): string {
+  return `    ${n.kind} ${n.member ?? ''} ${n.lease ?? ''} ${n.job ?? ''} ${n.detail}`;
+}
+
+/** The rule's name carries what kind of thing is left, so that a shrunk story ends in the same way. */
+function restless(world: World, why: string): Violation {
+  const kind = why.replace(/[\w.-]*\d[\w.-]*/g, '#');
+  const members = membersOf(world.service.state().book).map((m) => JSON.stringify({ ...m, spec: undefined }));
+  return new Violation(`the world comes to rest (${kind})`, `${why}\n${members.join('\n')}`);
+}
+
+/** After the faults have ended the world must come to rest within this time. */
+const restLimitMs = 3 * 3600_000;
+
+/** Tells the story of a plan to its end, or to the first rule that does not hold. */
+export function tell(plan: Plan, core: Core = realCore, logging = false): Told {
+  const world = new World(plan, core, logging);
+  let violation: Told['violation'] = null;
+  try {
+    while (world.service.steps < plan.troubledSteps && world.agenda.turn());
+    world.faults.end();
+    world.say('-- the faults end --');
+    const from = world.agenda.now;
+    let looked = from;
+    while (world.agenda.turn()) {
+      const { now } = world.agenda;
+      if (now - looked < 5_000) continue;
+      looked = now;
+      const why = world.unsettled();
+      if (why === null && now - from > 60_000) break;
+      if (now - from > restLimitMs) throw restless(world, why ?? 'too slow');
+    }
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const rule = error instanceof Violation ? error.rule : 'the core does not throw';
+    world.say(`## ${error.message}`);
+    violation = { rule, message: error.message, stack: error.stack ?? '' };
+  }
+  return {
+    plan,
+    steps: world.service.steps,
+    simulatedMs: world.agenda.now - start,
+    violation,
+    log: world.log,
+    strikes: world.strikes,
+    jobsDone: world.site.jobs.filter((j) => j.done).length,
+  };
+}
