@@ -35,7 +35,7 @@ function program(publicKey: string) {
       portRangeMax: 22,
       remoteIpPrefix: '0.0.0.0/0',
     });
-    const together = new openstack.compute.ServerGroup('spread', { policies: 'soft-anti-affinity' });
+    const together = new openstack.compute.ServerGroup('spread', { policies: ['soft-anti-affinity'] });
     const port = new openstack.networking.Port('port', {
       networkId: network.id,
       securityGroupIds: [group.id],
