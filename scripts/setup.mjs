@@ -63,6 +63,7 @@ const systemNeeds = [
   { file: '/usr/sbin/useradd', pkg: 'passwd' },
   { file: '/usr/sbin/nft', pkg: 'nftables' },
   { file: '/usr/sbin/ip', pkg: 'iproute2' },
+  { file: '/usr/bin/openssl', pkg: 'openssl' },
 ];
 
 function systemPackages() {
