@@ -139,8 +139,14 @@ class SshGuest implements Guest {
         const wanted = String(this.limits.minFreeMiB * 1024);
         const outcome = await this.#run(target, 'contract', [wanted], Buffer.alloc(0), within);
         const answer = parseContract(outcome.text);
-        if (!answer)
-          return { ok: false, missing: [withStderr(noAnswer('contract', outcome.text), outcome.stderr)] };
+        if (!answer) {
+          const asked =
+            this.options.adminUser === 'root'
+              ? 'bash, for the login of root'
+              : `bash, and sudo without password and tty for ${this.options.adminUser}`;
+          const exit = `the contract script ended with code ${outcome.code ?? 'none'}`;
+          return { ok: false, missing: [`${asked}: ${withStderr(exit, outcome.stderr)}`] };
+        }
         const offMs = answer.epochSeconds * 1000 - this.options.clock.now();
         const missing = [...answer.missing];
         if (Math.abs(offMs) > this.limits.clockSkewMs)
@@ -337,7 +343,7 @@ class SshGuest implements Guest {
     signal: AbortSignal,
   ) {
     const outcome = await this.#exec(target, name, args, input, answerLimit, signal);
-    return { text: outcome.stdout.toString('utf8'), stderr: outcome.stderr, hostKey: outcome.hostKey };
+    return { ...outcome, text: outcome.stdout.toString('utf8') };
   }
 
   #exec(

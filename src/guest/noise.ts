@@ -54,7 +54,7 @@ export const noiseRules: readonly NoiseRule[] = [
   { path: '/run/cloud-init', may: 'runtime', why: 'state of the boot' },
   { path: '/run/sudo/ts', may: 'entries', why: "the administrator's own time stamps" },
   { path: '/run/motd.dynamic', may: 'content', why: 'made at login' },
-  { path: '/run/user/0', may: 'runtime', why: "root's own session" },
+  { path: '/run/*.pid', may: 'content', why: 'services that were restarted' },
 ];
 
 /** Below a noisy path, but never noise: what is here decides what runs. */
@@ -66,6 +66,9 @@ export const neverNoise: readonly string[] = [
   '/run/systemd/system.attached',
   '/run/udev/rules.d',
 ];
+
+/** The scope of a login, made by logind for each: the administrator's own, too. */
+const sessionScope = /^\/run\/systemd\/transient\/session-c?\d+\.scope(?:\.d(?:\/[^/]+)?)?$/;
 
 /** Files whose content is compared by hash, because the account tools rewrite them for every job. */
 export const hashedFiles: readonly string[] = [
@@ -82,6 +85,12 @@ export const systemdPrivateTmp = /^\/(?:tmp|var\/tmp)\/systemd-private-[^/]+(?:\
 
 /** The rule that excuses a change of this path, if any. The first one counts. */
 export function ruleFor(path: string): NoiseRule | undefined {
-  if (neverNoise.some((root) => path === root || path.startsWith(`${root}/`))) return undefined;
-  return noiseRules.find((rule) => path === rule.path || path.startsWith(`${rule.path}/`));
+  const decides = neverNoise.some((root) => path === root || path.startsWith(`${root}/`));
+  if (decides && !sessionScope.test(path)) return undefined;
+  return patterns.find(({ pattern }) => pattern.test(path))?.rule;
 }
+
+const patterns = noiseRules.map((rule) => {
+  const escaped = rule.path.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*');
+  return { rule, pattern: new RegExp(`^${escaped}(?:/.*)?$`, 's') };
+});

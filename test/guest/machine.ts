@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, readFileSync, writeFileSync, chmodSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeBaseLayer } from '../../src/embedded/sandbox/base-layer.js';
@@ -144,6 +144,30 @@ export class Machine {
   asJob(command: string, user = 'alice'): Promise<Ran> {
     return this.run(command, { user, key: 'job' });
   }
+}
+
+/** What sudo does for an account that it asks for nothing, as a set-uid program: sudo itself is not on every test machine. */
+const standInForSudo = `
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  int first = 1;
+  while (first < argc && argv[first][0] == '-') first++;
+  if (argc <= first || setgid(0) || setuid(0)) return 1;
+  execvp(argv[first], argv + first);
+  return 127;
+}`;
+
+/** Gives the machine an ordinary account \`debian\` with the admin key and sudo, as cloud images have it. */
+export async function addSudoAdmin(machine: Machine): Promise<void> {
+  const program = join(machine.lab.folder, 'sudo');
+  execFileSync('gcc', ['-x', 'c', '-o', program, '-'], { input: standInForSudo });
+  const base64 = readFileSync(program).toString('base64');
+  const ran = await machine.run(
+    `useradd -m -p '*' -s /bin/bash debian && mkdir -m 700 ~debian/.ssh && cp /root/.ssh/authorized_keys ~debian/.ssh/ && chown -R debian: ~debian &&
+     echo ${base64} | base64 -d > /usr/local/bin/sudo && chmod 4755 /usr/local/bin/sudo`,
+  );
+  if (ran.code !== 0) throw new Error(`the machine takes no administrator: ${ran.out}`);
 }
 
 export function orderFor(lease: string, changes: Partial<StageOrder['user']> = {}): StageOrder {

@@ -25,7 +25,10 @@ take baseline_processes
 take baseline_tmp
 pool=/etc/vmpool
 
-exec 9>/run/vmpool.lock && flock -w 30 9 || answer failed "another order is still being carried out on this machine"
+# Root's alone: whoever may open it may lock it.
+umask 077
+exec 9>/run/vmpool.lock && chmod 600 /run/vmpool.lock && flock -w 30 9 ||
+  answer failed "another order is still being carried out on this machine"
 
 # --- whose is it?
 if [ -n "$lease" ] && { [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; }; then

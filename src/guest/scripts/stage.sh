@@ -15,7 +15,11 @@ uid_min=${field[7]} gid_min=${field[8]} key=${field[9]} environment=${field[10]}
 groups=("${field[@]:12}")
 pool=/etc/vmpool
 
-exec 9>/run/vmpool.lock && flock -w 20 9 || failed "another order is still being carried out on this machine"
+# Root's alone: whoever may open it may lock it.
+umask 077
+exec 9>/run/vmpool.lock && chmod 600 /run/vmpool.lock && flock -w 20 9 ||
+  failed "another order is still being carried out on this machine"
+umask 022
 [ -d "$pool/keys" ] || failed "$pool/keys is missing: the machine was never made ready"
 
 # --- whose is the machine?

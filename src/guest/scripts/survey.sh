@@ -86,11 +86,13 @@ while read -r _ _ _ _ point options rest; do
     *) continue ;;
   esac
   [[ ,$options, == *,ro,* ]] && continue
+  case $point in /usr | /opt | /boot) continue ;; esac # surveyed anyway
   printf -v point '%b' "${point//\\/\\0}"
   places+=("$point")
 done </proc/self/mountinfo
 
-skip=(-path "$work" -o -path /run/vmpool.lock)
+# The administrator's own session is at work there while this runs; nobody else can be.
+skip=(-path "$work" -o -path /run/vmpool.lock -o -path "/run/user/${SUDO_UID:-0}")
 rules=(-false)
 for path in "${loose[@]}"; do rules+=(-o -path "$path" -o -path "$path/*"); done
 as() { # as PREFIX: one entry of find's, printed
