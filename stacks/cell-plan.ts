@@ -33,7 +33,8 @@ export interface FloatingIpPlan {
   readonly interfaceIndex: number;
 }
 
-export type NameOrId = { readonly kind: 'id'; readonly id: string } | { readonly kind: 'name'; readonly name: string };
+export type NameOrId =
+  { readonly kind: 'id'; readonly id: string } | { readonly kind: 'name'; readonly name: string };
 
 export interface ServerGroupPlan {
   readonly resource: string;

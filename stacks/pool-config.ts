@@ -69,7 +69,9 @@ export const parsePoolConfig = (raw: RawConfig): Parsed<Shape> => {
     if (found.kind === 'missing') {
       return [];
     }
-    const list = z.array(z.string().trim().min(1)).safeParse(found.kind === 'value' ? found.value : undefined);
+    const list = z
+      .array(z.string().trim().min(1))
+      .safeParse(found.kind === 'value' ? found.value : undefined);
     if (!list.success) {
       refuse(key, 'is not a list of names');
       return [];
@@ -95,7 +97,8 @@ export const parsePoolConfig = (raw: RawConfig): Parsed<Shape> => {
       return null;
     }
     const parts = /^(\d{1,6})([smhd])$/.exec(value);
-    const millis = parts === null ? 0 : Number(parts[1]) * millisByUnit[parts[2] as keyof typeof millisByUnit];
+    const millis =
+      parts === null ? 0 : Number(parts[1]) * millisByUnit[parts[2] as keyof typeof millisByUnit];
     if (millis <= 0) {
       refuse('maxAge', `"${value}" is not a duration: write a number and one of s, m, h, d, for example 12h`);
       return null;
@@ -128,10 +131,16 @@ export const parsePoolConfig = (raw: RawConfig): Parsed<Shape> => {
     const template = valueOf(raw, 'userData') ?? '';
     if (adminKey === '') {
       if (template === '' || template.includes(adminKeyPlaceholder)) {
-        refuse('adminKey', "is not set: the service reaches the VMs with this key; give the public key's one line");
+        refuse(
+          'adminKey',
+          "is not set: the service reaches the VMs with this key; give the public key's one line",
+        );
       }
     } else if (!/^[a-z0-9@.-]+ [A-Za-z0-9+/=]{16,}( [^\r\n']*)?$/.test(adminKey)) {
-      refuse('adminKey', "is not one line of a public key as in authorized_keys (type, key, comment without ')");
+      refuse(
+        'adminKey',
+        "is not one line of a public key as in authorized_keys (type, key, comment without ')",
+      );
     }
     if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(template)) {
       refuse('userData', 'holds a private key: user data is readable by everyone who can read the server');
@@ -143,7 +152,11 @@ export const parsePoolConfig = (raw: RawConfig): Parsed<Shape> => {
     return rendered;
   };
 
-  const among = (key: 'sshNetwork' | 'siteNetwork', networks: readonly string[], fallback: string): string => {
+  const among = (
+    key: 'sshNetwork' | 'siteNetwork',
+    networks: readonly string[],
+    fallback: string,
+  ): string => {
     const value = text(key) === '' ? fallback : text(key);
     if (networks.length > 0 && !networks.includes(value)) {
       refuse(key, `"${value}" is not one of vmpool:networks (${networks.join(', ')})`);

@@ -18,7 +18,10 @@ export const valueOf = (raw: RawConfig, key: string): string | undefined => raw[
 export const structuredValueOf = (
   raw: RawConfig,
   key: string,
-): { readonly kind: 'missing' } | { readonly kind: 'notJson' } | { readonly kind: 'value'; readonly value: unknown } => {
+):
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'notJson' }
+  | { readonly kind: 'value'; readonly value: unknown } => {
   const text = valueOf(raw, key);
   if (text === undefined || text === '') {
     return { kind: 'missing' };

@@ -2,7 +2,12 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { MemberSpec, Shape } from '../src/pool/model.js';
 
-export const serverGroupPolicies = ['soft-anti-affinity', 'anti-affinity', 'soft-affinity', 'affinity'] as const;
+export const serverGroupPolicies = [
+  'soft-anti-affinity',
+  'anti-affinity',
+  'soft-affinity',
+  'affinity',
+] as const;
 
 /** A member's pinned spec as it stands in a cell's config and in the pool stack's outputs. */
 export const memberSpecSchema = z.strictObject({

@@ -197,7 +197,10 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
 };
 
 /** Writes a pool stack's config file with what the embedded cloud can build, and returns its path. */
-export const writePoolConfig = (bench: EngineBench, changes: Readonly<Record<string, unknown>> = {}): string => {
+export const writePoolConfig = (
+  bench: EngineBench,
+  changes: Readonly<Record<string, unknown>> = {},
+): string => {
   const path = join(bench.directory, `Pulumi.${bench.options.pool}.yaml`);
   const values = {
     min: 1,
@@ -222,7 +225,10 @@ export const collectEvents = (): {
 } => {
   const began = performance.now();
   const events: (EngineEvent & { readonly afterMs: number })[] = [];
-  return { events, take: (event) => events.push({ ...event, afterMs: Math.round(performance.now() - began) }) };
+  return {
+    events,
+    take: (event) => events.push({ ...event, afterMs: Math.round(performance.now() - began) }),
+  };
 };
 
 /** Waits until the condition holds; fails with `what` after the limit. */

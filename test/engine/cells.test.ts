@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { collectEvents, stackOf, startEngineBench, until, type EngineBench } from '../support/engine.js';
+
+const minutes = 60_000;
+const never = new AbortController().signal;
+
+describe('cells side by side', () => {
+  let bench: EngineBench;
+  beforeAll(async () => {
+    bench = await startEngineBench();
+  }, minutes);
+  afterAll(() => bench.close(), minutes);
+
+  it(
+    'do not wait for each other, and an aborted one leaves a state that goes on',
+    async () => {
+      await bench.fault({ effect: { kind: 'stuck-in-build' }, server: 'p-1-stuck' });
+      const stop = new AbortController();
+      const slow = collectEvents();
+      const stuck = bench.engine.converge(
+        bench.wish('c001', [bench.member('p-1-stuck')]),
+        slow.take,
+        stop.signal,
+      );
+      const quick = await bench.engine.converge(
+        bench.wish('c002', [bench.member('p-2-quick')]),
+        () => undefined,
+        never,
+      );
+      expect(quick).toMatchObject({ ok: true, state: { instances: [{ member: 'p-2-quick' }] } });
+
+      await until('the stuck server is in the cloud', async () => (await bench.servers()).has('p-1-stuck'));
+      stop.abort();
+      const id = (await bench.servers()).get('p-1-stuck');
+      if (id !== undefined) {
+        await bench.cloud.deleteServer(id, never);
+      }
+      expect((await stuck).ok).toBe(false);
+      await bench.clearFaults();
+
+      const after = await bench.engine.converge(
+        bench.wish('c001', [bench.member('p-3-next')], ['p-1-stuck']),
+        () => undefined,
+        never,
+      );
+      expect(after).toMatchObject({ ok: true, state: { instances: [{ member: 'p-3-next' }], unlisted: [] } });
+    },
+    3 * minutes,
+  );
+
+  it(
+    'bring servers with a group, a floating IP, two networks and a zone, and take them down again',
+    async () => {
+      const changes = {
+        networks: ['net0', 'site0'],
+        siteNetwork: 'site0',
+        floatingIpPool: 'public',
+        serverGroupPolicy: 'soft-anti-affinity',
+        availabilityZones: ['nova'],
+        configDrive: true,
+      } as const;
+      const { events, take } = collectEvents();
+      const members = ['p-10-aa', 'p-11-bb'].map((name) => bench.member(name, changes));
+      const made = await bench.engine.converge(bench.wish('c003', members), take, never);
+      expect(made).toMatchObject({ ok: true });
+      const last = events.filter(({ member }) => member === 'p-10-aa').at(-1);
+      expect(last).toMatchObject({
+        type: 'created',
+        addresses: {
+          net0: [expect.stringMatching(/^127/), expect.stringMatching(/^127/)],
+          site0: [expect.stringMatching(/^127/)],
+        },
+      });
+      const preview = await bench.plain(stackOf(bench, 'c003'), ['preview', '--expect-no-changes']);
+      expect(preview.code).toBe(0);
+
+      const one = await bench.engine.converge(
+        bench.wish('c003', members.slice(1), ['p-10-aa']),
+        () => undefined,
+        never,
+      );
+      expect(one).toMatchObject({ ok: true, state: { instances: [{ member: 'p-11-bb' }] } });
+      const none = await bench.engine.converge(bench.wish('c003', [], ['p-11-bb']), () => undefined, never);
+      expect(none).toEqual({ ok: true, state: { instances: [], lostCreates: [], unlisted: [] } });
+      const empty = await bench.plain(stackOf(bench, 'c003'), ['preview', '--json']);
+      expect(empty.output).not.toMatch(/serverGroup|floatingIp/);
+    },
+    3 * minutes,
+  );
+
+  it(
+    'report a create that the cloud refuses in the words of the cloud',
+    async () => {
+      await bench.fault({ effect: { kind: 'quota' }, server: 'p-20-aa' });
+      const { events, take } = collectEvents();
+      const members = ['p-20-aa', 'p-21-bb'].map((name) => bench.member(name));
+      const result = await bench.engine.converge(bench.wish('c004', members), take, never);
+      expect(result).toMatchObject({ ok: false, state: { instances: [{ member: 'p-21-bb' }], lostCreates: [] } });
+      expect(events).toEqual([
+        expect.objectContaining({
+          type: 'createFailed',
+          member: 'p-20-aa',
+          message: expect.stringMatching(/quota/i),
+        }),
+        expect.objectContaining({ type: 'created', member: 'p-21-bb' }),
+      ]);
+    },
+    2 * minutes,
+  );
+});

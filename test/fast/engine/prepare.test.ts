@@ -1,0 +1,101 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Deployment, StateResource } from '../../../src/engine/deployment.js';
+import { cellStateOf, prepareState, type ListedAndRetiring } from '../../../src/engine/prepare.js';
+import type { MemberName } from '../../../src/pool/model.js';
+
+const names = (list: readonly string[]): readonly MemberName[] => list as readonly MemberName[];
+const urn = (type: string, name: string): string => `urn:pulumi:p-c001::vmpool::${type}::${name}`;
+const instance = (name: string, more: Partial<StateResource> = {}): StateResource => {
+  const type = 'openstack:compute/instance:Instance';
+  return { urn: urn(type, name), type, id: `id-${name}`, protect: true, ...more };
+};
+const other = (type: string, name: string, protect = true): StateResource => ({ urn: urn(type, name), type, protect });
+const group = 'openstack:compute/serverGroup:ServerGroup';
+const floating = 'openstack:networking/floatingIp:FloatingIp';
+const provider: StateResource = { urn: urn('pulumi:providers:openstack', 'default'), type: 'pulumi:providers:openstack' };
+
+const wish = (members: readonly string[], retire: readonly string[] = [], groups: readonly string[] = []): ListedAndRetiring => ({
+  members: names(members),
+  retire: names(retire),
+  serverGroups: groups,
+});
+const protection = (deployment: Deployment): Record<string, boolean | undefined> =>
+  Object.fromEntries((deployment.resources ?? []).map((each) => [each.urn.split('::').at(-1), each.protect]));
+
+describe('the state before an update', () => {
+  it('is left as it is when it says what the book says', () => {
+    const deployment = { resources: [provider, instance('a'), instance('b')], secrets_providers: { type: 'passphrase' } };
+    expect(prepareState(deployment, wish(['a', 'b']))).toEqual({
+      deployment,
+      changed: false,
+      lost: [],
+      unlistedUrns: [],
+    });
+  });
+
+  it('frees exactly what is retiring, with what belongs to it', () => {
+    const deployment = {
+      resources: [instance('a'), other(floating, 'a.floating-ip'), instance('b'), other(floating, 'b.floating-ip')],
+    };
+    const prepared = prepareState(deployment, wish(['b'], ['a']));
+    expect(protection(prepared.deployment)).toEqual({ a: false, 'a.floating-ip': false, b: true, 'b.floating-ip': true });
+    expect(prepared.changed).toBe(true);
+  });
+
+  it('protects again what somebody unprotected, listed or not', () => {
+    const prepared = prepareState(
+      { resources: [instance('a', { protect: false }), instance('x', { protect: false })] },
+      wish(['a']),
+    );
+    expect(protection(prepared.deployment)).toEqual({ a: true, x: true });
+    expect(prepared.unlistedUrns).toEqual([instance('x').urn]);
+  });
+
+  it('never frees a member that is listed and retiring at once', () => {
+    expect(protection(prepareState({ resources: [instance('a')] }, wish(['a'], ['a'])).deployment)).toEqual({ a: true });
+  });
+
+  it('loses pending operations, and names the creates among them', () => {
+    const pending = [
+      { type: 'creating', resource: instance('a') },
+      { type: 'deleting', resource: instance('b') },
+      { type: 'creating', resource: other(floating, 'c.floating-ip') },
+    ];
+    const prepared = prepareState({ resources: [instance('b')], pending_operations: pending }, wish(['a'], ['b']));
+    expect(prepared.lost).toEqual(['a']);
+    expect(prepared.deployment).not.toHaveProperty('pending_operations');
+  });
+
+  it('takes a failed create for made, so that it is never updated', () => {
+    const prepared = prepareState({ resources: [instance('a', { initErrors: ['timed out'] })] }, wish(['a']));
+    expect(prepared.changed).toBe(true);
+    expect(prepared.deployment.resources?.[0]).not.toHaveProperty('initErrors');
+  });
+
+  it('lets a server group go only when no member needs it and nothing unlisted may be in it', () => {
+    const resources = [other(group, 'server-group.affinity'), instance('a')];
+    expect(protection(prepareState({ resources }, wish([], ['a'])).deployment)['server-group.affinity']).toBe(false);
+    expect(
+      protection(prepareState({ resources }, wish(['a'], [], ['server-group.affinity'])).deployment)[
+        'server-group.affinity'
+      ],
+    ).toBe(true);
+    const unlisted = prepareState({ resources }, wish([]));
+    expect(protection(unlisted.deployment)).toEqual({ 'server-group.affinity': true, a: true });
+    expect(unlisted.unlistedUrns).toHaveLength(2);
+  });
+});
+
+describe('what the state says afterwards', () => {
+  it('tells known, lost and unlisted members apart', () => {
+    const deployment = {
+      resources: [instance('a'), instance('x'), instance('found')],
+      pending_operations: [{ type: 'creating', resource: instance('now') }],
+    };
+    expect(cellStateOf(deployment, wish(['a', 'now'], ['found']), names(['before', 'found']))).toEqual({
+      instances: ['a', 'x', 'found'].map((member) => ({ member, serverId: `id-${member}` })),
+      lostCreates: ['before', 'now'],
+      unlisted: ['x'],
+    });
+  });
+});
