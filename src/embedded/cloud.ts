@@ -20,7 +20,7 @@ import {
   type Timing,
 } from './options.js';
 import { canHoldLayers, writeBaseLayer } from './sandbox/base-layer.js';
-import { sandboxProgram } from './sandbox/program.js';
+import { checkoutFolder, sandboxProgram } from './sandbox/program.js';
 import { sandboxMachines } from './sandbox/sandbox-machines.js';
 import { takeStateDirectory, type StateDirectory } from './state-directory.js';
 
@@ -64,7 +64,12 @@ async function prepareSandboxes(
     undo.push(() => rm(folder, { recursive: true, force: true }));
     base = join(folder, 'base');
   }
-  await writeBaseLayer(program, base, [state.path, process.cwd(), dirname(program), ...settings.masked]);
+  await writeBaseLayer(program, base, [
+    state.path,
+    await checkoutFolder(),
+    dirname(program),
+    ...settings.masked,
+  ]);
   return sandboxMachines({
     program,
     baseLayer: base,

@@ -71,6 +71,12 @@ const boot = (compute: Compute, server: Server): Promise<void> => {
 };
 const halt = async (_compute: Compute, server: Server): Promise<void> => server.machine?.stop('refuse');
 
+/** A server that was paused before its guest had booted boots now. */
+const goOn = async (compute: Compute, server: Server): Promise<void> => {
+  await server.machine?.thaw();
+  if (server.machine?.initPid === undefined) compute.bootMachine(server);
+};
+
 const rebuildSchema = z.looseObject({
   imageRef: z.string(),
   name: z.string().optional(),
@@ -199,7 +205,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       from: ['PAUSED'],
       during: { task: 'unpausing' },
       to: 'ACTIVE',
-      work: async () => server.machine?.thaw(),
+      work: () => goOn(compute, server),
     }),
   suspend: (compute, server, _argument, caller) =>
     step(compute, server, caller, {
@@ -217,7 +223,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       from: ['SUSPENDED'],
       during: { task: 'resuming' },
       to: 'ACTIVE',
-      work: async () => server.machine?.thaw(),
+      work: () => goOn(compute, server),
     }),
   rescue: (compute, server, _argument, caller) => ({
     ...step(compute, server, caller, {

@@ -32,6 +32,11 @@ async function findSource(name: string): Promise<string> {
   }
 }
 
+/** The root of the checkout that this runs from. */
+export async function checkoutFolder(): Promise<string> {
+  return join(dirname(await findSource('vm-sandbox.c')), '../../..');
+}
+
 function cacheFolder(): string {
   return (
     process.env['VMPOOL_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'vmpool')

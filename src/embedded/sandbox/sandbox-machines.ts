@@ -65,11 +65,15 @@ class SandboxMachine implements Machine {
   }
 
   freeze(): Promise<void> {
-    return this.#next(() => this.sandbox.freeze());
+    return this.#next(async () => {
+      if (this.sandbox.initPid !== undefined) await this.sandbox.freeze();
+    });
   }
 
   thaw(): Promise<void> {
-    return this.#next(() => this.sandbox.thaw());
+    return this.#next(async () => {
+      if (this.sandbox.initPid !== undefined) await this.sandbox.thaw();
+    });
   }
 
   network(mode: SshMode): Promise<void> {
