@@ -9,7 +9,8 @@ import type { Flavor } from '../options.js';
 import { generateSshKey } from '../sandbox/host-key.js';
 import { MAX_MICROVERSION, MIN_MICROVERSION, microversionText } from './microversion.js';
 import type { KeyPair, ServerGroup } from './model.js';
-import { serverRoutes, versionOf, type ComputeRouting } from './server-routes.js';
+import { versionOf, type ComputeRouting } from './routing.js';
+import { serverRoutes } from './server-routes.js';
 
 export function computeVersion(origin: string): object {
   return {

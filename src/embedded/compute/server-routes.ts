@@ -1,18 +1,17 @@
 import { Router, type Request } from 'express';
 import { z } from 'zod';
 import { isoSeconds } from '../clock.js';
-import { bodyOf, contextOf, projectOf, query, queryAll, tokenOf } from '../http/context.js';
-import { ApiError, badRequest, conflict, notFound } from '../http/errors.js';
+import { bodyOf, projectOf, query, queryAll } from '../http/context.js';
+import { badRequest, conflict, notFound } from '../http/errors.js';
 import { nextLink, pageOf } from '../http/paging.js';
 import { actOn } from './actions.js';
-import { newPassword, type Caller, type Compute, type CreateRequest } from './compute.js';
-import { MIN_MICROVERSION } from './microversion.js';
+import { labelRoutes, metadataSchema, tagsSchema } from './label-routes.js';
+import { callerOf, isAdmin, serverOf, versionOf, type ComputeRouting } from './routing.js';
+import { newPassword, type CreateRequest } from './compute.js';
 import { vmState, type Server, type ServerAction } from './model.js';
 import { addressesView, briefView, serverView } from './server-view.js';
 
 const text = z.string();
-const metadataSchema = z.record(text.min(1).max(255), text.max(255));
-const tagsSchema = z.array(text.min(1).max(60)).max(50);
 
 const createSchema = z.looseObject({
   server: z.looseObject({
@@ -51,33 +50,6 @@ const updateSchema = z.looseObject({
     description: text.max(255).nullish(),
   }),
 });
-
-export interface ComputeRouting {
-  readonly compute: Compute;
-  readonly origin: () => string;
-  readonly requestIdOf: (request: object) => string;
-}
-
-export function versionOf(request: object): number {
-  return contextOf(request).microversion ?? MIN_MICROVERSION;
-}
-
-export function callerOf(routing: ComputeRouting, request: object): Caller {
-  return {
-    userId: tokenOf(request).user.id,
-    projectId: projectOf(request),
-    requestId: routing.requestIdOf(request),
-  };
-}
-
-function isAdmin(request: object): boolean {
-  return tokenOf(request).roles.some((role) => role.name === 'admin');
-}
-
-/** The server of this id if the caller may see it. */
-export function serverOf(routing: ComputeRouting, request: object, id: string): Server {
-  return routing.compute.server(id, isAdmin(request) ? undefined : projectOf(request));
-}
 
 function wantedServer(request: Request, version: number): CreateRequest {
   const body = bodyOf(request, createSchema);
@@ -274,83 +246,7 @@ export function serverRoutes(routing: ComputeRouting): Router {
     else response.end();
   });
 
-  const checkCount = (metadata: Record<string, string>): Record<string, string> => {
-    const limit = compute.parts.quotasOf('').metadata_items;
-    if (limit >= 0 && Object.keys(metadata).length > limit)
-      throw new ApiError(403, 'Maximum number of metadata items exceeds');
-    return metadata;
-  };
-
-  router.get('/servers/:id/metadata', (request, response) => {
-    response.json({ metadata: find(request, request.params.id).metadata });
-  });
-  router.put('/servers/:id/metadata', (request, response) => {
-    const server = find(request, request.params.id);
-    server.metadata = checkCount(bodyOf(request, z.looseObject({ metadata: metadataSchema })).metadata);
-    response.json({ metadata: server.metadata });
-  });
-  router.post('/servers/:id/metadata', (request, response) => {
-    const server = find(request, request.params.id);
-    server.metadata = checkCount({
-      ...server.metadata,
-      ...bodyOf(request, z.looseObject({ metadata: metadataSchema })).metadata,
-    });
-    response.json({ metadata: server.metadata });
-  });
-  router.get('/servers/:id/metadata/:key', (request, response) => {
-    const value = find(request, request.params.id).metadata[request.params.key];
-    if (value === undefined) throw notFound('Metadata item was not found');
-    response.json({ meta: { [request.params.key]: value } });
-  });
-  router.put('/servers/:id/metadata/:key', (request, response) => {
-    const server = find(request, request.params.id);
-    const { meta } = bodyOf(request, z.looseObject({ meta: metadataSchema }));
-    const value = meta[request.params.key];
-    if (value === undefined) throw badRequest('Request body and URI mismatch');
-    server.metadata = checkCount({ ...server.metadata, [request.params.key]: value });
-    response.json({ meta: { [request.params.key]: value } });
-  });
-  router.delete('/servers/:id/metadata/:key', (request, response) => {
-    const server = find(request, request.params.id);
-    if (server.metadata[request.params.key] === undefined) throw notFound('Metadata item was not found');
-    const { [request.params.key]: _gone, ...rest } = server.metadata;
-    server.metadata = rest;
-    response.status(204).end();
-  });
-
-  const needTags = (request: object): void => {
-    if (versionOf(request) < 226) throw notFound('The resource could not be found.');
-  };
-  router.get('/servers/:id/tags', (request, response) => {
-    needTags(request);
-    response.json({ tags: find(request, request.params.id).tags });
-  });
-  router.put('/servers/:id/tags', (request, response) => {
-    needTags(request);
-    const server = find(request, request.params.id);
-    server.tags = [...new Set(bodyOf(request, z.looseObject({ tags: tagsSchema })).tags)];
-    response.json({ tags: server.tags });
-  });
-  router.delete('/servers/:id/tags', (request, response) => {
-    needTags(request);
-    find(request, request.params.id).tags = [];
-    response.status(204).end();
-  });
-  router.put('/servers/:id/tags/:tag', (request, response) => {
-    needTags(request);
-    const server = find(request, request.params.id);
-    const known = server.tags.includes(request.params.tag);
-    if (!known) server.tags = [...server.tags, request.params.tag];
-    response.status(known ? 204 : 201).end();
-  });
-  router.delete('/servers/:id/tags/:tag', (request, response) => {
-    needTags(request);
-    const server = find(request, request.params.id);
-    if (!server.tags.includes(request.params.tag))
-      throw notFound(`Instance ${server.id} has no tag '${request.params.tag}'`);
-    server.tags = server.tags.filter((tag) => tag !== request.params.tag);
-    response.status(204).end();
-  });
+  router.use(labelRoutes(routing));
 
   /** Action logs outlive their servers since 2.21. */
   const withActions = (request: object, id: string): Server => {
