@@ -47,8 +47,8 @@ export const faultRates = {
   'operator-holds': 0.002,
   'operator-retires': 0.002,
   'shape-changes': 0.003,
-  'store-restored': 0,
-  'store-lost': 0,
+  'store-restored': 0.3,
+  'store-lost': 0.2,
 } as const;
 
 export type Fault = keyof typeof faultRates;
@@ -63,6 +63,7 @@ export class Faults {
   constructor(
     private readonly seed: number,
     private readonly enabled: ReadonlySet<Fault>,
+    private readonly rates: Partial<Record<Fault, number>>,
     private readonly onStrike: (fault: Fault) => void,
   ) {}
 
@@ -75,7 +76,7 @@ export class Faults {
     return this.ended;
   }
 
-  strikes(fault: Fault, rate: number = faultRates[fault]): boolean {
+  strikes(fault: Fault, rate: number = this.rates[fault] ?? faultRates[fault]): boolean {
     if (this.ended || !this.enabled.has(fault)) return false;
     let stream = this.streams.get(fault);
     if (stream === undefined) {

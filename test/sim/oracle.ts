@@ -1,4 +1,4 @@
-import type { Book, Member, State } from '../../src/pool/book.js';
+import type { Book, Member, Request, State } from '../../src/pool/book.js';
 import { membersOf } from '../../src/pool/book.js';
 import { compareAttempts } from '../../src/pool/ids.js';
 import type { Attempt, LeaseId } from '../../src/pool/model.js';
@@ -48,6 +48,8 @@ export class Oracle implements Watcher {
   private readonly newest = new Map<string, number>();
   /** Since when each member is neither Free nor Busy nor held nor going. */
   private readonly ill = new Map<string, number>();
+  /** The place in line of every request, by its first acceptance. */
+  private readonly arrival = new Map<LeaseId, number>();
   /** After a store was lost or put back, old promises are void. */
   storeFaults = false;
   service!: SimService;
@@ -190,6 +192,12 @@ export class Oracle implements Watcher {
       const p = this.promises.get(event.lease);
       if (p !== undefined) p.mayEnd = true;
     }
+    const { outcome } = after;
+    if (!this.storeFaults && outcome.type === 'ask' && outcome.outcome.kind === 'accepted') {
+      const { id } = outcome.outcome;
+      if (this.over.has(id)) this.fail('stale attempts get nothing', `${id} was accepted after its end`);
+      if (!this.arrival.has(id)) this.arrival.set(id, this.arrival.size);
+    }
     if (a !== b) {
       this.leases(b);
       if (a.members !== b.members) this.sizes(a, b);
@@ -265,7 +273,7 @@ export class Oracle implements Watcher {
     for (const member of Object.values(a.members)) {
       const now = b.members[member.name];
       if (member.state.kind === 'Busy' && now?.state.kind === 'Unusable') {
-        if (b.leases[member.state.lease] !== undefined)
+        if (b.leases[member.state.lease]?.member === member.name)
           this.fail('a Busy VM is left alone', `${member.name} became ${now.state.reason} under its lease`);
       }
     }
@@ -274,13 +282,16 @@ export class Oracle implements Watcher {
   /** Whoever got a VM in this step was the first in line that could be served. */
   private fifo(a: Book, b: Book): void {
     let last = -1;
+    const place = (r: Request): number => this.arrival.get(r.id) ?? r.seq;
     for (const lease of Object.values(b.leases)) {
+      // A lease read back from the marker on a held VM is not given, it was there.
+      if (a.members[lease.member]?.hold != null) continue;
       if (a.leases[lease.request.id] === undefined && b.requests[lease.request.id] === undefined)
-        last = Math.max(last, lease.request.seq);
+        last = Math.max(last, place(lease.request));
     }
     if (last < 0) return;
     for (const request of Object.values(b.requests)) {
-      if (request.seq >= last) continue;
+      if (place(request) >= last) continue;
       const { job } = request.key;
       const held = Object.values(b.members).some(
         (m) => m.tenant !== null && m.tenant.job === job && m.tenant.lease !== request.id,

@@ -25,6 +25,8 @@ export interface Plan {
   readonly troubledSteps: number;
   readonly workers: number;
   readonly jobs: number;
+  /** Other chances than the usual ones. */
+  readonly rates?: Partial<Record<Fault, number>>;
 }
 
 export interface Told {
@@ -117,7 +119,7 @@ class World {
     this.random = new Random(seedFor(plan.seed, 'story'));
     this.policy = policyOf(this.random);
     const enabled = new Set(plan.faults);
-    this.faults = new Faults(plan.seed, enabled, (fault) => {
+    this.faults = new Faults(plan.seed, enabled, plan.rates ?? {}, (fault) => {
       this.strikes[fault] = (this.strikes[fault] ?? 0) + 1;
       this.say(`!! ${fault}`);
     });
@@ -289,7 +291,7 @@ function restless(world: World, why: string): Violation {
 }
 
 /** After the faults have ended the world must come to rest within this time. */
-const restLimitMs = 3 * 3600_000;
+const restLimitMs = 5_400_000;
 
 /** Tells the story of a plan to its end, or to the first rule that does not hold. */
 export function tell(plan: Plan, core: Core = realCore, logging = false): Told {

@@ -211,7 +211,7 @@ export class Site {
         return;
       }
     }
-    this.agenda.after(this.random.between(300, 3_000), () => this.starter(run));
+    this.agenda.after(this.random.between(500, 10_000), () => this.starter(run));
   }
 
   private connect(run: Run, host: string, tries: number): void {

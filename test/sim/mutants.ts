@@ -1,0 +1,163 @@
+import type { Book, Member, State } from '../../src/pool/book.js';
+import { membersOf, without } from '../../src/pool/book.js';
+import type { PoolEvent, Stepped } from '../../src/pool/step.js';
+import { step } from '../../src/pool/step.js';
+import { workOf } from '../../src/pool/work.js';
+import type { Core } from './service.js';
+import type { Plan } from './story.js';
+
+/** A core that breaks one rule: the checker is worth something only if it finds it. */
+export interface Mutant {
+  readonly breaks: string;
+  readonly core: Core;
+  /** The rare things that have to happen for it to show. */
+  readonly rates?: Plan['rates'];
+}
+
+function after(change: (before: State, event: PoolEvent, stepped: Stepped) => Book): Core {
+  return {
+    workOf,
+    step: (s, event, c) => {
+      const stepped = step(s, event, c);
+      const book = change(s, event, stepped);
+      return book === stepped.state.book ? stepped : { ...stepped, state: { ...stepped.state, book } };
+    },
+  };
+}
+
+function withMember(book: Book, member: Member): Book {
+  return { ...book, members: { ...book.members, [member.name]: member } };
+}
+
+export const mutants: readonly Mutant[] = [
+  {
+    breaks: 'gives a waiting request a VM that is Busy',
+    core: after((_, event, { state: { book } }) => {
+      const request = Object.values(book.requests)[0];
+      const busy = membersOf(book).find((m) => m.state.kind === 'Busy');
+      if (event.type !== 'tick' || request === undefined || busy === undefined) return book;
+      const lease = { request, member: busy.name, grantedAt: book.at, ready: false };
+      return {
+        ...book,
+        requests: without(book.requests, request.id),
+        leases: { ...book.leases, [request.id]: lease },
+      };
+    }),
+  },
+  {
+    breaks: 'calls a VM Free as soon as its job has ended',
+    core: after((_, event, { state: { book } }) => {
+      if (event.type !== 'release') return book;
+      const dirty = membersOf(book).find(
+        (m) => m.state.kind === 'Unusable' && m.state.reason === 'scrubbing',
+      );
+      return dirty === undefined
+        ? book
+        : withMember(book, { ...dirty, state: { kind: 'Free', since: book.at }, tenant: null });
+    }),
+  },
+  {
+    breaks: 'forgets on which VM an ended attempt still is',
+    rates: { 'requeued-beside': 0.5, 'scrub-unreachable': 0.8, 'leaves-processes': 1 },
+    core: after((_, event, { state: { book } }) => {
+      if (event.type !== 'ask') return book;
+      const member = membersOf(book).find(
+        (m) => m.state.kind === 'Unusable' && m.tenant !== null && m.tenant.job === event.ask.key.job,
+      );
+      return member?.tenant ? withMember(book, { ...member, tenant: { ...member.tenant, job: '' } }) : book;
+    }),
+  },
+  {
+    breaks: 'deletes the server of a Busy VM that a listing leaves out',
+    core: {
+      step,
+      workOf: (s, c) =>
+        workOf(s, c).map((item) => {
+          const member = item.kind === 'look' ? s.book.members[item.member] : undefined;
+          return item.kind === 'look' && member?.state.kind === 'Busy' ? { ...item, kind: 'end' } : item;
+        }),
+    },
+  },
+  {
+    breaks: 'takes the absence from a complete listing for the end of a server',
+    core: after((_, event, { state: { book, sight } }) => {
+      if (event.type !== 'listed') return book;
+      const gone = membersOf(book).find(
+        (m) => m.state.kind === 'Free' && sight.unlisted[m.name] !== undefined,
+      );
+      return gone === undefined ? book : { ...book, members: without(book.members, gone.name) };
+    }),
+  },
+  {
+    breaks: 'forgets the ends of attempts',
+    core: after((_, __, { state: { book } }) =>
+      Object.keys(book.ended).length === 0 ? book : { ...book, ended: {} },
+    ),
+  },
+  {
+    breaks: 'serves the last in line first',
+    core: after((before, event, { state: { book }, outcome }) => {
+      if (event.type !== 'ask' || outcome.type !== 'ask' || outcome.outcome.kind !== 'accepted') return book;
+      const { id } = outcome.outcome;
+      const request = book.requests[id];
+      if (request === undefined || before.book.requests[id] !== undefined) return book;
+      return { ...book, requests: { ...book.requests, [id]: { ...request, seq: -request.seq } } };
+    }),
+  },
+  {
+    breaks: 'makes one VM more than the maximum',
+    core: {
+      workOf,
+      step: (s, event, c) => {
+        const { shape } = s.book;
+        if (shape === null) return step(s, event, c);
+        const stepped = step(
+          { ...s, book: { ...s.book, shape: { ...shape, max: shape.max + 1 } } },
+          event,
+          c,
+        );
+        const now = event.type === 'adopt' ? event.shape : shape;
+        return { ...stepped, state: { ...stepped.state, book: { ...stepped.state.book, shape: now } } };
+      },
+    },
+  },
+  {
+    breaks: 'keeps VMs in ERROR for ever',
+    core: {
+      workOf,
+      step: (s, event, c) => step(s, event, { ...c, policy: { ...c.policy, errorLimitMs: 1e12 } }),
+    },
+  },
+  {
+    breaks: 'ends a lease at the first listing that lacks its job',
+    core: {
+      workOf,
+      step: (s, event, c) => {
+        if (event.type !== 'sync') return step(s, event, c);
+        const missing: Record<string, number> = { ...s.sight.missing };
+        for (const lease of Object.values(s.book.leases))
+          if (!event.jobs.includes(lease.request.key.job)) missing[lease.request.id] ??= 0;
+        return step({ ...s, sight: { ...s.sight, missing } }, event, c);
+      },
+    },
+  },
+  {
+    breaks: 'loses the lease of a VM that does not answer',
+    core: after((_, event, { state: { book } }) => {
+      if (event.type !== 'probed' || event.result.ok) return book;
+      const member = book.members[event.member];
+      if (member?.state.kind !== 'Busy') return book;
+      return withMember(
+        { ...book, leases: without(book.leases, member.state.lease) },
+        {
+          ...member,
+          state: { kind: 'Unusable', reason: 'unreachable', since: book.at, detail: 'no answer' },
+        },
+      );
+    }),
+  },
+  {
+    breaks: 'never ends servers that turn up under a retired name',
+    core: { step, workOf: (s, c) => workOf(s, c).filter((item) => item.kind !== 'endStray') },
+  },
+];
