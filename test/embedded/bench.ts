@@ -106,7 +106,8 @@ export class Bench {
     const folder = mkdtempSync(join(tmpdir(), 'vm-bench-'));
     const cloud = await startEmbeddedCloud({
       state: join(folder, 'cloud'),
-      subnet: `127.${90 + Math.floor(Math.random() * 100)}.0.0/16`,
+      // Suites side by side never share addresses, other runs on the machine hardly ever.
+      subnet: `127.${90 + Number(process.env['JEST_WORKER_ID'] ?? 0)}.${(process.pid % 16) * 16}.0/20`,
       timing: { buildMs: 200, sshMs: 50, deleteMs: 100 },
       ...options,
     });
