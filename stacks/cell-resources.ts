@@ -97,12 +97,11 @@ const withFloatingIp = (
 ): pulumi.Output<Addresses> => {
   const floating = new openstack.networking.FloatingIp(plan.resource, { pool: plan.pool }, pinned);
   const inside = server.networks.apply((networks) => networks[plan.interfaceIndex]);
-  const association = new openstack.compute.FloatingIpAssociate(
+  const association = new openstack.networking.FloatingIpAssociate(
     plan.association,
     {
       floatingIp: floating.address,
-      instanceId: server.id,
-      fixedIp: inside.apply((network) => network?.fixedIpV4 ?? ''),
+      portId: pulumi.all([server.id, inside]).apply(([id, network]) => portOf(id, network?.fixedIpV4 ?? '')),
     },
     { ...pinned, dependsOn: [server, floating] },
   );
@@ -110,6 +109,18 @@ const withFloatingIp = (
     const name = network?.name ?? '';
     return { ...addresses, [name]: [...(addresses[name] ?? []), outside] };
   });
+};
+
+/**
+ * The port behind an interface. A server that is gone has none: what was associated once ignores changes, and
+ * one vanished server must not stop the program of a whole cell.
+ */
+const portOf = async (deviceId: string, fixedIp: string): Promise<string> => {
+  try {
+    return (await openstack.networking.getPort({ deviceId, fixedIp })).id;
+  } catch {
+    return '';
+  }
 };
 
 const fixedAddresses = (

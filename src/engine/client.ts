@@ -129,7 +129,7 @@ class EngineClient implements Engine {
         }
       };
       this.pending.set(id, { onEvent, settle });
-      child.send({ ...question, id } as EngineRequest, (error) => {
+      child.send({ ...question, id }, (error) => {
         if (error !== null) {
           settle({ type: 'died', message: `the engine process does not take messages: ${error.message}` });
         }

@@ -5,7 +5,7 @@ import type { CellName, MemberName, ServerId } from '../pool/model.js';
 import { instanceType, nameOfUrn, typeOfUrn } from './deployment.js';
 import type { AddressesByNetwork, EngineEvent } from './port.js';
 
-const associationType = 'openstack:compute/floatingIpAssociate:FloatingIpAssociate';
+const associationType = 'openstack:networking/floatingIpAssociate:FloatingIpAssociate';
 
 const instanceOutputs = z.object({
   networks: z
@@ -105,10 +105,12 @@ export class EventTranslator {
 
   private diagnostic(urn: string, words: string): void {
     if (urn === '' || typeOfUrn(urn) === 'pulumi:pulumi:Stack') {
-      this.general.push(words);
+      if (words !== 'update failed') {
+        this.general.push(words);
+      }
       return;
     }
-    this.words.set(urn, [...(this.words.get(urn) ?? []), words]);
+    this.words.set(urn, [...new Set([...(this.words.get(urn) ?? []), words])]);
     this.reportFailure(urn);
   }
 
@@ -145,11 +147,17 @@ const withFloating = ({ serverId, addresses }: Made, fixed: string, floating: st
   return { serverId, addresses: { ...addresses, [network]: [...(inside?.[1] ?? []), floating] } };
 };
 
-/** Pulumi's colour marks (`<{%fg 1%}>`) and blank lines are for terminals. */
+/**
+ * Pulumi's colour marks (`<{%fg 1%}>`) and blank lines are for terminals, and the provider says each error
+ * twice: with the place in its own code before it, and as a list of one.
+ */
 const plain = (message: string): string =>
   message
     .replace(/<\{%[^%]*%\}>/g, '')
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '')
-    .join(' ');
+    .join(' ')
+    .replace(/^sdk-v2\/provider2?\.go:\d+: sdk\.helper_schema: /, '')
+    .replace(/: provider=[a-z]+@[\w.-]+$/, '')
+    .replace(/^1 error occurred: \* /, '');

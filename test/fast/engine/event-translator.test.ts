@@ -5,7 +5,7 @@ import type { EngineEvent } from '../../../src/engine/port.js';
 import type { CellName } from '../../../src/pool/model.js';
 
 const instance = 'openstack:compute/instance:Instance';
-const association = 'openstack:compute/floatingIpAssociate:FloatingIpAssociate';
+const association = 'openstack:networking/floatingIpAssociate:FloatingIpAssociate';
 const urn = (type: string, name: string): string => `urn:pulumi:p-c001::vmpool::${type}::${name}`;
 
 const event = (more: Partial<automation.EngineEvent>): automation.EngineEvent => ({ sequence: 1, timestamp: 1, ...more });
@@ -21,7 +21,7 @@ const metadata = (
     type,
     provider: '',
     new: { type, urn: urn(type, name), id: `id-${name}`, parent: '', inputs: {}, outputs, provider: '' },
-  }) as automation.StepEventMetadata;
+  });
 const done = (...args: Parameters<typeof metadata>): automation.EngineEvent =>
   event({ resOutputsEvent: { metadata: metadata(...args) } });
 const failed = (op: automation.OpType, name: string): automation.EngineEvent =>
@@ -81,6 +81,17 @@ describe("Pulumi's event stream", () => {
     expect(seen).toEqual([
       { type: 'createFailed', cell: 'c001', member: 'a', message: 'quota exceeded' },
       { type: 'removeFailed', cell: 'c001', member: 'b', message: 'HTTP 503' },
+    ]);
+  });
+
+  it('says an error once, without the place in the provider that reported it', () => {
+    const { seen } = translate([
+      error('a', 'sdk-v2/provider2.go:571: sdk.helper_schema: Error creating server: Quota: provider=openstack@3.15.2'),
+      error('a', '1 error occurred:\n\t* Error creating server: Quota\n\n'),
+      failed('create', 'a'),
+    ]);
+    expect(seen).toEqual([
+      { type: 'createFailed', cell: 'c001', member: 'a', message: 'Error creating server: Quota' },
     ]);
   });
 
