@@ -28,7 +28,8 @@ export class Lab {
   static async open(): Promise<Lab> {
     const lab = new Lab();
     lab.#program = await sandboxProgram();
-    await writeBaseLayer(lab.#program, join(lab.folder, 'base'), [lab.folder]);
+    // Other programs of the test machine install into /opt at any time; these machines must not see it change.
+    await writeBaseLayer(lab.#program, join(lab.folder, 'base'), [lab.folder, '/opt']);
     writeFileSync(join(lab.folder, 'admin'), admin.privateKey, { mode: 0o600 });
     writeFileSync(join(lab.folder, 'job'), job.privateKey, { mode: 0o600 });
     return lab;
@@ -112,6 +113,7 @@ export class Machine {
   run(
     command: string,
     as: { user: string; key: 'admin' | 'job' } = { user: 'root', key: 'admin' },
+    input: Buffer = Buffer.alloc(0),
   ): Promise<Ran> {
     const { host, port } = this.target.endpoint;
     const options = [
@@ -134,10 +136,12 @@ export class Machine {
       command,
     ];
     return new Promise((resolve) => {
-      execFile('ssh', args, { timeout: 60_000 }, (error, stdout, stderr) => {
+      const child = execFile('ssh', args, { timeout: 60_000 }, (error, stdout, stderr) => {
         const code = error ? (typeof error.code === 'number' ? error.code : 255) : 0;
         resolve({ code, out: stdout + stderr });
       });
+      child.stdin?.on('error', () => undefined);
+      child.stdin?.end(input);
     });
   }
 

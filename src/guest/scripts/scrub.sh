@@ -6,9 +6,15 @@
 set -u
 umask 077
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# Whatever the tools print is not the answer.
+exec 3>&1 >/dev/null
 shopt -s nullglob dotglob
-answer() { printf '%s\n' "$*"; exit 0; }
-note() { printf 'note %q\n' "$*"; }
+answer() { # one line, whatever the reason holds
+  local text=$*
+  printf '%s\n' "${text//$'\n'/ }" >&3
+  exit 0
+}
+note() { printf 'note %q\n' "$*" >&3; }
 
 mapfile -d '' -t field
 next=0

@@ -4,7 +4,13 @@
 set -u
 umask 022
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-failed() { printf 'failed %s\n' "$*"; exit 0; }
+# Whatever the tools print is not the answer.
+exec 3>&1 >/dev/null
+failed() { # one line, whatever the reason holds
+  local text=$*
+  printf 'failed %s\n' "${text//$'\n'/ }" >&3
+  exit 0
+}
 
 [ ! -e /etc/vmpool/lease.json ] || failed "a marker of a lease stands on this machine"
 pool=/etc/vmpool
@@ -71,4 +77,4 @@ fi
 "$sshd" -T -C user=vmpool-any-job,host=localhost,addr=127.0.0.1 2>/dev/null |
   grep -qix 'authorizedkeysfile /etc/vmpool/keys/%u' ||
   failed "sshd does not take AuthorizedKeysFile for job accounts from $file: look for a Match block before it"
-printf 'ok\n'
+printf 'ok\n' >&3
