@@ -136,6 +136,10 @@ describe('the scrub removes what a job leaves', () => {
     });
   });
 
+  it('frees a disk that the job has filled', async () => {
+    await scrubbedAfter('', 'head -c 1G /dev/zero > ~/big 2>/dev/null; ! echo more > /tmp/more 2>/dev/null');
+  });
+
   it('ends the scrub of a lease whose stage was cut anywhere', async () => {
     for (let cutAfterMs = 0; cutAfterMs <= 120; cutAfterMs += 12) {
       const lease = `cut-${cutAfterMs}`;

@@ -49,7 +49,7 @@ name= uid= gid= user= groups=() members=() homes=() dirs=() tmps=()
 if [ -f "$pool/made" ]; then
   while read -r kind rest; do
     case $kind in
-      job) read -r name uid gid <<<"$rest" ;;
+      job) name=${rest%% *} gid=${rest##* } uid=${rest#* } uid=${uid% *} ;;
       user) user=$rest ;;
       group) groups+=("$rest") ;;
       member) members+=("$rest") ;;
@@ -86,11 +86,12 @@ for line in "${baseline_processes[@]}"; do known[$line]=1; done
 declare -A parent_of=() exe_of=()
 
 read_stat() { # read_stat PID: sets state and parent. The name may hold blanks and brackets: cut at the last one.
-  local line
-  IFS= read -r -d '' line <"/proc/$1/stat" 2>/dev/null
+  local line= # a process may be gone by now
+  IFS= read -r -d '' line 2>/dev/null <"/proc/$1/stat"
   [ -n "$line" ] || return 1
-  line=${line##*) }
-  read -r state parent _ <<<"$line"
+  # No here-strings: older shells write them to a disk that a job may have filled.
+  local -a part=(${line##*) })
+  state=${part[0]} parent=${part[1]}
 }
 
 # The admin connection that carries this script, with all that it has started, is not touched: it is below the
@@ -100,7 +101,7 @@ find_ours() {
   own_top=$$
   while read_stat "$pid" && [ "$parent" -gt 1 ]; do
     pid=$parent title=
-    IFS= read -r -d '' title <"/proc/$pid/cmdline" 2>/dev/null
+    IFS= read -r -d '' title 2>/dev/null <"/proc/$pid/cmdline"
     [[ $title == *'[listener]'* ]] && break
     case $title in "sshd: "* | "sshd-session: "*) own_top=$pid ;; esac
   done
@@ -119,7 +120,8 @@ find_ours
 strangers() { # sets `victims` and `victim_names`
   victims=() victim_names=()
   parent_of=() exe_of=()
-  local pid state parent key real rest login exe command cgroup hit
+  local pid state parent key real effective saved rest login exe cgroup hit
+  local -a command part
   while IFS= read -r -d '' key && IFS= read -r -d '' exe; do
     pid=${key#/proc/} pid=${pid%/exe}
     exe_of[$pid]=${exe% (deleted)}
@@ -134,25 +136,25 @@ strangers() { # sets `victims` and `victim_names`
     [ "$pid" = 1 ] && continue
     [ "$pid" = 2 ] || [ "${parent_of[$pid]}" = 2 ] && continue
     [ "${state_of[$pid]}" = Z ] && continue
-    real= hit=0
+    real= effective= saved= login= cgroup= command=() hit=0
     while IFS=$':\t' read -r key rest; do
       if [ "$key" = Uid ]; then
-        read -r real effective saved _ <<<"$rest"
+        part=($rest)
+        real=${part[0]} effective=${part[1]} saved=${part[2]}
         break
       fi
-    done <"/proc/$pid/status" 2>/dev/null
+    done 2>/dev/null <"/proc/$pid/status"
     [ -n "$real" ] || continue
     if [ -n "$uid" ]; then
       { [ "$real" = "$uid" ] || [ "$effective" = "$uid" ] || [ "$saved" = "$uid" ]; } && hit=1
-      login=
-      read -r login <"/proc/$pid/loginuid" 2>/dev/null
+      read -r login 2>/dev/null <"/proc/$pid/loginuid"
       [ "$login" = "$uid" ] && hit=1
-      IFS= read -r -d '' cgroup <"/proc/$pid/cgroup" 2>/dev/null
+      IFS= read -r -d '' cgroup 2>/dev/null <"/proc/$pid/cgroup"
       [[ ${cgroup:-} == *"/user-$uid.slice"* ]] && hit=1
     fi
     if [ "$hit" = 0 ]; then
       is_ours "$pid" && continue
-      mapfile -d '' -t command <"/proc/$pid/cmdline" 2>/dev/null
+      mapfile -d '' -t command 2>/dev/null <"/proc/$pid/cmdline"
       exe=${exe_of[$pid]:-}
       case $exe in
         # These change their titles, and what they run is judged by its own entry.
@@ -161,7 +163,7 @@ strangers() { # sets `victims` and `victim_names`
       esac
       [ -n "${known[$rest]:-}" ] && continue
       # Started by systemd on demand, for whoever asks.
-      IFS= read -r -d '' cgroup <"/proc/$pid/cgroup" 2>/dev/null
+      IFS= read -r -d '' cgroup 2>/dev/null <"/proc/$pid/cgroup"
       [[ $exe == /usr/lib/systemd/systemd-* && ${cgroup:-} == */system.slice/systemd-*.service* ]] && continue
     fi
     victims+=("$pid")

@@ -30,6 +30,7 @@ umask 022
 
 # --- whose is the machine?
 if [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; then
+  standing=
   IFS= read -r standing <"$pool/lease.json" || true
   if [[ $standing != '{"lease":"'"$lease"'",'* ]]; then
     [[ $standing =~ ^\{\"lease\":\"([A-Za-z0-9._-]{1,128})\" ]] && answer foreign "${BASH_REMATCH[1]}"

@@ -60,7 +60,7 @@ firewall() {
   if command -v iptables-save >/dev/null; then
     rules="$rules$( (iptables-save; ip6tables-save) 2>/dev/null | sed -e '/^#/d' -e 's/\[[0-9]*:[0-9]*\]//g')"
   fi
-  printf 'firewall\t%s\0' "$(sha256sum <<<"$rules")"
+  printf 'firewall\t%s\0' "$(printf '%s' "$rules" | sha256sum)"
 }
 contents() {
   local file
