@@ -17,6 +17,10 @@ E=() A=()
 while IFS= read -r -d '' v; do E+=("$v"); done < "$t/environment"
 while IFS= read -r -d '' v; do A+=("$v"); done < "$t/arguments"
 rm -f "$t/environment"
+if [ -s "$t/nodes" ]; then
+  n=$(cat "$t/nodes") h=$(uname -n)
+  for ((; n > 0; n--)); do echo "$h"; done > "\${t%/*}/nodefile"
+fi
 cd -- "$(cat "$t/home")" 2>/dev/null || cd /
 umask "$2"
 trap : HUP INT QUIT TERM USR1 USR2 ALRM
@@ -27,17 +31,26 @@ echo "$code" > "$t/end.new" && mv -f "$t/end.new" "$t/end"
 exit "$code"
 `;
 
-/** Waits for the session to be known, then signals every process of it but the runner. */
+/**
+ * Waits for the session to be known, then signals every process of it but the runner. The shell that reads the one
+ * line with the script's name (`shell` marks such a task) is spared as long as the script runs: it would
+ * die of the signal at once, and with it the exit code of a script that cleans up.
+ */
 export function signalScript(taskDirectory: string, signal: string): Buffer {
   return Buffer.from(`t=${quote(taskDirectory)}
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do [ -s "$t/session" ] && break; sleep 0.1; done
+for ((i = 0; i < 30; i++)); do [ -s "$t/session" ] && break; sleep 0.1; done
 [ -s "$t/session" ] || exit 3
 read -r sid runner < "$t/session"
+tell=() shell=()
 for p in /proc/[0-9]*; do
-  line=; read -r line 2>/dev/null < "$p/stat" || continue
-  read -r _ _ _ s _ <<< "\${line##*) }"
-  [ "$s" = "$sid" ] && [ "\${p#/proc/}" != "$runner" ] && [ "\${p#/proc/}" != "$sid" -o "$sid" = "$runner" ] && kill -${signal} "\${p#/proc/}" 2>/dev/null
+  line=; { read -r line < "$p/stat"; } 2>/dev/null || continue
+  read -r _ parent _ s _ <<< "\${line##*) }"
+  p=\${p#/proc/}
+  if [ "$s" != "$sid" ] || [ "$p" = "$runner" ] || [ "$p" = "$sid" ]; then continue; fi
+  if [ -e "$t/shell" ] && [ "$parent" = "$runner" ]; then shell+=("$p"); else tell+=("$p"); fi
 done
+[ \${#tell[@]} -gt 0 ] || tell=("\${shell[@]}")
+[ \${#tell[@]} -gt 0 ] && kill -${signal} "\${tell[@]}" 2>/dev/null
 exit 0
 `);
 }
@@ -58,7 +71,7 @@ export function endScript(directory: string): string {
   [ -s "$f" ] || continue
   read -r sid runner < "$f"
   for p in /proc/[0-9]*; do
-    line=; read -r line 2>/dev/null < "$p/stat" || continue
+    line=; { read -r line < "$p/stat"; } 2>/dev/null || continue
     read -r _ _ _ s _ <<< "\${line##*) }"
     [ "$s" = "$sid" ] && [ "\${p#/proc/}" != "$$" ] && kill -KILL "\${p#/proc/}" 2>/dev/null
   done

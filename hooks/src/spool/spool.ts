@@ -35,8 +35,8 @@ export interface AttemptRecord {
 const safe = /[A-Za-z0-9_.-]/;
 
 /**
- * A job id as a file name: brackets and whatever else is written as %XX, a leading dot too, so that two ids never
- * share a name and none leaves its directory.
+ * A job id as a file name: brackets and whatever else is written as =XX, a leading dot too, so that two ids never
+ * share a name and none leaves its directory. (ssh would expand a percent sign in a path.)
  */
 export function safeName(job: string): string {
   const bytes = [...Buffer.from(job, 'utf8')];
@@ -45,13 +45,13 @@ export function safeName(job: string): string {
       const letter = String.fromCharCode(byte);
       return byte < 128 && safe.test(letter) && !(letter === '.' && index === 0)
         ? letter
-        : `%${byte.toString(16).padStart(2, '0').toUpperCase()}`;
+        : `=${byte.toString(16).padStart(2, '0').toUpperCase()}`;
     })
     .join('');
 }
 
 export function jobOfSafeName(name: string): string {
-  return decodeURIComponent(name);
+  return decodeURIComponent(name.replaceAll('=', '%'));
 }
 
 export const attemptName = (starter: ProcessId): string => `${starter.pid}-${starter.ticks}`;

@@ -60,6 +60,12 @@ export function makeTask(order: {
     try {
       const nodes = readFileSync(nodefile);
       parts.push({ path: join(directory, 'nodefile'), mode: 0o600, data: nodes });
+      const lines = nodes
+        .toString('latin1')
+        .split('\n')
+        .filter((line) => line !== '').length;
+      if (config.nodefile === 'vm')
+        parts.push({ path: join(taskDirectory, 'nodes'), mode: 0o600, data: Buffer.from(String(lines)) });
       environment = environment.with('PBS_NODEFILE', join(directory, 'nodefile'));
     } catch {
       // Torque made none: the variable stays as it is.
@@ -79,6 +85,7 @@ export function makeTask(order: {
     }
     const path = join(directory, basename(line.path));
     parts.push({ path, mode: 0o700, data });
+    parts.push({ path: join(taskDirectory, 'shell'), mode: 0o600, data: Buffer.alloc(0) });
     // The shell reads this line as a command, as it does under Torque: it splits and unquotes the arguments.
     firstInput = Buffer.concat([Buffer.from(path.replace(/[[\]]/g, '\\$&')), line.rest, Buffer.from('\n')]);
   }

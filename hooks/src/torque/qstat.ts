@@ -42,7 +42,12 @@ function run(
     execFile(
       command,
       [...args],
-      { timeout: limitMs, killSignal: 'SIGKILL', maxBuffer: 16 * 1024 * 1024, encoding: 'utf8' },
+      {
+        timeout: Math.max(1, Math.round(limitMs)),
+        killSignal: 'SIGKILL',
+        maxBuffer: 16 * 1024 * 1024,
+        encoding: 'utf8',
+      },
       (error, out, err) => resolve({ out, why: error === null ? null : err.trim() || error.message }),
     );
   });
