@@ -290,7 +290,7 @@ function restless(world: World, why: string): Violation {
   return new Violation(`the world comes to rest (${kind})`, `${why}\n${members.join('\n')}`);
 }
 
-/** After the faults have ended the world must come to rest within this time. */
+/** After the faults have ended the world must come to rest within this time, and what its jobs need. */
 const restLimitMs = 5_400_000;
 
 /** Tells the story of a plan to its end, or to the first rule that does not hold. */
@@ -302,6 +302,9 @@ export function tell(plan: Plan, core: Core = realCore, logging = false): Told {
     world.faults.end();
     world.say('-- the faults end --');
     const from = world.agenda.now;
+    // However small the pool: its jobs one after the other, twice.
+    const limit =
+      restLimitMs + 2 * world.site.unfinished().reduce((sum, job) => sum + job.durationMs + 60_000, 0);
     let looked = from;
     while (world.agenda.turn()) {
       const { now } = world.agenda;
@@ -309,7 +312,7 @@ export function tell(plan: Plan, core: Core = realCore, logging = false): Told {
       looked = now;
       const why = world.unsettled();
       if (why === null && now - from > 60_000) break;
-      if (now - from > restLimitMs) throw restless(world, why ?? 'too slow');
+      if (now - from > limit) throw restless(world, why ?? 'too slow');
     }
   } catch (error) {
     if (!(error instanceof Error)) throw error;
