@@ -4,7 +4,8 @@ import type { Occurrence, Place } from '../../../src/pool/lifecycle.js';
 import { lifecycle, next } from '../../../src/pool/lifecycle.js';
 import { moveMember, placeOf, putMember } from '../../../src/pool/members.js';
 import type { LeaseId, VmState } from '../../../src/pool/model.js';
-import { keyOf, Pool, ready } from './fixture.js';
+import type { Pool } from './fixture.js';
+import { keyOf, ready } from './fixture.js';
 
 const places: readonly Place[] = [
   'Free',

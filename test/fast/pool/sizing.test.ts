@@ -169,7 +169,8 @@ describe('cells', () => {
   });
 
   it('that are empty are used again', () => {
-    const pool = ready(1, { min: 0 }, { idleBeforeShrinkMs: 1_000 });
+    const pool = ready(1, {}, { idleBeforeShrinkMs: 1_000 });
+    pool.adopt(shapeOf({ min: 0 }));
     pool.pass(1_000);
     pool.end();
     expect(pool.members()).toEqual([]);
