@@ -325,7 +325,7 @@ export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State
 }
 
 /**
- * The VM could not be made ready: the request returns to its place in the line and the VM to the scrub.
+ * The VM could not be made ready: the request returns to its place in the line, the VM is looked at.
  * Nothing of the job has reached the VM: the worker sends nothing before `ready`.
  */
 export function stageFailed(s: State, id: LeaseId, why: string, c: Context, note: NoteSink): State {
@@ -336,7 +336,7 @@ export function stageFailed(s: State, id: LeaseId, why: string, c: Context, note
     leases: without(s.book.leases, id),
     requests: { ...s.book.requests, [id]: lease.request },
   });
-  return polled(moveMember(state, lease.member, 'released', `staging failed: ${why}`, c, note), id, c);
+  return polled(moveMember(state, lease.member, 'unstageable', `staging failed: ${why}`, c, note), id, c);
 }
 
 /** The VM is well but can never serve this user: the lease ends with the reason. */

@@ -24,6 +24,8 @@ export type Occurrence =
   /** Nova says 404 to a look by id. */
   | 'absent'
   | 'granted'
+  /** The VM could not be made ready for the job: nothing of it has reached the VM. */
+  | 'unstageable'
   | 'released'
   | 'scrubbed'
   /** The verification found what the scrub had left. */
@@ -63,6 +65,7 @@ export const lifecycle: Readonly<Record<Place, Readonly<Partial<Record<Occurrenc
   },
   Busy: {
     released: 'scrubbing',
+    unstageable: 'unreachable',
   },
   unreachable: {
     answered: 'scrubbing',

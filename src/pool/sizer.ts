@@ -13,11 +13,13 @@ export interface Sizing {
 }
 
 /** Counts toward the pool's strength: leased, ready, or on its way to be ready. */
-function isSupply(member: Member): boolean {
+function isSupply(s: State, member: Member): boolean {
   if (member.state.kind === 'Busy') return true;
   if (member.retire !== null) return false;
   if (member.state.kind === 'Free') return true;
-  return member.state.reason === 'building' || member.state.reason === 'scrubbing';
+  // A scrub that cannot get through is no promise.
+  const failures = s.sight.checked[member.name]?.failures ?? 0;
+  return member.state.reason === 'building' || (member.state.reason === 'scrubbing' && failures < 2);
 }
 
 const byAge = (a: Member, b: Member): number => a.seq - b.seq;
@@ -33,7 +35,7 @@ export function size(s: State, c: Context): Sizing {
   const busy = members.filter((m) => m.state.kind === 'Busy').length;
   const demand = waiting(s).filter((r) => blockedBy(s, r) === null).length;
   const target = Math.max(shape.min, Math.min(shape.max, demand + busy + shape.spare));
-  const supply = members.filter(isSupply);
+  const supply = members.filter((m) => isSupply(s, m));
   const free = supply.filter((m) => m.state.kind === 'Free').sort(byAge);
 
   const isOutdated = (m: Member): string | null => {

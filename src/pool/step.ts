@@ -78,7 +78,7 @@ export interface Stepped {
 }
 
 /** A staging that did not get through within this time gives the VM up. */
-const stageLimitMs = 20_000;
+const stageLimitMs = 5_000;
 
 /**
  * One step of the pool: the event, then everything that follows from what is. The book in the result is the

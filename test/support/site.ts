@@ -103,6 +103,10 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   const control = new CloudControl(cloud.controlUrl, cloud.controlToken);
   const env: Record<string, string> = { PATH: process.env['PATH'] ?? '', HOME: directory, ...cloud.env };
 
+  const emptyProject = join(directory, 'project');
+  mkdirSync(emptyProject);
+  file('project/Pulumi.yaml', 'name: vmpool\nruntime: nodejs\n');
+
   const plain = async (
     stack: string,
     args: readonly string[],
@@ -121,7 +125,8 @@ export async function openSite(options: SiteOptions): Promise<Site> {
         engine.pulumi.bin,
         [...args, '--stack', stack, ...configArgs, '--non-interactive', '--color', 'never'],
         {
-          cwd: how.directory,
+          // `stack init` writes a config file into its directory: not into the checkout.
+          cwd: args[0] === 'stack' ? emptyProject : how.directory,
           env: { ...env, ...how.environment, PATH: `${how.environment['PATH'] ?? ''}:${env['PATH'] ?? ''}` },
           timeout: 120_000,
         },

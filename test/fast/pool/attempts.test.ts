@@ -166,7 +166,8 @@ describe('the line', () => {
     pool.now += 20_000;
     fail();
     expect(pool.book.leases[id]).toBeUndefined();
-    expect(pool.places()).toEqual(['scrubbing']);
+    expect(pool.places()).toEqual(['unreachable']);
+    pool.probe(pool.member().name);
     pool.scrub(pool.member().name);
     expect(pool.book.leases[id]).toBeDefined();
   });

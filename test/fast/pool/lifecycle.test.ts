@@ -29,6 +29,7 @@ const occurrences: readonly Occurrence[] = [
   'createFailed',
   'absent',
   'granted',
+  'unstageable',
   'released',
   'scrubbed',
   'dirty',
@@ -58,6 +59,7 @@ Free absent lost
 Free held held
 Free overdue deleting
 Busy released scrubbing
+Busy unstageable unreachable
 unreachable answered scrubbing
 unreachable foreignMarker held
 unreachable unfit error
@@ -95,9 +97,9 @@ describe('the life cycle', () => {
     else expect(arrows).toContain(`${place} ${what} ${to}`);
   });
 
-  it('has no way out of deleting, and one out of Busy: the end of its job', () => {
+  it('has no way out of deleting, and out of Busy only the end of its job, or that it cannot begin', () => {
     expect(lifecycle.deleting).toEqual({});
-    expect(Object.keys(lifecycle.Busy)).toEqual(['released']);
+    expect(Object.keys(lifecycle.Busy)).toEqual(['released', 'unstageable']);
   });
 
   it.each(pairs)('a member in %s that is %s goes where the table says, and nowhere else', (place, what) => {

@@ -1,0 +1,48 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import type { Site } from '../support/site.js';
+import { eventually, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
+
+describe('what becomes of a VM after its job', () => {
+  let site: Site | null = null;
+  afterEach(async () => {
+    await site?.close();
+    site = null;
+  }, 120_000);
+
+  it('never: the VM is deleted and the next job gets another', async () => {
+    site = await openSite({
+      subnet: '127.103.0.0/16',
+      shape: { min: 1, max: 2 },
+      policy: { reuse: 'never' },
+    });
+    await site.shape({});
+    const { service } = await site.start();
+    const first = await leaseReady(service, 1, 60_000);
+    await releaseJob(service, 1);
+    const second = await leaseReady(service, 2, 60_000);
+    expect(second.vm?.member).not.toBe(first.vm?.member);
+    await eventually('the first is gone', 90_000, () =>
+      service.status().members.every((m) => m.name !== first.vm?.member),
+    );
+    await releaseJob(service, 2);
+  }, 240_000);
+
+  it('rebuild: the same server comes back with a new system and new host keys', async () => {
+    site = await openSite({
+      subnet: '127.104.0.0/16',
+      shape: { min: 1, max: 1 },
+      policy: { reuse: 'rebuild' },
+    });
+    await site.shape({});
+    const { service } = await site.start();
+    const first = await leaseReady(service, 1, 60_000);
+    await releaseJob(service, 1);
+    const second = await leaseReady(service, 2, 90_000);
+    expect(second.vm?.member).toBe(first.vm?.member);
+    expect(second.vm?.hostKeys).not.toEqual(first.vm?.hostKeys);
+    const [server] = await site.control.servers();
+    expect(server?.actions).toEqual(['rebuild', 'create']);
+    await releaseJob(service, 2);
+    await eventually('Free', 90_000, () => membersIn(service, 'Free').length === 1);
+  }, 300_000);
+});
