@@ -12,6 +12,7 @@ import { GuestFailure } from './failure.js';
 import { ConnectionPool } from './connection-pool.js';
 import { leaseIdPattern } from './marker.js';
 import { hashedFiles, noiseRules } from './noise.js';
+import { defaultGuestLimits, type GuestLimits, type GuestOptions } from './options.js';
 import { checkOrder } from './order.js';
 import type {
   ContractResult,
@@ -29,65 +30,6 @@ import { parseSurvey, type Survey } from './survey.js';
 
 const unpack = promisify(gunzip);
 
-export interface GuestLimits {
-  /** Lowest uid of a job's user, and of its groups unless `gidMin` says otherwise. */
-  readonly uidMin: number;
-  readonly gidMin: number;
-  /** For the connection by TCP, and again for handshake and login, in ms. */
-  readonly connectMs: number;
-  readonly keepaliveMs: number;
-  /** Time limits of whole calls, in ms, waiting and connecting included. */
-  readonly probeMs: number;
-  readonly contractMs: number;
-  readonly stageMs: number;
-  readonly baselineMs: number;
-  readonly scrubMs: number;
-  readonly handshakesAtOnce: number;
-  /** Free space that the contract asks for on / and /tmp. */
-  readonly minFreeMiB: number;
-  /** How far a VM's clock may be off, in ms. */
-  readonly clockSkewMs: number;
-  /** So much less free space than at the baseline is a finding. */
-  readonly spaceMarginMiB: number;
-  /** Findings reported at most. */
-  readonly maxFindings: number;
-}
-
-export const defaultGuestLimits: GuestLimits = {
-  uidMin: 1000,
-  gidMin: 1000,
-  connectMs: 10_000,
-  keepaliveMs: 15_000,
-  probeMs: 15_000,
-  contractMs: 30_000,
-  stageMs: 60_000,
-  baselineMs: 120_000,
-  scrubMs: 240_000,
-  handshakesAtOnce: 16,
-  minFreeMiB: 64,
-  clockSkewMs: 5 * 60_000,
-  spaceMarginMiB: 512,
-  maxFindings: 100,
-};
-
-export interface GuestOptions {
-  /** `root`, or an account with sudo that asks for neither password nor tty. */
-  readonly adminUser: string;
-  /** Read again for every connection, so that a changed key needs no restart. */
-  readonly privateKeyFile: string;
-  /** `console`: a VM whose keys are not known is not spoken to. `first-sight`: they are learned from it, once. */
-  readonly hostKeyPolicy: 'console' | 'first-sight';
-  /** Accounts of the image, besides root and the administrator, that keep their own authorized_keys. */
-  readonly keepLogins?: readonly string[];
-  readonly stateDir: string;
-  readonly limits?: Partial<GuestLimits>;
-  /** The site's variables for every job. */
-  readonly environment?: Readonly<Record<string, string>>;
-  /** Wall-clock time in ms. */
-  readonly clock: { now(): number };
-  readonly log: (message: string, about: Readonly<Record<string, unknown>>) => void;
-}
-
 const answerLimit = 256 * 1024;
 const surveyLimit = 64 * 1024 * 1024;
 const unpackedLimit = 512 * 1024 * 1024;
@@ -95,7 +37,10 @@ const unpackedLimit = 512 * 1024 * 1024;
 const secondLookMs = 700;
 
 export function createGuest(options: GuestOptions): Guest {
-  return new SshGuest(options, { ...defaultGuestLimits, ...options.limits });
+  const limits = { ...defaultGuestLimits, ...options.limits };
+  // A site that lowers the one means the other, too, unless it says so.
+  const gidMin = options.limits?.gidMin ?? limits.uidMin;
+  return new SshGuest(options, { ...limits, gidMin });
 }
 
 class SshGuest implements Guest {

@@ -6,7 +6,8 @@ import { writeBaseLayer } from '../../src/embedded/sandbox/base-layer.js';
 import { generateSshKey } from '../../src/embedded/sandbox/host-key.js';
 import { sandboxProgram } from '../../src/embedded/sandbox/program.js';
 import { Sandbox } from '../../src/embedded/sandbox/sandbox.js';
-import { createGuest, type GuestOptions } from '../../src/guest/guest.js';
+import { createGuest } from '../../src/guest/guest.js';
+import type { GuestOptions } from '../../src/guest/options.js';
 import type { Guest, GuestTarget, StageOrder } from '../../src/guest/port.js';
 import type { LeaseId, MemberName } from '../../src/pool/model.js';
 
