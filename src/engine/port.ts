@@ -60,7 +60,10 @@ export interface Engine {
   poolOutputs(signal: AbortSignal): Promise<unknown>;
   /** Publishes the members' list as the summary stack's outputs, for `pulumi preview` on the pool stack. */
   publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void>;
-  /** What the next `up` of a cell would do, as resource counts by operation and as text. */
+  /**
+   * What the next `up` of a cell would do, as resource counts by operation and as text. The cell is recovered
+   * and its retiring members are unprotected first, as before an `up`. Rejects when the cell is locked.
+   */
   preview(wish: CellWish, signal: AbortSignal): Promise<PreviewResult>;
   close(): Promise<void>;
 }

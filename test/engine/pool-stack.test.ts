@@ -46,7 +46,7 @@ describe("the pool's own stack", () => {
   it(
     'names every error of its config at once',
     async () => {
-      expect((await bench.plainWithoutConfig(['stack', 'init', 'p'])).code).toBe(0);
+      expect((await bench.initStack('p')).code).toBe(0);
       const path = writePoolConfig(bench, { min: 9, max: 3, flavor: '', sshNetwork: 'other', typo: 1 });
       const up = await bench.plain('p', ['up', '--yes', '--skip-preview'], path);
       expect(up.code).not.toBe(0);

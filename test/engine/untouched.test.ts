@@ -40,7 +40,7 @@ describe('a Busy server', () => {
     "is not touched by another flavor, image and user data in the pool's config",
     async () => {
       const pool = bench.options.pool;
-      const init = await bench.plainWithoutConfig(['stack', 'init', pool]);
+      const init = await bench.initStack(pool);
       expect(init.code).toBe(0);
       const first = await bench.plain(pool, ['up', '--yes', '--skip-preview'], writePoolConfig(bench));
       expect(first.code).toBe(0);

@@ -41,8 +41,8 @@ export interface EngineBench {
   reopen(): Promise<Engine>;
   /** The plain command line from the repository's root, with what `enginePlainEnv` says. */
   plain(stack: string, args: readonly string[], configFile?: string): Promise<PlainResult>;
-  /** The same without naming a stack's config file, for `stack` commands. */
-  plainWithoutConfig(args: readonly string[]): Promise<PlainResult>;
+  /** `pulumi stack init`, away from the repository's root: it writes a config file where it runs. */
+  initStack(stack: string): Promise<PlainResult>;
   configPath(stack: string): string;
   fault(order: FaultOrder): Promise<void>;
   clearFaults(): Promise<void>;
@@ -75,6 +75,7 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
     sandbox: 'none',
     password: `cloud-password-${randomUUID()}`,
   });
+  writeFileSync(join(directory, 'Pulumi.yaml'), 'name: vmpool\nruntime: nodejs\n');
   const passphraseFile = join(directory, 'passphrase');
   writeFileSync(passphraseFile, 'correct horse\n', { mode: 0o600 });
   const installation = randomUUID();
@@ -130,14 +131,19 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
     const { servers: found } = await cloud.listOurs(never);
     return new Map(found.map(({ name, id }) => [name, id]));
   };
-  const runPlain = (stack: string, args: readonly string[]): Promise<PlainResult> => {
+  const runPlain = (stack: string, args: readonly string[], place?: string): Promise<PlainResult> => {
     const plain = enginePlainEnv(options, stack);
-    return run(options.pulumi.bin, [...args, '--non-interactive', '--color', 'never'], plain.directory, {
-      HOME: directory,
-      ...embedded.env,
-      ...plain.environment,
-      PATH: `${plain.environment['PATH'] ?? ''}:${process.env['PATH'] ?? ''}`,
-    });
+    return run(
+      options.pulumi.bin,
+      [...args, '--non-interactive', '--color', 'never'],
+      place ?? plain.directory,
+      {
+        HOME: directory,
+        ...embedded.env,
+        ...plain.environment,
+        PATH: `${plain.environment['PATH'] ?? ''}:${process.env['PATH'] ?? ''}`,
+      },
+    );
   };
   return {
     engine,
@@ -165,7 +171,7 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
         '--config-file',
         configFile ?? stackConfigPath(options.stateDir, stack),
       ]),
-    plainWithoutConfig: (args) => runPlain(options.pool, args),
+    initStack: (stack) => runPlain(stack, ['stack', 'init', stack], directory),
     configPath: (stack) => stackConfigPath(options.stateDir, stack),
     fault: (order) => control('POST', '/faults', order),
     clearFaults: () => control('DELETE', '/faults'),
