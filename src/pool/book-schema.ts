@@ -43,7 +43,7 @@ const member = z.strictObject({
   generation: z.string(),
   spec,
   state,
-  engine: z.enum(['planned', 'managed', 'stateless', 'dropped']),
+  engine: z.enum(['planned', 'managed', 'stateless', 'dropped', 'adopted']),
   server: z.strictObject({ id: z.string(), status: z.string() }).nullable(),
   endpoint: z.strictObject({ host: z.string(), port: z.int() }).nullable(),
   hostKeys: z.array(z.string()),
