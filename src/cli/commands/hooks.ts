@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import { Command, Option } from 'commander';
+import { installHooks, type InstallOptions, type InstallResult } from '../../../hooks/install.js';
+import { repoRoot } from '../../repo-root.js';
+import { withJson } from '../access.js';
+import { exitCodes } from '../exit.js';
+import type { World } from '../world.js';
+import { wholeSeconds } from './request.js';
+
+interface HooksOptions {
+  readonly root?: string;
+  readonly momHome?: string;
+  readonly libDir?: string;
+  readonly node?: string;
+  readonly prologAlarm?: number;
+  readonly serviceUrl?: string;
+  readonly schedule?: 'cron' | 'systemd' | 'none';
+  readonly json?: boolean;
+}
+
+/** Where the build puts the bundled hooks. */
+export const bundledHooks = join(repoRoot, 'dist', 'worker');
+
+const withHookOptions = (command: Command): Command =>
+  withJson(command)
+    .option('--root <dir>', "directory that is the worker's root (otherwise /)")
+    .option('--mom-home <dir>', "the mom's home (otherwise /var/spool/torque)")
+    .option('--lib-dir <dir>', 'where job starter, sync and node check go (otherwise /usr/lib/vmpool)')
+    .option('--node <path>', 'Node on the worker (otherwise the one that runs this)')
+    .option('--prolog-alarm <seconds>', '$prologalarm of the mom (otherwise 300)', wholeSeconds)
+    .option('--service-url <url>', 'written into a new /etc/vmpool/worker.json')
+    .addOption(
+      new Option('--schedule <how>', 'what runs the sync every minute').choices(['cron', 'systemd', 'none']),
+    );
+
+export const hooksCommand = (world: World): Command => {
+  const act = (check: boolean) => (options: HooksOptions) => {
+    const result = installHooks({ hooksDir: bundledHooks, check, ...installOptions(options) });
+    world.terminal.out(options.json === true ? JSON.stringify(result, null, 2) : findingsText(result, world));
+    if (!result.ok) world.exitWith(exitCodes.notInOrder);
+  };
+  return new Command('hooks')
+    .description("Torque's hooks on this worker")
+    .addCommand(
+      withHookOptions(new Command('install'))
+        .description("put the hooks in place and write the mom's configuration (as root, on the worker)")
+        .action(act(false)),
+    )
+    .addCommand(
+      withHookOptions(new Command('check'))
+        .description('look at hooks and configuration; change nothing')
+        .action(act(true)),
+    );
+};
+
+const installOptions = (options: HooksOptions): Partial<InstallOptions> => ({
+  ...(options.root === undefined ? {} : { root: options.root }),
+  ...(options.momHome === undefined ? {} : { momHome: options.momHome }),
+  ...(options.libDir === undefined ? {} : { libDir: options.libDir }),
+  ...(options.node === undefined ? {} : { nodePath: options.node }),
+  ...(options.prologAlarm === undefined ? {} : { prologAlarmSeconds: options.prologAlarm }),
+  ...(options.serviceUrl === undefined ? {} : { serviceUrl: options.serviceUrl }),
+  ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
+});
+
+const findingsText = ({ ok, findings }: InstallResult, { terminal: { paint } }: World): string => {
+  const labels = { done: paint('green', 'ok     '), warning: paint('yellow', 'warning'), error: paint('red', 'FAIL   ') };
+  const lines = findings.map(({ level, text }) => `${labels[level]}  ${text}`);
+  return [...lines, ok ? 'The hooks are in order.' : 'Not in order: see FAIL above.'].join('\n');
+};

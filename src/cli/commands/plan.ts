@@ -1,0 +1,44 @@
+import { Command } from 'commander';
+import { withJson } from '../access.js';
+import { configOf, withConfig, type ConfigOptions } from '../configured.js';
+import { exitCodes } from '../exit.js';
+import { plainPulumi } from '../plain-pulumi.js';
+import { changesOf, previewAll, type StackPreview } from '../preview.js';
+import { count } from '../table.js';
+import type { World } from '../world.js';
+
+interface PlanOptions extends ConfigOptions {
+  readonly json?: boolean;
+}
+
+/** Previews wait for the backend and the plugins, not for the processor alone. */
+const atOnce = 4;
+const limitMs = 10 * 60_000;
+
+export const planCommand = (world: World): Command =>
+  withJson(withConfig(new Command('plan')))
+    .description("preview every cell's stack: what an update would change in the cloud")
+    .addHelpText('after', '\nExit code 0: nothing would change; 1: something would, or a preview failed.')
+    .action(async (options: PlanOptions) => {
+      const config = configOf(options, world);
+      const pulumi = await plainPulumi(config, world.env);
+      const stacks = pulumi.cells();
+      const previews = await previewAll(pulumi, stacks, atOnce, AbortSignal.timeout(limitMs));
+      if (options.json === true) world.terminal.out(JSON.stringify({ stacks: previews }, null, 2));
+      else world.terminal.out(stacks.length === 0 ? `Pool ${config.pool} has no cells yet.` : text(previews, world));
+      const clean = previews.every((preview) => preview.changes !== null && changesOf(preview) === 0);
+      world.exitWith(clean ? exitCodes.ok : exitCodes.notInOrder);
+    });
+
+const text = (previews: readonly StackPreview[], { terminal: { paint } }: World): string =>
+  previews
+    .flatMap((preview) => {
+      const { stack, changes, lines } = preview;
+      const indented = lines.map((line) => `  ${line}`);
+      if (changes === null) return [`${paint('red', 'failed')}  ${stack}`, ...indented];
+      if (changesOf(preview) === 0) {
+        return [`${paint('green', 'no change')}  ${stack} (${count(changes['same'] ?? 0, 'resource')})`];
+      }
+      return [`${paint('yellow', 'changes')}  ${stack}`, ...indented];
+    })
+    .join('\n');

@@ -1,0 +1,12 @@
+import { Command } from 'commander';
+import { configFileOf, configOf, withConfig, type ConfigOptions } from '../configured.js';
+import { serve } from '../serve.js';
+import type { World } from '../world.js';
+
+export const serveCommand = (world: World): Command =>
+  withConfig(new Command('serve'))
+    .description('run the service in the foreground; SIGHUP reads the configuration again, SIGTERM ends it')
+    .action(async (options: ConfigOptions) => {
+      const config = configOf(options, world);
+      world.exitWith(await serve(configFileOf(options, world.env), config, world.env));
+    });

@@ -1,0 +1,105 @@
+import { Command, CommanderError } from 'commander';
+import { ProblemError, UnreachableError } from '../http/client.js';
+import { StartError } from '../service/parts.js';
+import { version } from '../version.js';
+import { adoptCommand } from './commands/adopt.js';
+import { checkCommand } from './commands/check.js';
+import { demoCommand } from './commands/demo.js';
+import { envCommand } from './commands/env.js';
+import { holdCommand } from './commands/hold.js';
+import { hooksCommand } from './commands/hooks.js';
+import { planCommand } from './commands/plan.js';
+import { recoverCommand } from './commands/recover.js';
+import { releaseCommand } from './commands/release.js';
+import { requestCommand } from './commands/request.js';
+import { retireCommand } from './commands/retire.js';
+import { runCommand } from './commands/run.js';
+import { serveCommand } from './commands/serve.js';
+import { statusCommand } from './commands/status.js';
+import { unholdCommand } from './commands/unhold.js';
+import { CliError, exitCodes } from './exit.js';
+import type { World } from './world.js';
+
+const exitHelp = `
+Exit codes:
+  0 done   1 something is not in order   2 wrong arguments or configuration
+  3 the service cannot be reached   4 the service refused`;
+
+const commands = [
+  serveCommand,
+  statusCommand,
+  checkCommand,
+  holdCommand,
+  unholdCommand,
+  retireCommand,
+  adoptCommand,
+  requestCommand,
+  releaseCommand,
+  runCommand,
+  planCommand,
+  envCommand,
+  recoverCommand,
+  hooksCommand,
+  demoCommand,
+];
+
+/** The whole command line. */
+export const vmpool = (world: World): Command => {
+  const program = new Command('vmpool')
+    .description('Elastic OpenStack VMs behind a Torque worker node')
+    .version(version, '-V, --version', 'print the version')
+    .addHelpText('after', exitHelp);
+  for (const make of commands) program.addCommand(make(world));
+  prepare(program, world);
+  return program;
+};
+
+/** Commands are told apart from their parents by commander: each needs its own output and exit handling. */
+const prepare = (command: Command, world: World): void => {
+  command.exitOverride().configureOutput({
+    writeOut: (text) => world.terminal.write(text),
+    writeErr: (text) => world.terminal.err(text.trimEnd()),
+  });
+  for (const below of command.commands) prepare(below, world);
+};
+
+/** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
+export const runCli = async (
+  args: readonly string[],
+  outer: Omit<World, 'exitWith'>,
+): Promise<number> => {
+  let code: number = exitCodes.ok;
+  const world: World = { ...outer, exitWith: (wanted) => void (code = wanted) };
+  try {
+    await vmpool(world).parseAsync([...args], { from: 'user' });
+    return code;
+  } catch (error) {
+    return explain(error, world);
+  }
+};
+
+const explain = (error: unknown, { terminal, env }: World): number => {
+  // Commander has said already what is wrong.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  const say = (text: string): void => terminal.err(`${terminal.paint('red', 'vmpool:')} ${text}`);
+  if (error instanceof CliError) {
+    say(error.message);
+    return error.code;
+  }
+  if (error instanceof UnreachableError) {
+    say(`${error.message}\nIs it running there (vmpool serve), and is --url or VMPOOL_URL right?`);
+    return exitCodes.unreachable;
+  }
+  if (error instanceof ProblemError) {
+    say(`the service refused: ${error.problem.detail}`);
+    for (const { path, message } of error.problem.errors ?? []) terminal.err(`  ${path}: ${message}`);
+    return exitCodes.refused;
+  }
+  if (error instanceof StartError) {
+    say(error.message);
+    return exitCodes.notInOrder;
+  }
+  say(error instanceof Error ? error.message : String(error));
+  if ((env['VMPOOL_DEBUG'] ?? '') !== '' && error instanceof Error) terminal.err(error.stack ?? '');
+  return exitCodes.notInOrder;
+};

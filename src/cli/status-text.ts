@@ -1,0 +1,108 @@
+import type { LeaseView, MemberView, StatusView } from '../http/api.js';
+import { count, howLong, table } from './table.js';
+import type { Paint } from './terminal.js';
+
+/** The status for people: the pool in a line, problems first, then VMs, then who waits. */
+export const statusText = (status: StatusView, paint: Paint): string => {
+  const now = Date.parse(status.now);
+  const parts = [headOf(status, paint)];
+  if (status.problems.length > 0) {
+    parts.push(
+      [
+        paint('red', `${count(status.problems.length, 'problem')}:`),
+        ...status.problems.map((problem) => `  ${paint('red', '•')} ${problem}`),
+      ].join('\n'),
+    );
+  }
+  parts.push(status.members.length === 0 ? 'There are no VMs.' : membersTable(status.members, now, paint));
+  if (status.requests.length > 0) parts.push(waitingTable(status.requests, now, paint));
+  return parts.join('\n\n');
+};
+
+const headOf = ({ pool, shape, counts }: StatusView, paint: Paint): string => {
+  const vms = [
+    paint('green', `${String(counts.free)} Free`),
+    paint('blue', `${String(counts.busy)} Busy`),
+    counts.unusable === 0 ? '0 Unusable' : paint('yellow', `${String(counts.unusable)} Unusable`),
+  ].join(', ');
+  const waiting =
+    counts.waiting === 0 ? 'no request waits' : `${count(counts.waiting, 'request waits', 'requests wait')}`;
+  const line = `${paint('bold', `Pool ${pool}`)}: ${vms}; ${waiting}`;
+  return shape === null
+    ? `${line}\nNo shape yet.`
+    : `${line}\nmin ${String(shape.min)}, max ${String(shape.max)}, spare ${String(shape.spare)}; flavor ${shape.flavor}, image ${shape.image}, generation ${shape.generation}`;
+};
+
+export const stateOf = (member: MemberView): string =>
+  member.reason === null ? member.state : `${member.state}: ${member.reason}`;
+
+export const paintState = (member: MemberView, paint: Paint): string => {
+  switch (member.state) {
+    case 'Free':
+      return paint('green', stateOf(member));
+    case 'Busy':
+      return paint('blue', stateOf(member));
+    case 'Unusable':
+      return paint(
+        member.reason === 'building' || member.reason === 'scrubbing' || member.reason === 'deleting'
+          ? 'yellow'
+          : 'red',
+        stateOf(member),
+      );
+  }
+};
+
+const remarks = (member: MemberView): string =>
+  [
+    member.detail,
+    member.retiring === null ? '' : `to be retired: ${member.retiring}`,
+    member.current ? '' : `old generation ${member.generation}`,
+  ]
+    .filter((text) => text !== '')
+    .join('; ');
+
+const membersTable = (members: readonly MemberView[], now: number, paint: Paint): string =>
+  table(
+    [
+      { title: 'VM' },
+      { title: 'STATE' },
+      { title: 'SINCE', align: 'right' },
+      { title: 'AGE', align: 'right' },
+      { title: 'JOB' },
+      { title: 'USER' },
+      { title: 'ADDRESS' },
+      { title: 'CELL' },
+      { title: 'REMARKS', most: 100 },
+    ],
+    members.map((member) => [
+      member.name,
+      paintState(member, paint),
+      howLong(now - Date.parse(member.since)),
+      howLong(now - Date.parse(member.bornAt)),
+      member.job?.id ?? '-',
+      member.job?.user ?? '-',
+      member.address ?? '-',
+      member.cell,
+      remarks(member),
+    ]),
+    paint,
+  );
+
+const waitingTable = (requests: readonly LeaseView[], now: number, paint: Paint): string =>
+  table(
+    [
+      { title: 'PLACE', align: 'right' },
+      { title: 'JOB' },
+      { title: 'WORKER' },
+      { title: 'WAITS', align: 'right' },
+      { title: 'FOR', most: 100 },
+    ],
+    requests.map((request) => [
+      String(request.position ?? '-'),
+      request.job,
+      request.worker,
+      howLong(now - Date.parse(request.askedAt)),
+      request.detail,
+    ]),
+    paint,
+  );

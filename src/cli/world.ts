@@ -1,0 +1,13 @@
+import type { Client } from '../http/client.js';
+import type { Access } from './access.js';
+import type { Terminal } from './terminal.js';
+
+/** What commands need of the world around them; tests give another one. */
+export interface World {
+  readonly terminal: Terminal;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Opens a client; who asked for it closes it. */
+  readonly connect: (access: Access) => Client;
+  /** Sets the exit code of a command that ended without an error. */
+  readonly exitWith: (code: number) => void;
+}

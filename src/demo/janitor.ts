@@ -1,0 +1,45 @@
+import { spawn } from 'node:child_process';
+import type { Place } from './place.js';
+
+/**
+ * Reads until the demo is gone. Then what ran on the worker ends, and when cloud and service have ended too (the
+ * kernel tells them), the directory goes. After an ordinary end there is nothing left for it to do.
+ */
+const script = `
+directory=$1; keep=$2
+cat >/dev/null
+[ -d "$directory" ] || exit 0
+end_worker() {
+  namespace=$(cat "$directory/worker-namespace" 2>/dev/null) || return 0
+  for p in /proc/[0-9]*; do
+    [ "$(readlink "$p/ns/mnt" 2>/dev/null)" = "$namespace" ] && kill -9 "\${p#/proc/}" 2>/dev/null
+  done
+}
+any_left() {
+  for p in /proc/[0-9]*; do
+    case "$(tr '\\0' ' ' <"$p/cmdline" 2>/dev/null)" in *"$directory/"*) return 0 ;; esac
+  done
+  return 1
+}
+n=0
+while [ $n -lt 300 ]; do
+  end_worker
+  any_left || break
+  n=$((n + 1)); sleep 0.4
+done
+[ "$keep" = yes ] || rm -rf -- "$directory"
+`;
+
+/** Starts what cleans up if the demo is killed outright. Returns what ends it after an ordinary end. */
+export const startJanitor = (place: Place, keep: boolean): (() => Promise<void>) => {
+  const child = spawn(
+    'sh',
+    ['-c', script, 'vmpool-demo-janitor', place.directory, keep ? 'yes' : 'no'],
+    { stdio: ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/', env: { PATH: '/usr/bin:/bin' } },
+  );
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  return async () => {
+    child.kill('SIGKILL');
+    await ended;
+  };
+};

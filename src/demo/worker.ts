@@ -1,0 +1,146 @@
+import { chownSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { installHooks } from '../../hooks/install.js';
+import { Mom } from '../../test/mom/mom.js';
+import { buildStarter } from '../../test/mom/starter-program.js';
+import { WorkerSandbox, type SandboxUser } from '../../test/mom/worker-sandbox.js';
+import { repoRoot } from '../repo-root.js';
+import { poolMax, workerName, type Place } from './place.js';
+
+const libDir = '/usr/local/lib/vmpool';
+const starterPath = '/usr/local/lib/vmpool-demo/mom-starter';
+/** cron would run the sync every minute; the demo is over by then. */
+const syncEveryMs = 5_000;
+
+export type UserName = 'alice' | 'bob' | 'carol';
+
+/** Accounts of the worker alone, with ids that hardly any machine uses. */
+const userIds: Readonly<Record<UserName, number>> = { alice: 58_211, bob: 58_212, carol: 58_213 };
+
+/** The Torque worker of the demo: a sandbox with three users, the mom's double and the real hooks. */
+export class DemoWorker {
+  readonly #syncs: NodeJS.Timeout;
+  #syncing: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    readonly sandbox: WorkerSandbox,
+    readonly mom: Mom,
+    readonly users: Readonly<Record<UserName, SandboxUser>>,
+  ) {
+    this.#syncs = setInterval(() => {
+      this.#syncing = this.#syncing.then(() => this.mom.runHook(`${libDir}/sync`)).catch(() => undefined);
+    }, syncEveryMs);
+  }
+
+  /** Throws when the sandbox cannot be made or the installer finds something that is not in order. */
+  static async start(place: Place, serviceUrl: string): Promise<DemoWorker> {
+    const starter = await buildStarter(
+      join(repoRoot, 'test/mom/starter.c'),
+      join(repoRoot, '.cache/mom'),
+    );
+    const sandbox = await WorkerSandbox.start();
+    try {
+      const namespace = readlinkSync(`/proc/${String(sandbox.pid)}/ns/mnt`);
+      writeFileSync(place.workerNamespace, namespace, { mode: 0o600 });
+      return DemoWorker.#furnish(sandbox, starter, place, serviceUrl);
+    } catch (error) {
+      await sandbox.stop();
+      throw error;
+    }
+  }
+
+  static #furnish(sandbox: WorkerSandbox, starter: string, place: Place, serviceUrl: string): DemoWorker {
+    const users = {
+      alice: account('alice', [{ name: 'physics', gid: 58_300 }]),
+      bob: account('bob'),
+      carol: account('carol'),
+    };
+    for (const user of Object.values(users)) sandbox.addUser(user);
+    mkdirSync(sandbox.path('/usr/local/lib/vmpool-demo'), { recursive: true });
+    writeFileSync(sandbox.path(starterPath), readFileSync(starter), { mode: 0o755 });
+    const mom = new Mom({
+      root: sandbox.root,
+      enter: (...command) => sandbox.enter(...command),
+      starter: starterPath,
+      home: '/var/spool/torque',
+      jobStarter: `${libDir}/jobstarter`,
+      users: Object.values(users),
+      np: poolMax,
+      killDelayMs: 3000,
+      requeueExitCode: 99,
+    });
+    mkdirSync(sandbox.path('/etc/vmpool'), { recursive: true });
+    writeFileSync(sandbox.path('/etc/vmpool/worker.token'), `${place.workerToken}\n`, { mode: 0o600 });
+    const config = {
+      service: { url: serviceUrl },
+      worker: workerName,
+      quickWaitSeconds: 1,
+      maxWaitSeconds: 180,
+      commands: {
+        qstat: mom.server.command('qstat'),
+        qhold: mom.server.command('qhold'),
+        qrls: mom.server.command('qrls'),
+      },
+    };
+    writeFileSync(sandbox.path('/etc/vmpool/worker.json'), JSON.stringify(config), { mode: 0o644 });
+    const installed = installHooks({
+      hooksDir: join(repoRoot, 'dist', 'worker'),
+      root: sandbox.root,
+      libDir,
+      schedule: 'cron',
+    });
+    if (!installed.ok) {
+      const wrong = installed.findings.filter(({ level }) => level === 'error').map(({ text }) => text);
+      throw new Error(`the hooks could not be installed on the worker:\n${wrong.join('\n')}`);
+    }
+    return new DemoWorker(sandbox, mom, users);
+  }
+
+  /** What the node check says: empty when Torque may send jobs. */
+  async nodeCheck(): Promise<string> {
+    const { stdout } = await this.mom.runHook(`${libDir}/nodecheck`);
+    return stdout.trim();
+  }
+
+  /** A directory of that user's on the worker, with files in it. Returns its path there. */
+  directory(user: UserName, name: string, files: Readonly<Record<string, string>>): string {
+    const { uid, gid, home } = this.users[user];
+    const path = join(home, name);
+    mkdirSync(this.sandbox.path(path), { recursive: true, mode: 0o700 });
+    chownSync(this.sandbox.path(path), uid, gid);
+    for (const [file, text] of Object.entries(files)) {
+      const host = this.sandbox.path(join(path, file));
+      writeFileSync(host, text, { mode: 0o600 });
+      chownSync(host, uid, gid);
+    }
+    return path;
+  }
+
+  /** Content of a file on the worker, or null. */
+  file(path: string): string | null {
+    try {
+      return readFileSync(this.sandbox.path(path), 'utf8');
+    } catch {
+      return null;
+    }
+  }
+
+  /** Ends the mom, every process of its jobs, and the sandbox. Idempotent. */
+  async stop(): Promise<void> {
+    clearInterval(this.#syncs);
+    await this.#syncing;
+    this.mom.close();
+    await this.sandbox.stop();
+  }
+}
+
+const account = (name: UserName, groups: readonly { name: string; gid: number }[] = []): SandboxUser => ({
+  name,
+  uid: userIds[name],
+  gid: userIds[name],
+  groups: [{ name, gid: userIds[name] }, ...groups],
+  home: `/home/${name}`,
+  shell: '/bin/bash',
+});
+
+export const demoUids: readonly number[] = Object.values(userIds);
