@@ -4,6 +4,7 @@ import { isDeleting, isUnusable } from './book.js';
 import { createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember } from './members.js';
+import { adoptInstance } from './observe.js';
 import type { CellName, MemberName, ServerId } from './model.js';
 
 const idle: CellSight = { running: false, beganAt: 0, failures: 0, notBefore: 0, error: null };
@@ -71,6 +72,10 @@ export function runEnded(
       const id = held.get(name);
       if (id !== undefined) state = created(state, name, id, c, note);
       if (lost.has(name)) state = lostCreate(state, name, c, note);
+    }
+    for (const name of result.state.unlisted) {
+      const id = held.get(name);
+      if (id !== undefined) state = adoptInstance(state, wish.cell, name, id, c, note);
     }
     for (const name of wish.retire) {
       if (lost.has(name)) state = lostCreate(state, name, c, note);

@@ -125,6 +125,32 @@ function adopt(s: State, server: ServerView, c: Context, note: NoteSink): State 
   return putMember(withBook(s, { seq, cells }), member);
 }
 
+/**
+ * An instance in a cell's state under a name that the book never had (a lost or restored store): held like a server
+ * that only the cloud shows. Where its server is gone, looks by id find that out, and it leaves its stack's state.
+ */
+export function adoptInstance(
+  s: State,
+  cell: CellName,
+  name: MemberName,
+  id: ServerId,
+  c: Context,
+  note: NoteSink,
+): State {
+  if (s.book.members[name] !== undefined || s.book.retired[name] !== undefined || !isSafeName(name)) return s;
+  const server: ServerView = {
+    id,
+    name,
+    status: 'UNKNOWN',
+    taskState: null,
+    addresses: {},
+    metadata: { [identityKeys.member]: name, [identityKeys.cell]: cell },
+    fault: null,
+    createdAt: '',
+  };
+  return adopt(s, server, c, note);
+}
+
 const unknownSpec: MemberSpec = {
   flavor: '',
   image: '',

@@ -1,6 +1,7 @@
 /** What the simulation and a close reading found wrong once, each kept right by a test of its own. */
 import { describe, expect, it } from '@jest/globals';
 import { wishOf } from '../../../src/pool/planner.js';
+import type { MemberName, ServerId } from '../../../src/pool/model.js';
 import { leaseIdOf } from '../../../src/pool/ids.js';
 import { attempt, keyOf, Pool, ready, shapeOf, viewOf } from './fixture.js';
 
@@ -144,6 +145,24 @@ describe('a server that the store does not know', () => {
     expect(pool.work('end')).toHaveLength(1);
     pool.look(name, null);
     expect(pool.members()).toHaveLength(0);
+  });
+
+  it('is held as well when only its stack shows it, and leaves the stack when its server is gone', () => {
+    const pool = ready(1);
+    const { cell } = pool.member();
+    const name = 'p-0099-xxxx' as MemberName;
+    const serverId = 'server-99' as ServerId;
+    pool.runEnded(wishOf(pool.state, cell), {
+      instances: [{ member: name, serverId }],
+      lostCreates: [],
+      unlisted: [name],
+    });
+    expect(pool.place(name)).toBe('held');
+    for (let i = 0; i < 2; i += 1) {
+      pool.event({ type: 'listed', servers: [], complete: true });
+      pool.event({ type: 'looked', member: name, id: serverId, view: null });
+    }
+    expect(wishOf(pool.state, cell).retire).toEqual([name]);
   });
 
   it('bears its job on, also where an earlier start of that job has ended here', () => {
