@@ -127,7 +127,7 @@ async function release(
 /** `run/` is the user's: they remove what is in it, and root only the empty directory. */
 async function removeRun(record: AttemptRecord, directory: string): Promise<void> {
   const run = runDirectory(directory);
-  const script = 'cd -- "$1" 2>/dev/null && find . -mindepth 1 -delete';
+  const script = 'cd -- "$1" 2>/dev/null && chmod -R u+rwX . && find . -mindepth 1 -delete';
   const [command, args] = asUser(record, ['/bin/sh', '-c', script, 'sh', run]);
   await runToEnd(command, args, { limitMs: 10_000 });
   try {

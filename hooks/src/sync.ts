@@ -86,7 +86,11 @@ async function finish(context: EndingContext): Promise<void> {
     const directory = spool.attemptDirectory(record.job, record.starter);
     const ageMs = Date.now() - statSync(join(directory, 'attempt.json')).mtimeMs;
     if (record.state === 'ended') {
-      if (ageMs > tombstoneMs) await spool.locked(record.job, 5000, () => spool.forget(record));
+      if (ageMs > tombstoneMs)
+        // One that cannot be removed (a user's files are in it) must not keep the sync from the others.
+        await spool
+          .locked(record.job, 5000, () => spool.forget(record))
+          .catch((error: unknown) => context.say(`${directory} cannot be removed: ${String(error)}`));
       continue;
     }
     const orphan = !lives(record, boot) && ageMs > graceMs;

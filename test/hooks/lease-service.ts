@@ -51,6 +51,7 @@ export class LeaseService {
   async start(): Promise<void> {
     const server = createServer((request, response) => {
       this.#answer(request, response).catch((error: unknown) => {
+        process.stderr.write(`lease service: ${String(error)}\n`);
         response.writeHead(500, { 'content-type': 'application/problem+json' });
         response.end(JSON.stringify({ type: 'urn:vmpool:problem:internal', detail: String(error) }));
       });

@@ -103,16 +103,15 @@ describe('the mom dies and comes back', () => {
       'the second',
     );
     await site.mom.until(id, () => live(id) === 1, 'its lease');
-    const late = site.worker.enter(
+    const late = [
       '/var/spool/torque/mom_priv/epilogue',
       id,
       alice.name,
       'vmpalice',
       'x',
       String(first),
-    );
-    const { spawnSync } = await import('node:child_process');
-    expect(spawnSync(late[0], late[1], { env: { PATH: '/bin:/usr/bin' } }).status).toBe(0);
+    ] as const;
+    expect((await site.mom.runHook(...late)).code).toBe(0);
     expect(live(id)).toBe(1);
     expect((await site.mom.finished(id)).exitStatus).toBe(0);
   });

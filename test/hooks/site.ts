@@ -19,7 +19,9 @@ export const bob = user('vmpbob', 64_102);
 export const carol = user('vmpcarol', 64_103);
 const low = { ...user('vmplow', 64_104), uid: 499, gid: 499, groups: [{ name: 'vmplow', gid: 499 }] };
 
-let nextPort = 21_000 + (process.pid % 2000) * 4;
+/** A loopback address for each VM: ports would be met by other machines of the host. */
+let nextVm = 0;
+const nextAddress = (): string => `127.77.${process.pid % 250}.${(nextVm++ % 250) + 1}`;
 
 /** A worker with the real hooks under the mom's double, a lease service, and VMs with real sshds. */
 export class Site {
@@ -46,7 +48,7 @@ export class Site {
     const worker = await WorkerSandbox.start();
     const vms = await Promise.all(
       Array.from({ length: options.vms ?? 1 }, (_, index) =>
-        VmMachine.start(`vm${index + 1}`, '127.0.0.1', nextPort++),
+        VmMachine.start(`vm${index + 1}`, nextAddress(), 22_022),
       ),
     );
     const service = new LeaseService(vms);

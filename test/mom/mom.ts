@@ -413,11 +413,11 @@ export class Mom {
   }
 
   /** A hook that Torque or cron runs by itself: the node check, the sync. */
-  runHook(path: string): Promise<{ code: number; stdout: string; stderr: string }> {
-    const [program, args] = this.options.enter(path);
+  runHook(path: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    const [program, list] = this.options.enter(path, ...args);
     const env = { PATH: '/bin:/usr/bin' };
     return collect(
-      spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env, cwd: '/' }),
+      spawn(program, list, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env, cwd: '/' }),
     );
   }
 

@@ -42,8 +42,10 @@ export class VmMachine {
   static async start(name: string, host: string, port: number): Promise<VmMachine> {
     const directory = mkdtempSync(join(tmpdir(), 'vmpool-vm-'));
     const child = spawn(
-      'unshare',
+      'setpriv',
       [
+        // A VM never outlives the test that started it, even a killed one.
+        ...['--pdeathsig', 'KILL', 'unshare'],
         '-m',
         '-u',
         '-p',
@@ -90,7 +92,7 @@ export class VmMachine {
       const open = await new Promise<boolean>((resolve) => {
         const socket = createConnection(this.port, this.host);
         socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-        socket.once('close', () => undefined);
+        socket.once('close', () => resolve(false));
         setTimeout(() => socket.destroy(), 20);
       });
       if (open) return;
