@@ -1,5 +1,5 @@
 import type { Context, Member, State } from './book.js';
-import { membersOf } from './book.js';
+import { membersOf, without } from './book.js';
 import { createFailed } from './breaker.js';
 import { compareAttempts } from './ids.js';
 import { expireLeases, grantAll } from './leases.js';
@@ -119,9 +119,13 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   const rival = Object.values(s.book.leases).find((l) => l.request.key.job === marker.key.job);
   const request = s.book.requests[marker.lease];
   const ended = s.book.ended[marker.key.job];
-  const newer = Object.values(s.book.requests).some(
-    (r) => r.key.job === marker.key.job && compareAttempts(marker.key.attempt, r.key.attempt) === 'older',
+  // Another attempt of the job may wait: one asked for after the VM was held, or with a greater start count, has
+  // followed the one on the VM; any other was before it and came back with an earlier copy of the store.
+  const other = Object.values(s.book.requests).find(
+    (r) => r.key.job === marker.key.job && r.id !== marker.lease,
   );
+  const order = other === undefined ? 'same' : compareAttempts(marker.key.attempt, other.key.attempt);
+  const newer = other !== undefined && (order === 'older' || (order === 'rival' && other.askedAt >= hold.at));
   const stale =
     newer ||
     (rival !== undefined && rival.member !== member.name) ||
@@ -163,7 +167,7 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
     grantedAt: c.now,
     ready: true,
   };
-  const { [marker.lease]: _, ...requests } = s.book.requests;
+  const requests = without(without(s.book.requests, marker.lease), other?.id ?? '');
   return putMember(withBook(s, { seq, requests, leases: { ...s.book.leases, [marker.lease]: restored } }), {
     ...member,
     state: { kind: 'Busy', since: c.now, lease: marker.lease },

@@ -52,6 +52,8 @@ export class Oracle implements Watcher {
   private readonly arrival = new Map<LeaseId, number>();
   /** After a store was lost or put back, old promises are void. */
   storeFaults = false;
+  /** Leases from before a store fault: until their VM's marker is read, nobody can know of them. */
+  private readonly forgotten = new Set<LeaseId>();
   service!: SimService;
 
   constructor(
@@ -152,7 +154,7 @@ export class Oracle implements Watcher {
     for (const server of this.cloud.servers.values()) {
       if (server.gone) continue;
       for (const [lease, other] of server.guest.running) {
-        if (other.job === run.job.id && lease !== run.id)
+        if (other.job === run.job.id && lease !== run.id && !this.forgotten.has(lease))
           this.fail(
             'one attempt anywhere',
             `start ${run.key.attempt.start} of ${run.job.id} begins on ${host} while start ${other.start} runs on ${server.host}`,
@@ -179,7 +181,10 @@ export class Oracle implements Watcher {
 
   restarted(book: Book): void {
     if (this.storeFaults) {
-      for (const p of this.promises.values()) p.mayEnd = true;
+      for (const [id, p] of this.promises) {
+        p.mayEnd = true;
+        this.forgotten.add(id);
+      }
       return;
     }
     for (const p of this.promises.values()) this.kept(p, book);

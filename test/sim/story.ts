@@ -242,7 +242,9 @@ class World {
     const stray = Object.values(book.strays)[0];
     if (stray !== undefined) return `the stray ${stray.server} is still in the book`;
     const state = this.engine.instances().find((i) => !known.has(i.serverId));
-    if (state !== undefined) return `${state.member} is still in its stack's state`;
+    // After a loss of the store, a stack whose servers are all gone is only found when its cell is used again.
+    if (!this.oracle.storeFaults && state !== undefined)
+      return `${state.member} is still in its stack's state`;
     const work = [...service.underWay()].find((key) => key.startsWith('cell/'));
     if (work !== undefined) return `${work} is still converging`;
     return null;

@@ -191,6 +191,17 @@ describe('a server that the store does not know', () => {
     expect(pool.place(name)).toBe('Busy');
   });
 
+  it('ends an earlier start of its job that came back with the store and waits', () => {
+    const pool = new Pool(shapeOf({ max: 1 }));
+    const older = pool.ask(keyOf('7', attempt(1)));
+    pool.event({ type: 'listed', servers: [stranger], complete: false });
+    pool.now += 1_000;
+    pool.probe(stranger.name as MemberName, keyOf('7', attempt(2)));
+    pool.sync(['7']);
+    expect(Object.keys(pool.book.leases)).toEqual([leaseIdOf(keyOf('7', attempt(2)))]);
+    expect(pool.book.requests[older]).toBeUndefined();
+  });
+
   it('does not keep a newer start of its job waiting for ever, nor meets it', () => {
     const pool = ready(1, { max: 2 });
     pool.event({ type: 'hold', member: pool.member().name, why: 'no VM for now' });
