@@ -166,10 +166,13 @@ export class SimService {
     const reached = this.random.between(0, this.commits.length);
     const last = this.commits[reached - 1];
     if (last !== undefined) this.durableBook = last.book;
+    const unanswered = this.commits;
     this.commits = [];
     this.up = false;
     this.life += 1;
     this.busy.clear();
+    // Callers see their connection end, whether the commit reached the disk or not.
+    for (const { answer } of unanswered) answer(false);
     this.agenda.after(this.random.between(500, 60_000), () => this.restart());
   }
 
