@@ -85,7 +85,9 @@ export const mutants: readonly Mutant[] = [
       const gone = membersOf(book).find(
         (m) => m.state.kind === 'Free' && sight.unlisted[m.name] !== undefined,
       );
-      return gone === undefined ? book : { ...book, members: without(book.members, gone.name) };
+      if (gone === undefined) return book;
+      const retired = { ...book.retired, [gone.name]: book.at };
+      return { ...book, retired, members: without(book.members, gone.name) };
     }),
   },
   {
