@@ -5,8 +5,7 @@ import type { LeaseAnswer, LeaseRequest, LeaseView } from '../http/api.js';
 import type { Client } from '../http/client.js';
 
 /** A name for a job that no batch system knows: `hand-<pid>-<letters>`. */
-export const handJobId = (): string =>
-  `hand-${String(process.pid)}-${randomBytes(3).toString('hex')}.vmpool`;
+export const handJobId = (): string => `hand-${String(process.pid)}-${randomBytes(3).toString('hex')}.vmpool`;
 
 /** The request of a job that a person makes: the attempt is this process. */
 export const handRequest = (

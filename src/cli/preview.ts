@@ -5,6 +5,8 @@ export interface StackPreview {
   readonly stack: string;
   /** Resources by what would happen to them: `same`, `create`, `update`, `delete`... Null when it failed. */
   readonly changes: Readonly<Record<string, number>> | null;
+  /** Names of the VMs in the plan, changed or not. */
+  readonly instances: readonly string[];
   /** What would change, or why the preview failed; a line each. */
   readonly lines: readonly string[];
 }
@@ -12,7 +14,9 @@ export interface StackPreview {
 const previewShape = z.looseObject({
   changeSummary: z.record(z.string(), z.number()).default({}),
   steps: z.array(z.looseObject({ op: z.string(), urn: z.string() })).default([]),
-  diagnostics: z.array(z.looseObject({ message: z.string().optional(), severity: z.string().optional() })).default([]),
+  diagnostics: z
+    .array(z.looseObject({ message: z.string().optional(), severity: z.string().optional() }))
+    .default([]),
 });
 
 /** `pulumi preview` of one stack by the plain command line. */
@@ -22,23 +26,30 @@ export const previewStack = async (
   signal: AbortSignal,
   moreArguments: readonly string[] = [],
 ): Promise<StackPreview> => {
-  const args = ['preview', '--json', ...pulumi.plain(stack).arguments, ...moreArguments];
+  const args = ['preview', '--json', '--show-sames', ...pulumi.plain(stack).arguments, ...moreArguments];
   const result = await pulumi.run(args, signal);
   const parsed = previewShape.safeParse(jsonIn(result.stdout));
   if (result.code !== 0 || !parsed.success) {
     const said = parsed.success
-      ? parsed.data.diagnostics.flatMap(({ severity, message }) => (severity === 'error' ? [message ?? ''] : []))
+      ? parsed.data.diagnostics.flatMap(({ severity, message }) =>
+          severity === 'error' ? [message ?? ''] : [],
+        )
       : [];
     const lines = [...said, result.stderr, parsed.success ? '' : result.stdout]
       .join('\n')
       .split('\n')
       .map((line) => line.trim())
       .filter((line) => line !== '');
-    return { stack, changes: null, lines: lines.slice(0, 20) };
+    return { stack, changes: null, instances: [], lines: lines.slice(0, 20) };
   }
   return {
     stack,
     changes: parsed.data.changeSummary,
+    instances: parsed.data.steps.flatMap(({ op, urn }) =>
+      op !== 'delete' && urn.includes('::openstack:compute/instance:Instance::')
+        ? [urn.split('::').at(-1) ?? '']
+        : [],
+    ),
     lines: parsed.data.steps.flatMap(({ op, urn }) => (op === 'same' ? [] : [`${op} ${resourceOf(urn)}`])),
   };
 };

@@ -64,10 +64,7 @@ const prepare = (command: Command, world: World): void => {
 };
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
-export const runCli = async (
-  args: readonly string[],
-  outer: Omit<World, 'exitWith'>,
-): Promise<number> => {
+export const runCli = async (args: readonly string[], outer: Omit<World, 'exitWith'>): Promise<number> => {
   let code: number = exitCodes.ok;
   const world: World = { ...outer, exitWith: (wanted) => void (code = wanted) };
   try {

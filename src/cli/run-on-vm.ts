@@ -12,8 +12,7 @@ import { handJobId, handRequest, untilReady } from './hand-lease.js';
 import { howLong } from './table.js';
 
 export type RunEnd =
-  | { readonly kind: 'exit'; readonly code: number }
-  | { readonly kind: 'failed'; readonly why: string };
+  { readonly kind: 'exit'; readonly code: number } | { readonly kind: 'failed'; readonly why: string };
 
 /** A single word is a command line for the VM's shell; several are one command with its arguments, as with env(1). */
 export const remoteCommand = (command: readonly string[]): string =>
@@ -33,10 +32,14 @@ export const runOnVm = async (
   tell: (text: string) => void,
 ): Promise<RunEnd> => {
   const stop = new AbortController();
-  let stoppedBy: NodeJS.Signals | null = null;
+  const received: NodeJS.Signals[] = [];
   const onSignal = (signal: NodeJS.Signals): void => {
-    stoppedBy ??= signal;
+    received.push(signal);
     stop.abort();
+  };
+  const stopped = (): RunEnd | null => {
+    const [first] = received;
+    return first === undefined ? null : { kind: 'exit', code: 128 + constants.signals[first] };
   };
   for (const signal of signals) process.on(signal, onSignal);
   const job = handJobId();
@@ -54,11 +57,10 @@ export const runOnVm = async (
     }
     tell(`on ${view.vm.member} after ${howLong(performance.now() - began)}`);
     const code = await ssh(directory, view.vm, command, stop.signal);
-    return code === 255 && stoppedBy === null
-      ? { kind: 'exit', code: 255 }
-      : { kind: 'exit', code: stoppedBy === null ? code : 128 + constants.signals[stoppedBy] };
+    return stopped() ?? { kind: 'exit', code };
   } catch (error) {
-    if (stoppedBy !== null) return { kind: 'exit', code: 128 + constants.signals[stoppedBy] };
+    const byUs = stopped();
+    if (byUs !== null) return byUs;
     return {
       kind: 'failed',
       why: error instanceof ProblemError ? `the service refused: ${error.problem.detail}` : errorText(error),
@@ -109,6 +111,7 @@ const ssh = (
     { stdio: 'inherit' },
   );
   const end = (): void => void child.kill('SIGTERM');
+  if (signal.aborted) end();
   signal.addEventListener('abort', end, { once: true });
   return new Promise((resolve, reject) => {
     child.once('error', reject);

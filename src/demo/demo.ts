@@ -1,5 +1,7 @@
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { JobResult } from '../../test/mom/job.js';
 import { plainPulumi, type PlainPulumi } from '../cli/plain-pulumi.js';
 import { changesOf, previewAll, previewStack } from '../cli/preview.js';
 import { count, howLong } from '../cli/table.js';
@@ -69,7 +71,10 @@ export const runDemo = async (options: DemoOptions, terminal: Terminal): Promise
   view.settle();
   const leftOpen = await demo.stop();
   await endJanitor();
-  const left = [...leftOpen, ...leftOnMachine(place.directory, before, demoUids, [process.pid, process.ppid])];
+  const left = [
+    ...leftOpen,
+    ...leftOnMachine(place.directory, before, demoUids, [process.pid, process.ppid]),
+  ];
   if (left.length === 0) view.line('everything has stopped; nothing is left on this machine');
   if (options.keep) view.line(`kept: ${place.directory}`);
   else rmSync(place.directory, { recursive: true, force: true });
@@ -113,11 +118,17 @@ class Demo {
       await worker.stop();
       return [];
     });
-    view.line(`worker: hooks installed for ${String(poolMax)} processors; users ${Object.keys(worker.users).join(', ')}`);
+    view.line(
+      `worker: hooks installed for ${String(poolMax)} processors; users ${Object.keys(worker.users).join(', ')}`,
+    );
     const client = this.#openClient(service.url);
     const follower = this.#follow(client, worker);
     try {
-      await this.#untilStatus('the pool takes over its shape and its first VM is Free', 90_000, (status) => status.counts.free >= poolMin);
+      await this.#untilStatus(
+        'the pool takes over its shape and its first VM is Free',
+        90_000,
+        (status) => status.counts.free >= poolMin,
+      );
       const refused = await worker.nodeCheck();
       view.line(`node check: ${refused === '' ? 'Torque may send jobs' : refused}`);
       const problems = [
@@ -135,7 +146,11 @@ class Demo {
           ? 'left over of the jobs: nothing (VMs, accounts, files, processes, leases, spool)'
           : `left over of the jobs: ${count(left.length, 'thing')}`,
       );
-      return [...problems, ...left.map((what) => `left over of the jobs: ${what}`), ...(await this.#preview(pulumi, status))];
+      return [
+        ...problems,
+        ...left.map((what) => `left over of the jobs: ${what}`),
+        ...(await this.#preview(pulumi, status)),
+      ];
     } finally {
       follower.stop();
     }
@@ -175,7 +190,8 @@ class Demo {
     for (const args of commands) {
       const result = await pulumi.run(args, signal);
       signal.throwIfAborted();
-      if (result.code !== 0) throw new Error(`pulumi ${args.join(' ')} failed:\n${result.stdout}${result.stderr}`);
+      if (result.code !== 0)
+        throw new Error(`pulumi ${args.join(' ')} failed:\n${result.stdout}${result.stderr}`);
     }
     view.line(`pool stack: pulumi up --stack ${poolName} (min ${String(poolMin)}, max ${String(poolMax)})`);
     return pulumi;
@@ -205,7 +221,14 @@ class Demo {
         if (stopped.signal.aborted) return;
         if (!this.live && this.#status !== null) this.#tellVms(this.#status, seen);
         this.view.frame(
-          liveScreen(this.#status, this.#jobs, (id) => worker.mom.state(id), this.#journal, this.terminal.paint, Date.now()),
+          liveScreen(
+            this.#status,
+            this.#jobs,
+            (id) => worker.mom.state(id),
+            this.#journal,
+            this.terminal.paint,
+            Date.now(),
+          ),
         );
         await sleep(frameEveryMs, undefined, { signal: stopped.signal }).catch(() => undefined);
       }
@@ -218,7 +241,9 @@ class Demo {
     const now = new Map(
       status.members.map((m) => [
         m.name,
-        m.job === null ? `${m.state}${m.reason === null ? '' : `: ${m.reason}`}` : `Busy with ${m.job.id} of ${m.job.user}`,
+        m.job === null
+          ? `${m.state}${m.reason === null ? '' : `: ${m.reason}`}`
+          : `Busy with ${m.job.id} of ${m.job.user}`,
       ]),
     );
     for (const [name, text] of now) if (seen.get(name) !== text) this.view.line(`VM ${name}: ${text}`);
@@ -248,12 +273,23 @@ class Demo {
       this.view.line(`VM ${vm} of job ${job} is made to die`);
       await control.order(vm, { do: 'die', status: 'SHUTOFF' });
     };
-    await playOut(this.#jobs, worker, { mom: worker.mom, killVmOf }, this.signal, ({ id, job, outcome }) => {
+    await playOut(this.#jobs, worker, killVmOf, this.signal, ({ id, job, outcome }) => {
+      this.#keepOutput(id, outcome?.result ?? null);
       const how = outcome?.result == null ? 'no end' : `exit ${String(outcome.result.exitStatus)}`;
-      const verdict = outcome?.problems.length === 0 ? 'as expected' : `WRONG: ${outcome?.problems.join('; ') ?? ''}`;
+      const verdict =
+        outcome?.problems.length === 0 ? 'as expected' : `WRONG: ${outcome?.problems.join('; ') ?? ''}`;
       this.view.line(`job ${id} (${job.user}, ${job.what}): ${how}, ${verdict}`);
     });
-    return this.#jobs.flatMap(({ id, outcome }) => (outcome?.problems ?? []).map((problem) => `job ${id}: ${problem}`));
+    return this.#jobs.flatMap(({ id, outcome }) =>
+      (outcome?.problems ?? []).map((problem) => `job ${id}: ${problem}`),
+    );
+  }
+
+  /** For a look at them afterwards (--keep). */
+  #keepOutput(id: string, result: JobResult | null): void {
+    if (result === null) return;
+    writeFileSync(join(this.place.jobsDirectory, `${id}.out`), result.stdout, { mode: 0o600 });
+    writeFileSync(join(this.place.jobsDirectory, `${id}.err`), result.stderr, { mode: 0o600 });
   }
 
   async #shrink(): Promise<readonly string[]> {
@@ -263,7 +299,10 @@ class Demo {
         'the pool shrinks to its minimum',
         shrinkLimitMs,
         ({ members, counts, cells }) =>
-          members.length === poolMin && counts.free === poolMin && counts.waiting === 0 && cells.every((cell) => !cell.running),
+          members.length === poolMin &&
+          counts.free === poolMin &&
+          counts.waiting === 0 &&
+          cells.every((cell) => !cell.running),
       );
       this.view.line('the pool is at its minimum');
       return [];
@@ -282,9 +321,21 @@ class Demo {
     ]).then(([pool, rest]) => [pool, ...rest]);
     this.signal.throwIfAborted();
     const wrong = previews.flatMap((preview) => {
-      if (preview.changes === null) return [`pulumi preview of ${preview.stack} failed: ${preview.lines.join(' ')}`];
-      return changesOf(preview) === 0 ? [] : [`pulumi preview of ${preview.stack}: ${preview.lines.join('; ')}`];
+      if (preview.changes === null)
+        return [`pulumi preview of ${preview.stack} failed: ${preview.lines.join(' ')}`];
+      return changesOf(preview) === 0
+        ? []
+        : [`pulumi preview of ${preview.stack}: ${preview.lines.join('; ')}`];
     });
+    const planned = previews
+      .flatMap(({ instances }) => instances)
+      .sort()
+      .join(' ');
+    const members = status.members
+      .map(({ name }) => name)
+      .sort()
+      .join(' ');
+    if (planned !== members) wrong.push(`the stacks hold ${planned || 'no VM'}, the pool has ${members}`);
     const known = status.cells.map(({ stack }) => stack).filter((stack) => !cells.includes(stack));
     for (const stack of known) wrong.push(`cell ${stack} has no stack on disk`);
     this.view.line(

@@ -32,11 +32,12 @@ done
 
 /** Starts what cleans up if the demo is killed outright. Returns what ends it after an ordinary end. */
 export const startJanitor = (place: Place, keep: boolean): (() => Promise<void>) => {
-  const child = spawn(
-    'sh',
-    ['-c', script, 'vmpool-demo-janitor', place.directory, keep ? 'yes' : 'no'],
-    { stdio: ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/', env: { PATH: '/usr/bin:/bin' } },
-  );
+  const child = spawn('sh', ['-c', script, 'vmpool-demo-janitor', place.directory, keep ? 'yes' : 'no'], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+    cwd: '/',
+    env: { PATH: '/usr/bin:/bin' },
+  });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   return async () => {
     child.kill('SIGKILL');

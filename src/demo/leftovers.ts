@@ -12,11 +12,14 @@ export const leftOfJobs = (
   uids: readonly number[],
 ): readonly string[] => {
   const found: string[] = [];
-  for (const lease of [...status.leases, ...status.requests]) found.push(`lease or request of job ${lease.job}`);
+  for (const lease of [...status.leases, ...status.requests])
+    found.push(`lease or request of job ${lease.job}`);
   const members = new Set(status.members.map(({ name }) => name));
   for (const server of servers) {
-    if (!members.has(server.name)) found.push(`server ${server.name} (${server.status}) that the pool does not know`);
-    if (server.initPid !== null) found.push(...leftOnVm(server.name, `/proc/${String(server.initPid)}/root`, worker));
+    if (!members.has(server.name))
+      found.push(`server ${server.name} (${server.status}) that the pool does not know`);
+    if (server.initPid !== null)
+      found.push(...leftOnVm(server.name, `/proc/${String(server.initPid)}/root`, worker));
   }
   for (const pid of processesOf(uids)) found.push(`process ${pid} of a user of the demo`);
   found.push(...leftInSpool(worker));
@@ -27,7 +30,8 @@ const leftOnVm = (name: string, root: string, worker: DemoWorker): readonly stri
   const found: string[] = [];
   const accounts = readFileSync(join(root, 'etc/passwd'), 'utf8').split('\n');
   for (const user of Object.values(worker.users)) {
-    if (accounts.some((line) => line.startsWith(`${user.name}:`))) found.push(`account ${user.name} on VM ${name}`);
+    if (accounts.some((line) => line.startsWith(`${user.name}:`)))
+      found.push(`account ${user.name} on VM ${name}`);
     if (existsSync(join(root, user.home))) found.push(`${user.home} on VM ${name}`);
   }
   for (const directory of ['tmp', 'var/tmp', 'dev/shm']) {

@@ -43,7 +43,9 @@ export class OwnedProcess {
         log.end(() => resolve(how));
       };
       child.once('error', (error) => settle(error.message));
-      child.once('close', (code, signal) => settle(signal === null ? `exit code ${String(code)}` : `signal ${signal}`));
+      child.once('close', (code, signal) =>
+        settle(signal === null ? `exit code ${String(code)}` : `signal ${signal}`),
+      );
     });
   }
 

@@ -58,7 +58,10 @@ export const makePlace = (subnet: string): Place => {
   );
   const configFile = write('vmpool.yaml', stringify(serviceConfig));
   cpSync(join(repoRoot, 'Pulumi.yaml'), at('project/Pulumi.yaml'));
-  const poolConfig = write(`project/Pulumi.${poolName}.yaml`, stringify({ config: poolShape(admin.publicKey) }));
+  const poolConfig = write(
+    `project/Pulumi.${poolName}.yaml`,
+    stringify({ config: poolShape(admin.publicKey) }),
+  );
   return {
     directory,
     configFile,
@@ -94,6 +97,8 @@ const serviceConfig = {
     bootLimit: '90s',
     errorLimit: '3s',
     unreachableLimit: '10s',
+    // Files of a job on a VM that died cannot be copied back: the VM is held, and here nobody comes to look at it.
+    heldLimit: '5s',
     recheckEvery: '2s',
     probeEvery: '10s',
   },

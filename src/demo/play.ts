@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobResult, JobState } from '../../test/mom/job.js';
 import type { Journal } from './journal.js';
 import type { Acting, DemoJob } from './load.js';
@@ -12,7 +13,11 @@ export interface PlayedJob {
   readonly job: DemoJob;
   readonly submittedAt: number;
   /** Null until it is over. */
-  outcome: { readonly result: JobResult | null; readonly problems: readonly string[]; readonly at: number } | null;
+  outcome: {
+    readonly result: JobResult | null;
+    readonly problems: readonly string[];
+    readonly at: number;
+  } | null;
 }
 
 /** In words what a job does now. */
@@ -43,22 +48,34 @@ export const submitAll = (load: readonly DemoJob[], worker: DemoWorker): readonl
     outcome: null,
   }));
 
+/** How often is looked whether something holds, milliseconds. */
+const lookEveryMs = 30;
+
 /** Lets the acts happen and waits for the end of every job. Rejects only when the signal fires. */
 export const playOut = async (
   jobs: readonly PlayedJob[],
   worker: DemoWorker,
-  acting: Acting,
+  killVmOf: Acting['killVmOf'],
   signal: AbortSignal,
   onEnd: (job: PlayedJob) => void,
 ): Promise<void> => {
-  const stopped = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(new Error('interrupted')), { once: true });
-  });
-  const all = jobs.map(async (played) => {
-    played.outcome = await outcomeOf(played, worker, acting);
-    onEnd(played);
-  });
-  await Promise.race([Promise.all(all), stopped]);
+  const end = performance.now() + limitMs;
+  const until = async (holds: () => boolean, what: string): Promise<void> => {
+    while (!holds()) {
+      if (performance.now() > end)
+        throw new Error(`${what} did not happen within ${String(limitMs / 1000)} s`);
+      await sleep(lookEveryMs, undefined, { signal });
+    }
+  };
+  const acting: Acting = { mom: worker.mom, until, killVmOf };
+  await Promise.all(
+    jobs.map(async (played) => {
+      const outcome = await outcomeOf(played, worker, acting);
+      signal.throwIfAborted();
+      played.outcome = outcome;
+      onEnd(played);
+    }),
+  );
 };
 
 const outcomeOf = async (
@@ -66,18 +83,20 @@ const outcomeOf = async (
   worker: DemoWorker,
   acting: Acting,
 ): Promise<NonNullable<PlayedJob['outcome']>> => {
+  const { mom } = worker;
   const acted = (job.act?.(id, acting) ?? Promise.resolve()).then(
     () => [],
     (error: unknown) => [firstLine(error)],
   );
   try {
-    const result = await worker.mom.finished(id, limitMs);
+    await acting.until(() => ['complete', 'held'].includes(mom.state(id)), 'its end');
     const at = Date.now();
+    const result = await mom.finished(id);
     return { result, problems: [...(await acted), ...job.judge(result, worker)], at };
   } catch (error) {
-    return { result: null, problems: [firstLine(error)], at: Date.now() };
+    return { result: null, problems: [`${firstLine(error)}; it is ${mom.state(id)}`], at: Date.now() };
   }
 };
 
 const firstLine = (error: unknown): string =>
-  ((error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '').slice(0, 200);
+  ((error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '').slice(0, 300);

@@ -34,7 +34,13 @@ const poolLine = ({ counts, shape, members }: StatusView, paint: Paint): string 
 
 const vmTable = (status: StatusView, paint: Paint): string =>
   table(
-    [{ title: 'VM' }, { title: 'STATE' }, { title: 'SINCE', align: 'right' }, { title: 'JOB' }, { title: 'USER' }],
+    [
+      { title: 'VM' },
+      { title: 'STATE' },
+      { title: 'SINCE', align: 'right' },
+      { title: 'JOB' },
+      { title: 'USER' },
+    ],
     status.members.map((member) => [
       member.name,
       paintState(member, paint),
@@ -106,7 +112,6 @@ export const resultTable = (jobs: readonly PlayedJob[], journal: Journal, paint:
       { title: 'ON VM', align: 'right' },
       { title: 'STARTS', align: 'right' },
       { title: 'EXIT', align: 'right' },
-      { title: 'EXPECTED' },
       { title: 'RESULT' },
     ],
     jobs.map((played) => {
@@ -120,8 +125,9 @@ export const resultTable = (jobs: readonly PlayedJob[], journal: Journal, paint:
         howLong(onVmMs),
         String(result?.starts ?? '-'),
         String(result?.exitStatus ?? '-'),
-        played.job.expected,
-        problems.length === 0 ? paint('green', 'as expected') : paint('red', problems.join('; ')),
+        problems.length === 0
+          ? `${paint('green', 'ok')}  ${played.job.expected}`
+          : `${paint('red', 'WRONG')}  ${played.job.expected}, but: ${problems.join('; ')}`,
       ];
     }),
     paint,

@@ -34,10 +34,7 @@ export class DemoWorker {
 
   /** Throws when the sandbox cannot be made or the installer finds something that is not in order. */
   static async start(place: Place, serviceUrl: string): Promise<DemoWorker> {
-    const starter = await buildStarter(
-      join(repoRoot, 'test/mom/starter.c'),
-      join(repoRoot, '.cache/mom'),
-    );
+    const starter = await buildStarter(join(repoRoot, 'test/mom/starter.c'), join(repoRoot, '.cache/mom'));
     const sandbox = await WorkerSandbox.start();
     try {
       const namespace = readlinkSync(`/proc/${String(sandbox.pid)}/ns/mnt`);

@@ -1,10 +1,77 @@
+import { formatConfigErrors, loadConfig } from '../../config/load.js';
+import { errorText } from '../../store/files.js';
 import type { AccessOptions } from '../access.js';
-import type { ConfigOptions } from '../configured.js';
+import { configFileOf, type ConfigOptions } from '../configured.js';
 import type { World } from '../world.js';
+import { checkCredentials, checkFlavor, checkImage, checkNetworks, checkQuota } from './cloud-checks.js';
+import { findingsOf, type Finding, type Verdict } from './finding.js';
+import {
+  checkAdminKey,
+  checkBackend,
+  checkEngine,
+  checkHooks,
+  checkPoolStack,
+  checkStore,
+} from './local-checks.js';
+import { checkGuest, checkService } from './running-checks.js';
+import { openSubject, type Subject } from './subject.js';
 
-export interface Finding {
-  readonly what: string;
-  readonly result: 'ok' | 'note' | 'fail';
-  readonly text: string;
-}
-export const runChecks = (_o: ConfigOptions & AccessOptions, _w: World, _t: (f: Finding) => void): Promise<readonly Finding[]> => Promise.resolve([]);
+/** Every check in the order in which an operator would put things right. None keeps a later one from running. */
+const checks: readonly (readonly [
+  string,
+  (subject: Subject, options: AccessOptions, world: World) => Promise<Verdict>,
+])[] = [
+  ['store', checkStore],
+  ['engine', checkEngine],
+  ['backend', checkBackend],
+  ['credentials', checkCredentials],
+  ['pool stack', checkPoolStack],
+  ['flavor', checkFlavor],
+  ['image', checkImage],
+  ['networks', checkNetworks],
+  ['quota', checkQuota],
+  ['admin key', checkAdminKey],
+  ['service', checkService],
+  ['guest', checkGuest],
+  ['hooks', checkHooks],
+];
+
+/** Runs every check and tells each finding as it comes. Never rejects for what is not in order. */
+export const runChecks = async (
+  options: ConfigOptions & AccessOptions,
+  world: World,
+  tell: (finding: Finding) => void,
+): Promise<readonly Finding[]> => {
+  const all: Finding[] = [];
+  const add = (what: string, verdict: Verdict): void => {
+    for (const finding of findingsOf(what, verdict)) {
+      all.push(finding);
+      tell(finding);
+    }
+  };
+  const file = configFileOf(options, world.env);
+  const loaded = loadConfig(file, world.env);
+  if (!loaded.ok) {
+    add('config', { faults: formatConfigErrors(file, loaded.errors).split('\n') });
+    // What needs no configuration is looked at all the same.
+    add('engine', await verdictOf(checkEngine));
+    add('hooks', await verdictOf(checkHooks));
+    return all;
+  }
+  add('config', { ok: file });
+  const subject = openSubject(loaded.config, world.env);
+  try {
+    for (const [what, check] of checks) add(what, await verdictOf(() => check(subject, options, world)));
+  } finally {
+    subject.close();
+  }
+  return all;
+};
+
+const verdictOf = async (check: () => Promise<Verdict>): Promise<Verdict> => {
+  try {
+    return await check();
+  } catch (error) {
+    return { faults: [errorText(error)] };
+  }
+};

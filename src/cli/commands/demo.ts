@@ -8,5 +8,7 @@ export const demoCommand = (world: World): Command =>
     .option('--keep', 'keep the directory with configuration, logs and outputs')
     .option('--plain', 'progress lines instead of the live view')
     .action(async (options: { readonly keep?: boolean; readonly plain?: boolean }) => {
-      world.exitWith(await runDemo({ keep: options.keep === true, plain: options.plain === true }, world.terminal));
+      world.exitWith(
+        await runDemo({ keep: options.keep === true, plain: options.plain === true }, world.terminal),
+      );
     });

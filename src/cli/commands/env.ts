@@ -22,7 +22,10 @@ export const envCommand = (world: World): Command =>
       const config = configOf(options, world);
       const pulumi = await plainPulumi(config, world.env);
       const known = [config.pool, ...pulumi.cells()];
-      const stack = wanted === undefined ? config.pool : known.find((name) => [name, name.slice(config.pool.length + 1)].includes(wanted));
+      const stack =
+        wanted === undefined
+          ? config.pool
+          : known.find((name) => [name, name.slice(config.pool.length + 1)].includes(wanted));
       if (stack === undefined) {
         throw new CliError(
           `there is no stack ${wanted ?? ''}; there are: ${known.join(', ')}`,

@@ -64,7 +64,11 @@ const installOptions = (options: HooksOptions): Partial<InstallOptions> => ({
 });
 
 const findingsText = ({ ok, findings }: InstallResult, { terminal: { paint } }: World): string => {
-  const labels = { done: paint('green', 'ok     '), warning: paint('yellow', 'warning'), error: paint('red', 'FAIL   ') };
+  const labels = {
+    done: paint('green', 'ok     '),
+    warning: paint('yellow', 'warning'),
+    error: paint('red', 'FAIL   '),
+  };
   const lines = findings.map(({ level, text }) => `${labels[level]}  ${text}`);
   return [...lines, ok ? 'The hooks are in order.' : 'Not in order: see FAIL above.'].join('\n');
 };

@@ -25,7 +25,10 @@ export const planCommand = (world: World): Command =>
       const stacks = pulumi.cells();
       const previews = await previewAll(pulumi, stacks, atOnce, AbortSignal.timeout(limitMs));
       if (options.json === true) world.terminal.out(JSON.stringify({ stacks: previews }, null, 2));
-      else world.terminal.out(stacks.length === 0 ? `Pool ${config.pool} has no cells yet.` : text(previews, world));
+      else
+        world.terminal.out(
+          stacks.length === 0 ? `Pool ${config.pool} has no cells yet.` : text(previews, world),
+        );
       const clean = previews.every((preview) => preview.changes !== null && changesOf(preview) === 0);
       world.exitWith(clean ? exitCodes.ok : exitCodes.notInOrder);
     });

@@ -16,7 +16,10 @@ export const recoverCommand = (world: World): Command =>
   withJson(withConfig(new Command('recover')))
     .description('put a damaged store aside so that the service can start again; nothing is deleted')
     .option('--from-backup', 'put the newest good copy back; every VM is looked at before it is leased')
-    .option('--from-cloud', "start from nothing; VMs are found by the cloud's metadata and held until explained")
+    .option(
+      '--from-cloud',
+      "start from nothing; VMs are found by the cloud's metadata and held until explained",
+    )
     .action(async (options: RecoverOptions) => {
       if ((options.fromBackup === true) === (options.fromCloud === true)) {
         throw new CliError('give either --from-backup or --from-cloud', exitCodes.usage);

@@ -9,7 +9,9 @@ interface ReleaseOptions extends AccessOptions {
 
 export const releaseCommand = (world: World): Command =>
   withJson(withAccess(new Command('release')))
-    .description('end a lease or request: by its id, or with --job everything that a job of your worker holds')
+    .description(
+      'end a lease or request: by its id, or with --job everything that a job of your worker holds',
+    )
     .argument('[lease]', 'id of the lease, as vmpool request printed it')
     .option('-j, --job <id>', 'the job, with the token of its worker')
     .action(async (lease: string | undefined, options: ReleaseOptions) => {

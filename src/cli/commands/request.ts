@@ -38,7 +38,9 @@ export const requestCommand = (world: World): Command =>
         const never = new AbortController().signal;
         return { asked: answer, view: await untilReady(client, answer, options.wait * 1000, tell, never) };
       });
-      world.terminal.out(options.json === true ? JSON.stringify({ ...view, capability: asked.capability }) : text(asked, view));
+      world.terminal.out(
+        options.json === true ? JSON.stringify({ ...view, capability: asked.capability }) : text(asked, view),
+      );
       if (!view.ready) world.exitWith(exitCodes.notInOrder);
     });
 
