@@ -115,7 +115,7 @@ export async function openParts(
       await mkdir(config.engine.backend.slice('file://'.length), { recursive: true, mode: 0o700 });
     }
     const engine = await createEngine(await engineOptions(config, installation, env));
-    const cloud = createCloud({ env: cloudEnvironment(config, env), installation });
+    const cloud = createCloud({ env: cloudEnvironment(config, env), installation, log });
     const guest = createGuest({
       adminUser: config.guest.user,
       privateKeyFile: config.guest.privateKeyFile,
