@@ -52,7 +52,7 @@ const member = z.strictObject({
   retire: z.string().nullable(),
   hold: z
     .strictObject({
-      kind: z.enum(['operator', 'unknown', 'foreign-marker', 'copy-back']),
+      kind: z.enum(['operator', 'unknown', 'restored', 'foreign-marker', 'copy-back']),
       why: z.string(),
       at: millis,
     })

@@ -40,7 +40,14 @@ export interface Tenant {
   readonly job: string;
 }
 
-export type HoldKind = 'operator' | 'unknown' | 'foreign-marker' | 'copy-back';
+/**
+ * - `operator`: told to be kept
+ * - `unknown`: ours, and the store does not know it
+ * - `restored`: known from an earlier copy of the store, which may lack what came after
+ * - `foreign-marker`: bears another lease than the book expects
+ * - `copy-back`: a job's files could not be copied back
+ */
+export type HoldKind = 'operator' | 'unknown' | 'restored' | 'foreign-marker' | 'copy-back';
 
 export interface Hold {
   readonly kind: HoldKind;

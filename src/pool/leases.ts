@@ -197,6 +197,9 @@ export function polled(s: State, id: string, c: Context): State {
   return { ...s, sight: { ...s.sight, polled: { ...s.sight.polled, [id]: c.now } } };
 }
 
+/** Two listings closer together than this may be one that was delivered twice. */
+const betweenSyncsMs = 10_000;
+
 /**
  * A worker's list of living jobs, taken `ageMs` ago. What is older than the listing and absent twice has ended;
  * silence alone never ends a lease.
@@ -223,7 +226,7 @@ export function sync(
     if (present.has(key.job)) delete missing[id];
     else if ((live.lease?.grantedAt ?? askedAt) >= takenAt) continue;
     else if (missing[id] === undefined) missing[id] = c.now;
-    else if (missing[id] < takenAt) ended.push(live);
+    else if (missing[id] < takenAt && c.now - missing[id] >= betweenSyncsMs) ended.push(live);
   }
   let state: State = { ...s, sight: { ...s.sight, missing } };
   const known = s.book.workers[worker];
@@ -250,6 +253,9 @@ export function blockedBy(s: State, request: Request): Member | null {
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
     const marker = s.sight.markers[member.name]?.marker ?? null;
     if (marker !== null && marker.key.job === request.key.job && marker.lease !== request.id) return member;
+    // A VM whose story is not known may carry an earlier start of this very job.
+    const mystery = member.hold?.kind === 'unknown' || member.hold?.kind === 'restored';
+    if (mystery && request.key.attempt.start > 1 && s.sight.markers[member.name] === undefined) return member;
   }
   return null;
 }

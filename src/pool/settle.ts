@@ -29,7 +29,9 @@ export function limitOf(member: Member, c: Context): Millis | null {
     case 'lost':
       return c.policy.errorLimitMs;
     case 'held':
-      return member.hold?.kind === 'unknown' ? null : c.policy.heldLimitMs;
+      return member.hold?.kind === 'unknown' || member.hold?.kind === 'restored'
+        ? null
+        : c.policy.heldLimitMs;
     case 'Free':
     case 'Busy':
     case 'deleting':
@@ -90,7 +92,8 @@ function stateDetail(member: Member): string {
 /**
  * A held VM whose story is now known. One that the store did not know, or that bears a stranger's marker, is
  * explained once its marker was read and every worker has said which jobs it has: a job that lives gets its lease
- * back; a VM without one is retired (its baseline is not to be trusted). An operator's hold waits for the operator.
+ * back; a VM without one is retired (its baseline is not to be trusted), or verified when the store knew it before.
+ * An operator's hold waits for the operator.
  */
 function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   const hold = member.hold;
@@ -100,11 +103,25 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   if (seen === undefined || seen.at < hold.at) return overdueHold(s, member, c, note);
   const marker = seen.marker;
   // The worker on the marker has to speak for itself even when the configuration no longer names it.
-  const asked = marker === null || hold.kind !== 'unknown' ? c.workers : [...c.workers, marker.key.worker];
+  const asked =
+    marker === null || (hold.kind !== 'unknown' && hold.kind !== 'restored')
+      ? c.workers
+      : [...c.workers, marker.key.worker];
   const silentWorker = asked.find((w) => (s.book.workers[w]?.syncedAt ?? 0) <= hold.at);
   if (silentWorker !== undefined) return overdueHold(s, member, c, note);
   const jobLives =
     marker !== null && (s.book.workers[marker.key.worker]?.jobs.includes(marker.key.job) ?? false);
+  if (marker === null && hold.kind === 'restored') {
+    const state = patchMember(s, member.name, { hold: null });
+    return moveMember(
+      state,
+      member.name,
+      'unheld',
+      'no job is on it: verified before it is leased again',
+      c,
+      note,
+    );
+  }
   if (marker === null || !jobLives) {
     const why = marker === null ? 'no job is on it' : `its job ${marker.key.job} has ended`;
     return moveMember(

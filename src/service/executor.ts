@@ -6,6 +6,7 @@ import { wishOf } from '../pool/planner.js';
 import type { PoolEvent } from '../pool/step.js';
 import type { Work } from '../pool/work.js';
 import { workOf } from '../pool/work.js';
+import { StoreError } from '../store/port.js';
 import type { BookKeeper } from './book-keeper.js';
 import type { Clock } from './clock.js';
 import type { GuestParts } from './guest-work.js';
@@ -118,8 +119,11 @@ export class Executor {
     limit.abort();
   }
 
-  private tell(event: PoolEvent): Promise<unknown> {
-    return this.parts.keeper.dispatch(event);
+  /** A commit that the disk refuses is no failure of the work: the event stands and is durable with a later one. */
+  private async tell(event: PoolEvent): Promise<void> {
+    await this.parts.keeper.dispatch(event).catch((error: unknown) => {
+      if (!(error instanceof StoreError)) throw error;
+    });
   }
 
   /** So that failed work keeps its distance before it is tried again. */
