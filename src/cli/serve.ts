@@ -74,8 +74,9 @@ const start = async (
   env: Readonly<Record<string, string | undefined>>,
   log: Log,
 ): Promise<Running> => {
-  const parts = await openParts(config, env, log);
+  // Before anything is opened that would have to be closed again.
   const secret = await loadOrMakeSecret(config.capabilitySecretFile);
+  const parts = await openParts(config, env, log);
   const clock = poolClock(parts.book.at);
   for (const warning of parts.cloud.warnings) log.warn({ event: 'credentials' }, warning);
   const pool = startPool({
@@ -88,7 +89,13 @@ const start = async (
     capabilitySecret: Buffer.from(secret),
     settings: settingsOf(config),
   });
-  const http = createHttpServer({ config, service: pool.service, clock, log });
+  const http = createHttpServer({
+    config,
+    service: pool.service,
+    clock,
+    log,
+    notReady: () => pool.notReady(),
+  });
   const stop = async (): Promise<void> => {
     await http.close(config.limits.stopGrace);
     await pool.stop();

@@ -1,5 +1,15 @@
-import { chownSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { installHooks } from '../../hooks/install.js';
 import { Mom } from '../../test/mom/mom.js';
 import { buildStarter } from '../../test/mom/starter-program.js';
@@ -8,7 +18,8 @@ import { repoRoot } from '../repo-root.js';
 import { poolMax, workerName, type Place } from './place.js';
 
 const libDir = '/usr/local/lib/vmpool';
-const starterPath = '/usr/local/lib/vmpool-demo/mom-starter';
+const ownDir = '/usr/local/lib/vmpool-demo';
+const starterPath = `${ownDir}/mom-starter`;
 /** cron would run the sync every minute; the demo is over by then. */
 const syncEveryMs = 5_000;
 
@@ -53,7 +64,7 @@ export class DemoWorker {
       carol: account('carol'),
     };
     for (const user of Object.values(users)) sandbox.addUser(user);
-    mkdirSync(sandbox.path('/usr/local/lib/vmpool-demo'), { recursive: true });
+    mkdirSync(sandbox.path(ownDir), { recursive: true });
     writeFileSync(sandbox.path(starterPath), readFileSync(starter), { mode: 0o755 });
     const mom = new Mom({
       root: sandbox.root,
@@ -84,6 +95,7 @@ export class DemoWorker {
       hooksDir: join(repoRoot, 'dist', 'worker'),
       root: sandbox.root,
       libDir,
+      nodePath: nodeForUsers(sandbox),
       schedule: 'cron',
     });
     if (!installed.ok) {
@@ -130,6 +142,18 @@ export class DemoWorker {
     await this.sandbox.stop();
   }
 }
+
+/** The job starter runs as the job's user, who may not reach a Node in somebody's home: then the worker gets a copy. */
+const nodeForUsers = (sandbox: WorkerSandbox): string => {
+  const node = realpathSync(process.execPath);
+  let reachable = (statSync(node).mode & 0o005) === 0o005;
+  for (let at = dirname(node); at !== '/'; at = dirname(at)) reachable &&= (statSync(at).mode & 0o001) !== 0;
+  if (reachable && !/^\/(home|tmp)\//.test(node)) return node;
+  const copy = `${ownDir}/node`;
+  copyFileSync(node, sandbox.path(copy));
+  chmodSync(sandbox.path(copy), 0o755);
+  return copy;
+};
 
 const account = (name: UserName, groups: readonly { name: string; gid: number }[] = []): SandboxUser => ({
   name,

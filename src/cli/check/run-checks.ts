@@ -47,7 +47,8 @@ export const runChecks = async (
     for (const found of findingsOf(what, verdict)) {
       // What one broken part does to all that build on it is told once.
       const first = all.find(({ result, text }) => result === 'fail' && text === found.text);
-      const finding = first === undefined ? found : { ...found, text: `not looked at: see ${first.what} above` };
+      const finding =
+        first === undefined ? found : { ...found, text: `not looked at: see ${first.what} above` };
       all.push(finding);
       tell(finding);
     }

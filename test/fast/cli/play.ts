@@ -1,0 +1,154 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runCli } from '../../../src/cli/program.js';
+import { coloured, plain } from '../../../src/cli/terminal.js';
+import type { Access } from '../../../src/cli/access.js';
+import type { LeaseAnswer, MemberView, StatusView } from '../../../src/http/api.js';
+import { ProblemError, UnreachableError, type Client } from '../../../src/http/client.js';
+
+/** A status as the service would tell it. */
+export const statusView = (changes: Partial<StatusView> = {}): StatusView => ({
+  pool: 'batch',
+  installation: 'a3d7c6de-0000-4000-8000-000000000000',
+  version: '0.1.0',
+  now: '2026-11-23T10:00:00.000Z',
+  shape: { min: 1, max: 6, spare: 0, generation: 'abc123', flavor: 'small', image: 'debian' },
+  counts: { free: 0, busy: 0, unusable: 0, waiting: 0, leases: 0 },
+  problems: [],
+  breaker: { open: false, failures: 0, until: null, why: null },
+  members: [],
+  requests: [],
+  leases: [],
+  cells: [],
+  workers: [],
+  ...changes,
+});
+
+export const memberView = (name: string, changes: Partial<MemberView> = {}): MemberView => ({
+  name,
+  cell: 'c001',
+  state: 'Free',
+  reason: null,
+  detail: '',
+  since: '2026-11-23T09:59:55.000Z',
+  bornAt: '2026-11-23T09:00:00.000Z',
+  generation: 'abc123',
+  current: true,
+  serverId: null,
+  address: '10.0.0.7',
+  retiring: null,
+  job: null,
+  ...changes,
+});
+
+export const leaseAnswer = (changes: Partial<LeaseAnswer> = {}): LeaseAnswer => ({
+  id: 'f00d',
+  state: 'granted',
+  worker: 'node1',
+  job: 'hand-1',
+  position: null,
+  detail: 'ready on batch-0001-abcd',
+  vm: {
+    member: 'batch-0001-abcd',
+    host: '10.0.0.7',
+    port: 22,
+    hostKeys: ['ssh-ed25519 AAAA'],
+    user: 'alice',
+    stack: null,
+  },
+  ready: true,
+  askedAt: '2026-11-23T10:00:00.000Z',
+  grantedAt: '2026-11-23T10:00:01.000Z',
+  capability: 'cap',
+  ...changes,
+});
+
+/** A service that answers what the test says, and remembers what it was asked. */
+export class FakeClient implements Client {
+  readonly asked: string[] = [];
+  closed = false;
+  view: StatusView = statusView();
+  leases: LeaseAnswer[] = [leaseAnswer()];
+  failure: Error | null = null;
+
+  #answer<T>(call: string, value: T): Promise<T> {
+    this.asked.push(call);
+    return this.failure === null ? Promise.resolve(value) : Promise.reject(this.failure);
+  }
+  #lease(): LeaseAnswer {
+    const [next = leaseAnswer(), ...rest] = this.leases;
+    if (rest.length > 0) this.leases = rest;
+    return next;
+  }
+  request: Client['request'] = (body) =>
+    this.#answer(
+      `request ${body.job} ${body.user.name} ${body.publicKey.split(' ')[0] ?? ''}`,
+      this.#lease(),
+    );
+  lease: Client['lease'] = (id) => this.#answer(`lease ${id}`, this.#lease());
+  releaseLease: Client['releaseLease'] = (id) =>
+    this.#answer(`releaseLease ${id}`, { outcome: 'ended', detail: 'released' });
+  release: Client['release'] = ({ job }) =>
+    this.#answer(`release ${job}`, { outcome: 'nothing-to-end', detail: 'unknown job' });
+  sync: Client['sync'] = () => this.#answer('sync', { ended: [] });
+  node: Client['node'] = () => this.#answer('node', { ok: true, detail: '' });
+  status: Client['status'] = () => this.#answer('status', this.view);
+  hold: Client['hold'] = (member, reason) =>
+    this.#answer(`hold ${member}: ${reason}`, { detail: `${member} is held` });
+  unhold: Client['unhold'] = (member) =>
+    this.#answer(`unhold ${member}`, { detail: `${member} goes to the scrub` });
+  retire: Client['retire'] = (member, reason) =>
+    this.#answer(`retire ${member}: ${reason}`, { detail: `${member} is being retired` });
+  adopt: Client['adopt'] = () => this.#answer('adopt', { detail: 'adopted' });
+  close(): void {
+    this.closed = true;
+  }
+}
+
+export const refusal = (code: string, detail: string): ProblemError =>
+  new ProblemError({ type: `urn:vmpool:problem:${code}`, title: code, status: 409, detail });
+
+export const unreachable = (): UnreachableError =>
+  new UnreachableError('VM Pool at http://127.0.0.1:8470 cannot be reached: Error: connect ECONNREFUSED');
+
+export interface Played {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  readonly access: Access | null;
+}
+
+/** Runs one command line against a fake service. A token file is there unless the environment says otherwise. */
+export const play = async (
+  args: readonly string[],
+  client = new FakeClient(),
+  env: Readonly<Record<string, string | undefined>> = {},
+  colour = false,
+): Promise<Played> => {
+  const directory = mkdtempSync(join(tmpdir(), 'vmpool-cli-'));
+  const tokenFile = join(directory, 'token');
+  writeFileSync(tokenFile, 'a-token-of-twenty-letters\n', { mode: 0o600 });
+  const [out, err]: [string[], string[]] = [[], []];
+  let access: Access | null = null;
+  try {
+    const code = await runCli(args, {
+      terminal: {
+        out: (text) => void out.push(`${text}\n`),
+        err: (text) => void err.push(`${text}\n`),
+        write: (text) => void out.push(text),
+        interactive: false,
+        paint: colour ? coloured : plain,
+        size: () => ({ columns: 80, rows: 24 }),
+      },
+      env: { VMPOOL_TOKEN_FILE: tokenFile, ...env },
+      connect: (wanted) => {
+        access = wanted;
+        return client;
+      },
+    });
+    return { code, out: out.join(''), err: err.join(''), access };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+};
