@@ -154,6 +154,8 @@ export interface Book {
  * decision is made again from what is.
  */
 export interface Sight {
+  /** When this service began to look: what was not looked at since has not been too long in its state. */
+  readonly startedAt: Millis;
   /** When each member was last checked (probe, welcome, scrub, look), and how often in a row it failed. */
   readonly checked: Readonly<Record<string, { readonly at: Millis; readonly failures: number }>>;
   /** When each member's server was last looked at by id. */
@@ -195,6 +197,7 @@ export interface State {
 }
 
 export const emptySight: Sight = {
+  startedAt: 0,
   checked: {},
   looked: {},
   silent: {},

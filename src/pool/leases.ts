@@ -156,6 +156,10 @@ export function release(
   note: NoteSink,
 ): { state: State; outcome: ReleaseOutcome } {
   const live = liveOf(s, r.job);
+  const owner = live?.request.key.worker ?? s.book.ended[r.job]?.worker ?? r.worker;
+  // One worker's word never ends the future of another's job.
+  if (owner !== r.worker)
+    return { state: s, outcome: { ended: [], detail: `job ${r.job} holds nothing here` } };
   const mine = live !== null && live.request.key.worker === r.worker ? live : null;
   let state = s;
   if (r.attempt !== null)
@@ -251,10 +255,10 @@ export function blockedBy(s: State, request: Request): Member | null {
   for (const member of membersOf(s.book)) {
     const tenant = member.tenant;
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
-    const marker = s.sight.markers[member.name]?.marker ?? null;
+    const mystery = member.hold?.kind === 'unknown' || member.hold?.kind === 'restored';
+    const marker = mystery ? (s.sight.markers[member.name]?.marker ?? null) : null;
     if (marker !== null && marker.key.job === request.key.job && marker.lease !== request.id) return member;
     // A VM whose story is not known may carry an earlier start of this very job.
-    const mystery = member.hold?.kind === 'unknown' || member.hold?.kind === 'restored';
     if (mystery && request.key.attempt.start > 1 && s.sight.markers[member.name] === undefined) return member;
   }
   return null;
@@ -352,6 +356,18 @@ export function stageRefused(s: State, id: LeaseId, why: string, c: Context, not
   return endLive(s, { request: lease.request, lease }, why, c, note);
 }
 
+/** A call that was on its way when its job ended may arrive so much later. */
+const lateCallsMs = 3_600_000;
+
+/** So that the book stays small: a job that its worker has long stopped to list needs no memory. */
+function isForgettable(s: State, ended: EndedJob, c: Context): boolean {
+  const age = c.now - ended.at;
+  if (age > c.policy.rememberEndedMs) return true;
+  if (age < lateCallsMs) return false;
+  const worker = s.book.workers[ended.worker];
+  return worker !== undefined && worker.syncedAt > ended.at && !worker.jobs.includes(ended.job);
+}
+
 /** Requests nobody asks for any more, leases beyond their life, memories beyond theirs. */
 export function expireLeases(s: State, c: Context, note: NoteSink): State {
   let state = s;
@@ -376,7 +392,7 @@ export function expireLeases(s: State, c: Context, note: NoteSink): State {
       }
     }
   }
-  const old = Object.values(s.book.ended).filter((e) => c.now - e.at > c.policy.rememberEndedMs);
+  const old = Object.values(state.book.ended).filter((e) => isForgettable(state, e, c));
   if (old.length > 0) {
     const ended = { ...state.book.ended };
     for (const e of old) delete ended[e.job];

@@ -23,6 +23,8 @@ export type Occurrence =
   | 'createFailed'
   /** Nova says 404 to a look by id. */
   | 'absent'
+  /** Nova knows it again. */
+  | 'reappeared'
   | 'granted'
   /** The VM could not be made ready for the job: nothing of it has reached the VM. */
   | 'unstageable'
@@ -99,7 +101,7 @@ export const lifecycle: Readonly<Record<Place, Readonly<Partial<Record<Occurrenc
     overdue: 'deleting',
   },
   lost: {
-    answered: 'scrubbing',
+    reappeared: 'unreachable',
     held: 'held',
     overdue: 'deleting',
   },

@@ -46,6 +46,9 @@ export function moveMember(
   if (from === 'Busy' && member.hold !== null) {
     to = 'held';
     why = member.hold.why;
+  } else if (from === 'lost' && to === 'unreachable' && member.hold !== null) {
+    to = 'held';
+    why = member.hold.why;
   } else if (to === 'scrubbing' && member.tenant !== null && c.policy.reuse === 'never') {
     // Also when it was held in between: nobody gets a VM that had a job.
     to = 'deleting';
@@ -68,7 +71,7 @@ export function moveMember(
     hold:
       to === 'held'
         ? (member.hold ?? { kind: 'operator', why, at: c.now })
-        : to === 'Busy'
+        : to === 'Busy' || to === 'lost'
           ? member.hold
           : null,
   };

@@ -55,6 +55,8 @@ function appeared(s: State, member: Member, server: ServerView, c: Context, note
   }
   if (server.status === 'DELETED' || server.status === 'SOFT_DELETED')
     return absent(state, member.name, c, note);
+  if (isUnusable(member, 'lost'))
+    state = moveMember(state, member.name, 'reappeared', 'Nova knows its server again', c, note);
   const bad = troubleOf(server.status, server.fault);
   if (bad === null) return state;
   if (isUnusable(member, 'building')) state = createFailed(state, member.bornAt, bad, c, note);
@@ -100,7 +102,8 @@ function adopt(s: State, server: ServerView, c: Context, note: NoteSink): State 
     siteNetwork: networks[0] ?? '',
     userData: '',
   };
-  const cell = (server.metadata[identityKeys.cell] ?? '') as CellName;
+  const named = server.metadata[identityKeys.cell] ?? '';
+  const cell = (/^[a-z0-9][a-z0-9-]{0,40}$/.test(named) ? named : '') as CellName;
   const why =
     'a server of ours that the store does not know; it stays until every worker has synced and its marker was read';
   const member: Member = {

@@ -1,4 +1,4 @@
-import type { Context, State } from './book.js';
+import type { Context, Member, State } from './book.js';
 import { isDeleting, isUnusable } from './book.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember } from './members.js';
@@ -26,6 +26,8 @@ export function hold(s: State, name: string, why: string, c: Context, note: Note
   const member = s.book.members[name];
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
   if (isDeleting(member)) return refused(s, 'conflict', `${name} is being deleted`);
+  if (isUnusable(member, 'held'))
+    return refused(s, 'conflict', `${name} is held already: ${member.hold?.why ?? ''}`);
   const entry = { kind: 'operator', why, at: c.now } as const;
   const state = patchMember(s, member.name, { hold: entry });
   if (member.state.kind === 'Busy') {
@@ -43,23 +45,26 @@ export function unhold(s: State, name: string, c: Context, note: NoteSink): Resu
     return done(patchMember(s, member.name, { hold: null }), `${name} will not be held when its job ends`);
   }
   if (!isUnusable(member, 'held')) return refused(s, 'conflict', `${name} is not held`);
-  const state = patchMember(s, member.name, { hold: null });
-  if (member.hold?.kind === 'unknown') {
-    // Never welcomed by this store: there is no baseline that a scrub could be verified against.
-    const retired = moveMember(
-      state,
-      member.name,
-      'overdue',
-      'given back by an operator; unknown VMs are not used again',
-      c,
-      note,
+  if (isMystery(member)) {
+    // A job that the store does not know may run there: only what explains it, or a plain order to end it, moves it.
+    return refused(
+      s,
+      'conflict',
+      `${name} is held because it is not known whether a job runs there; it is given back by itself once its marker was ` +
+        `read and every configured worker has synced. To end it and whatever runs on it: vmpool retire ${name}`,
     );
-    return done(retired, `${name} was unknown to the store and is retired`);
   }
+  const state = patchMember(s, member.name, { hold: null });
   return done(
     moveMember(state, member.name, 'unheld', 'given back by an operator', c, note),
     `${name} goes to the scrub`,
   );
+}
+
+/** Held until it is explained, not until an operator gives it back. */
+export function isMystery(member: Member): boolean {
+  const kind = member.hold?.kind;
+  return kind === 'unknown' || kind === 'restored' || kind === 'foreign-marker';
 }
 
 /** Retires a VM: now when Free, when its job ends when Busy. */

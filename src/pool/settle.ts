@@ -7,12 +7,12 @@ import type { NoteSink } from './members.js';
 import { dropMember, moveMember, patchMember, placeOf, putMember, withBook } from './members.js';
 import type { Millis } from './model.js';
 import { decideMembers } from './planner.js';
-import { size } from './sizer.js';
+import { rollUnderLoad, size } from './sizer.js';
 
 /** A server that a lost create may still bring is waited for so long before its name is given up. */
 const lateCreateMs = 30_000;
 /** Names retired longer ago than this are forgotten: a server that turns up under one is then held, not deleted. */
-const rememberRetiredMs = 30 * 24 * 3600 * 1000;
+const rememberRetiredMs = 24 * 3600 * 1000;
 
 /** How long a member may stay where it is; null: for ever. */
 export function limitOf(member: Member, c: Context): Millis | null {
@@ -44,6 +44,10 @@ export function settle(s: State, c: Context, note: NoteSink): State {
   let state = expireLeases(s, c, note);
   for (const member of membersOf(state.book)) state = expireMember(state, member, c, note);
   state = forget(state, c);
+  for (const { name, why } of rollUnderLoad(state, c)) {
+    state = patchMember(state, name, { retire: why });
+    state = moveMember(state, name, 'overdue', why, c, note);
+  }
   state = grantAll(state, c, note);
   const sizing = size(state, c);
   for (const { name, why } of sizing.retire) {
@@ -78,11 +82,17 @@ function expireMember(s: State, member: Member, c: Context, note: NoteSink): Sta
     );
   }
   const limit = limitOf(member, c);
-  if (limit === null || c.now - member.state.since <= limit) return s;
+  if (limit === null || c.now - member.state.since <= limit || isUnseen(s, c)) return s;
   const last = s.sight.silent[name]?.why ?? stateDetail(member);
   const why = `${place} for longer than ${limit / 1000} s: ${last}`;
   const state = place === 'building' ? createFailed(s, member.bornAt, why, c, note) : s;
   return moveMember(state, name, 'overdue', why, c, note);
+}
+
+/** Time in which the service was down counts against no VM: each is looked at before it is given up. */
+function isUnseen(s: State, c: Context): boolean {
+  const grace = Math.max(30_000, 3 * c.policy.recheckEveryMs);
+  return s.sight.startedAt > 0 && c.now - s.sight.startedAt < grace;
 }
 
 function stateDetail(member: Member): string {
@@ -133,6 +143,8 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
       note,
     );
   }
+  // This book has kept every lease that it ever gave: a marker it does not expect was written by a job that was root.
+  if (hold.kind === 'foreign-marker') return overdueHold(s, member, c, note);
   const rival = Object.values(s.book.leases).find((l) => l.request.key.job === marker.key.job);
   const request = s.book.requests[marker.lease];
   const ended = s.book.ended[marker.key.job];

@@ -2,7 +2,7 @@ import type { Context, Member, State } from './book.js';
 import { isDeleting, isUnusable, membersOf } from './book.js';
 import { createsAllowed } from './breaker.js';
 import { blockedBy, waiting } from './leases.js';
-import type { MemberName } from './model.js';
+import type { MemberName, Shape } from './model.js';
 
 /** What the pool's size should become: how many members to make, and which Free ones to retire and why. */
 export interface Sizing {
@@ -24,6 +24,37 @@ function isSupply(s: State, member: Member): boolean {
 
 const byAge = (a: Member, b: Member): number => a.seq - b.seq;
 
+/** Why a member is to be replaced, or null. */
+function outdatedWhy(m: Member, shape: Shape, c: Context): string | null {
+  if (m.generation !== shape.generation)
+    return `the pool's spec has changed (${m.generation} -> ${shape.generation})`;
+  if (shape.maxAgeMs !== null && c.now - m.bornAt > shape.maxAgeMs)
+    return `older than ${shape.maxAgeMs / 1000} s`;
+  if (m.engine === 'stateless') return 'no stack holds it: its create was lost with a killed engine';
+  return null;
+}
+
+/**
+ * Outdated VMs that are to go before the line is served: a pool that is never idle would otherwise keep its old VMs
+ * for ever. `maxSurge` at a time, and none while the cloud refuses new ones.
+ */
+export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName; readonly why: string }[] {
+  const shape = s.book.shape;
+  if (shape === null || s.book.breaker.failures > 0 || Object.keys(s.book.requests).length === 0) return [];
+  const members = membersOf(s.book);
+  const inChange = members.filter(
+    (m) => isDeleting(m) || (isUnusable(m, 'building') && m.generation === shape.generation),
+  ).length;
+  return members
+    .filter((m) => m.state.kind === 'Free')
+    .sort(byAge)
+    .flatMap((m) => {
+      const why = outdatedWhy(m, shape, c);
+      return why === null ? [] : [{ name: m.name, why }];
+    })
+    .slice(0, Math.max(0, c.policy.maxSurge - inChange));
+}
+
 /**
  * Decides from what is: waiting requests, leases and spare against what there is. A member that is not gone
  * counts against `max` whatever its state (surge, held, retiring, deleting), so the cloud never holds more.
@@ -38,14 +69,7 @@ export function size(s: State, c: Context): Sizing {
   const supply = members.filter((m) => isSupply(s, m));
   const free = supply.filter((m) => m.state.kind === 'Free').sort(byAge);
 
-  const isOutdated = (m: Member): string | null => {
-    if (m.generation !== shape.generation)
-      return `the pool's spec has changed (${m.generation} -> ${shape.generation})`;
-    if (shape.maxAgeMs !== null && c.now - m.bornAt > shape.maxAgeMs)
-      return `older than ${shape.maxAgeMs / 1000} s`;
-    if (m.engine === 'stateless') return 'no stack holds it: its create was lost with a killed engine';
-    return null;
-  };
+  const isOutdated = (m: Member): string | null => outdatedWhy(m, shape, c);
   const retire: { name: MemberName; why: string }[] = [];
   const outdated = supply.filter((m) => m.state.kind !== 'Busy' && isOutdated(m) !== null);
   const fresh = supply.length - outdated.length;

@@ -5,6 +5,7 @@ import { isOpen } from './breaker.js';
 import { cellSight } from './engine-events.js';
 import { blockedBy, waiting } from './leases.js';
 import type { Millis } from './model.js';
+import { isMystery } from './operator.js';
 
 const iso = (at: Millis): string => new Date(at).toISOString();
 
@@ -134,6 +135,17 @@ function memberView(s: State, member: Member): MemberView {
   };
 }
 
+/** What ends a hold: a person's order, or what the pool still has to learn. */
+function holdAdvice(s: State, member: Member, c: Context): string {
+  if (!isMystery(member)) return `vmpool unhold ${member.name} gives it back`;
+  const silent = c.workers.filter((w) => (s.book.workers[w]?.syncedAt ?? 0) <= (member.hold?.at ?? 0));
+  const missing = [
+    ...(s.sight.markers[member.name] === undefined ? ['its marker has not been read yet'] : []),
+    ...(silent.length === 0 ? [] : [`no sync yet from ${silent.join(', ')}`]),
+  ];
+  return missing.length === 0 ? 'its job is still on its worker' : missing.join('; ');
+}
+
 /** Everything that keeps the pool from doing its work, worst first, each with what to do. */
 export function problemsOf(s: State, c: Context): string[] {
   const problems: string[] = [];
@@ -154,9 +166,7 @@ export function problemsOf(s: State, c: Context): string[] {
   }
   for (const member of membersOf(s.book)) {
     if (member.state.kind === 'Unusable' && member.state.reason === 'held') {
-      problems.push(
-        `VM ${member.name} is held: ${member.state.detail} (vmpool unhold ${member.name} gives it back)`,
-      );
+      problems.push(`VM ${member.name} is held: ${member.state.detail} (${holdAdvice(s, member, c)})`);
     }
   }
   const alarm = c.policy.leaseAlarmMs;

@@ -47,6 +47,9 @@ export type Work =
       readonly member: MemberName;
       readonly server: ServerId;
       readonly image: string;
+      readonly target: GuestTarget | null;
+      /** The lease whose traces the rebuild ends; another one's marker stops it. */
+      readonly lease: LeaseId | null;
     }
   /** A second look by id. */
   | { readonly kind: 'look'; readonly key: string; readonly member: MemberName; readonly server: ServerId }
@@ -144,7 +147,15 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
     case 'scrubbing': {
       if (c.policy.reuse === 'rebuild' && server !== null) {
         return pace(s, member, c, () => scrubRetryMs)
-          ? { kind: 'rebuild', key, member: name, server, image: member.spec.image }
+          ? {
+              kind: 'rebuild',
+              key,
+              member: name,
+              server,
+              image: member.spec.image,
+              target: to,
+              lease: member.tenant?.lease ?? null,
+            }
           : null;
       }
       if (to === null) return null;

@@ -14,6 +14,7 @@ export class BookKeeper {
   private durableBook: Book;
   private readonly watchers = new Set<() => void>();
   private commitError: string | null = null;
+  private readonly untold: Note[] = [];
 
   constructor(
     book: Book,
@@ -22,7 +23,7 @@ export class BookKeeper {
     private readonly onNotes: (notes: readonly Note[]) => void,
     private readonly log: Log,
   ) {
-    this.current = { book, sight: emptySight };
+    this.current = { book, sight: { ...emptySight, startedAt: context().now } };
     this.durableBook = book;
   }
 
@@ -56,10 +57,19 @@ export class BookKeeper {
     const changed = stepped.state.book !== this.current.book;
     const seen = stepped.state.sight !== this.current.sight;
     this.current = stepped.state;
-    if (stepped.notes.length > 0) this.onNotes(stepped.notes);
+    this.untold.push(...stepped.notes);
     if (changed || this.durableBook !== this.current.book) await this.commit();
-    else if (seen) this.notify();
+    else {
+      this.tell();
+      if (seen) this.notify();
+    }
     return stepped.outcome;
+  }
+
+  /** History and log tell only of what is durable. */
+  private tell(): void {
+    if (this.untold.length === 0) return;
+    this.onNotes(this.untold.splice(0));
   }
 
   private async commit(): Promise<void> {
@@ -75,6 +85,7 @@ export class BookKeeper {
     }
     if (this.commitError !== null) this.log.info({}, 'the store commits again');
     this.commitError = null;
+    if (book === this.current.book) this.tell();
     // Commits are grouped and may resolve together: the newest one stands.
     if (book.at >= this.durableBook.at) this.durableBook = book;
     this.notify();

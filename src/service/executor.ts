@@ -20,10 +20,15 @@ export interface ExecutorParts extends GuestParts {
   readonly context: () => Context;
   readonly clock: Clock;
   readonly log: Log;
+  /** Keeps the console log of a VM that failed to come up. */
+  readonly onConsole: (member: string, text: string) => void;
   /** Cells converged side by side. */
   readonly maxCells: () => number;
 }
 
+/** The end of a console log tells why a boot failed. */
+const consoleLines = 200;
+const consoleLimitMs = 20_000;
 /** A rebuild is given this long to come back to ACTIVE before it is looked at again. */
 const rebuildLimitMs = 300_000;
 const rebuildPollMs = 1_000;
@@ -37,6 +42,7 @@ export class Executor {
     string,
     { readonly abort: AbortController; readonly done: Promise<void> }
   >();
+  private readonly consoles = new Set<string>();
   private stopped = false;
   private scheduled = false;
 
@@ -52,8 +58,34 @@ export class Executor {
     });
   }
 
+  /**
+   * What the console of a VM that never came up had to say is kept in the history before the VM is deleted: the
+   * only witness of most failed boots.
+   */
+  private keepConsoles(): void {
+    for (const member of Object.values(this.parts.keeper.durable().book.members)) {
+      const failed = member.state.kind === 'Unusable' && ['error', 'deleting'].includes(member.state.reason);
+      if (!failed || member.bootId !== null || member.server === null) continue;
+      if (this.consoles.has(member.name)) continue;
+      this.consoles.add(member.name);
+      const id = member.server.id;
+      void this.parts.cloud
+        .consoleLog(id, consoleLines, AbortSignal.timeout(consoleLimitMs))
+        .then((text) => {
+          this.parts.onConsole(member.name, text);
+        })
+        .catch((error: unknown) => {
+          const why = error instanceof Error ? error.message : String(error);
+          this.parts.onConsole(member.name, `(the console log could not be read: ${why})`);
+        });
+    }
+    const { members } = this.parts.keeper.durable().book;
+    for (const name of this.consoles) if (!(name in members)) this.consoles.delete(name);
+  }
+
   private look(): void {
     const { keeper, context } = this.parts;
+    this.keepConsoles();
     for (const item of workOf(keeper.durable(), context())) {
       if (this.running.has(item.key)) continue;
       if (item.kind === 'converge' && !this.mayConverge(item.wish)) continue;
@@ -199,7 +231,7 @@ export class Executor {
         return;
       }
       case 'rebuild':
-        await this.rebuild(item.member, item.server, item.image, signal);
+        await this.rebuild(item, signal);
         return;
       case 'look': {
         const view = await cloud.server(item.server, signal);
@@ -247,13 +279,17 @@ export class Executor {
     }
   }
 
-  private async rebuild(
-    member: Extract<Work, { kind: 'rebuild' }>['member'],
-    server: Extract<Work, { kind: 'rebuild' }>['server'],
-    image: string,
-    signal: AbortSignal,
-  ): Promise<void> {
+  private async rebuild(item: Extract<Work, { kind: 'rebuild' }>, signal: AbortSignal): Promise<void> {
     const { cloud, clock, guest } = this.parts;
+    const { member, server, image } = item;
+    // A rebuild ends whatever runs there: not before the VM itself has been asked whose it is, if it can answer.
+    const probe = item.target === null ? null : await guest.probe(item.target, signal);
+    if (probe?.ok === true && probe.marker !== null && probe.marker.lease !== item.lease) {
+      const why = `it bears the marker of lease ${probe.marker.lease}`;
+      const result = { ok: false, kind: 'foreign-marker', why, findings: [] } as const;
+      await this.tell({ type: 'scrubbed', member, bootId: null, result });
+      return;
+    }
     await cloud.rebuildServer(server, image, signal);
     await guest.forget(member);
     const end = clock.now() + rebuildLimitMs;

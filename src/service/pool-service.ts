@@ -84,8 +84,14 @@ export function createPoolService(parts: ServiceParts): PoolService {
 
     lease: view,
 
-    waitFor(id: string, until: WaitUntil, ms: number, signal: AbortSignal): Promise<LeaseView | null> {
-      void keeper.dispatch({ type: 'poll', id }).catch(() => undefined);
+    waitFor(
+      id: string,
+      until: WaitUntil,
+      ms: number,
+      signal: AbortSignal,
+      asOwner: boolean,
+    ): Promise<LeaseView | null> {
+      if (asOwner) void keeper.dispatch({ type: 'poll', id }).catch(() => undefined);
       const first = view(id);
       if (holds(first, until) || ms <= 0 || signal.aborted) return Promise.resolve(first);
       return new Promise((resolve) => {

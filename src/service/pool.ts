@@ -3,7 +3,7 @@ import type { Cloud } from '../cloud/port.js';
 import type { Engine } from '../engine/port.js';
 import type { Guest } from '../guest/port.js';
 import type { Book, Context, Note } from '../pool/book.js';
-import type { Shape } from '../pool/model.js';
+import type { MemberName, Shape } from '../pool/model.js';
 import type { Policy } from '../pool/policy.js';
 import type { History, Store } from '../store/port.js';
 import { BookKeeper } from './book-keeper.js';
@@ -43,6 +43,8 @@ export interface PoolParts {
 
 export interface RunningPool {
   readonly service: PoolService;
+  /** Why the pool cannot serve at the moment, or null. */
+  notReady(): string | null;
   /** Takes over changed settings at once, without touching leases. */
   configure(settings: Settings): void;
   /** Ends every wait and all work, then closes what it was given (store last). */
@@ -55,6 +57,9 @@ const quietTickMs = 1_000;
 /** On a stop, updates of cells get this long to end by themselves, then everything else that long to be ended. */
 const stopCellsMs = 30_000;
 const stopLimitMs = 10_000;
+
+/** Characters of a failed boot's console log that go into the history. */
+const consoleKept = 16_384;
 
 const suffixLetters = 'abcdefghijkmnpqrstuvwxyz23456789';
 
@@ -90,8 +95,29 @@ export function startPool(parts: PoolParts): RunningPool {
     clock,
     log,
     maxCells: () => settings.maxCells,
+    onConsole: (member, text) => {
+      const tail = text.trimEnd().slice(-consoleKept);
+      history.append({ at: clock.now(), kind: 'console', member, detail: tail });
+      log.warn(
+        { event: 'console', vm: member, console: tail.split('\n').slice(-5) },
+        'a VM did not come up; the end of its console log',
+      );
+    },
   });
-  keeper.watch(() => executor.kick());
+  let known = new Set(Object.keys(parts.book.members));
+  keeper.watch(() => {
+    executor.kick();
+    // The connection and the baseline of a VM end with it.
+    const now = keeper.durable().book.members;
+    const gone = [...known].filter((name) => !(name in now));
+    if (gone.length === 0 && known.size === Object.keys(now).length) return;
+    known = new Set(Object.keys(now));
+    for (const name of gone) {
+      guest.forget(name as MemberName).catch((error: unknown) => {
+        log.warn({ err: error, vm: name }, 'what was kept of a VM that is gone could not be removed');
+      });
+    }
+  });
 
   let processors: number | null = null;
   const accept = async (shape: Shape, signal: AbortSignal): Promise<string | null> => {
@@ -158,6 +184,11 @@ export function startPool(parts: PoolParts): RunningPool {
 
   return {
     service,
+    notReady: () => {
+      const problem = keeper.storeProblem();
+      if (problem !== null) return `the store refuses to commit: ${problem}`;
+      return keeper.durable().book.shape === null ? 'the pool has no shape yet' : null;
+    },
     configure: (next) => {
       settings = next;
       executor.kick();

@@ -30,8 +30,17 @@ export interface PoolService {
   request(worker: string, body: LeaseRequest): Promise<Answer<LeaseView>>;
   /** The lease, request or recently ended one with that id; null when never known here. */
   lease(id: string): LeaseView | null;
-  /** Resolves when the condition holds, the time is over or the signal fires: with the view of that moment. */
-  waitFor(id: string, until: WaitUntil, ms: number, signal: AbortSignal): Promise<LeaseView | null>;
+  /**
+   * Resolves when the condition holds, the time is over or the signal fires: with the view of that moment.
+   * `asOwner`: the job's side asks, which shows that the request is still wanted; a bystander's look does not.
+   */
+  waitFor(
+    id: string,
+    until: WaitUntil,
+    ms: number,
+    signal: AbortSignal,
+    asOwner: boolean,
+  ): Promise<LeaseView | null>;
   release(worker: string, body: ReleaseRequest): Promise<Answer<ReleaseAnswer>>;
   /** Release by lease id, from the job's side or an operator. */
   releaseById(id: string, reason: string): Promise<Answer<ReleaseAnswer>>;

@@ -28,6 +28,7 @@ const occurrences: readonly Occurrence[] = [
   'broken',
   'createFailed',
   'absent',
+  'reappeared',
   'granted',
   'unstageable',
   'released',
@@ -83,7 +84,7 @@ scrubbing overdue deleting
 held unheld scrubbing
 held absent lost
 held overdue deleting
-lost answered scrubbing
+lost reappeared unreachable
 lost held held
 lost overdue deleting`.split('\n'),
 );
