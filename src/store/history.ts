@@ -70,13 +70,21 @@ class RotatedHistory implements History {
   }
 
   private start(): void {
-    this.writing ??= this.drain().finally(() => {
-      this.writing = null;
-    });
+    this.writing ??= this.drain();
   }
 
   private async drain(): Promise<void> {
     await Promise.resolve();
+    try {
+      await this.writeLines();
+    } finally {
+      // What came between the loop's last look and here would wait for the next line.
+      this.writing = null;
+      if (this.lines.length > 0 && this.retry === null && !this.closed) this.start();
+    }
+  }
+
+  private async writeLines(): Promise<void> {
     while (this.lines.length > 0) {
       // As many lines as the file still takes; one that is larger than a whole file gets one of its own.
       let bytes = 0;

@@ -134,9 +134,7 @@ class FileStore<T> implements Store<T> {
     if (this.next === null) this.next = newGroup(document);
     else this.next.document = document;
     const { done } = this.next;
-    this.writing ??= this.writeGroups().finally(() => {
-      this.writing = null;
-    });
+    this.writing ??= this.writeGroups();
     return done;
   }
 
@@ -148,17 +146,22 @@ class FileStore<T> implements Store<T> {
   private async writeGroups(): Promise<void> {
     // A turn of the event loop's queue, so that commits of the same moment share the first write too.
     await Promise.resolve();
-    for (let group = this.next; group !== null; group = this.next) {
-      this.next = null;
-      try {
-        this.db.data = group.document;
-        await this.db.write();
-        group.resolve();
-      } catch (error) {
-        group.reject(refusal(this.options.path, error));
-        continue;
+    try {
+      for (let group = this.next; group !== null; group = this.next) {
+        this.next = null;
+        try {
+          this.db.data = group.document;
+          await this.db.write();
+          group.resolve();
+        } catch (error) {
+          group.reject(refusal(this.options.path, error));
+          continue;
+        }
+        await this.renewCopy();
       }
-      await this.renewCopy();
+    } finally {
+      // In the same turn as the loop's last look: a commit between the two would wait for a write that never comes.
+      this.writing = null;
     }
   }
 

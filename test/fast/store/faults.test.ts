@@ -18,6 +18,23 @@ describe('commits in groups', () => {
     await store.close();
   });
 
+  // The end of one group's write and the start of the next are some microtasks apart.
+  it.each([0, 1, 2, 3, 4, 5])(
+    'writes a commit that comes %d microtasks after an earlier one has resolved',
+    async (ticks) => {
+      for (const recent of [false, true]) {
+        const files = new MemoryFiles();
+        const { store } = opened(await openBook(path, { files }));
+        if (recent) await store.commit({ n: 0, note: '' });
+        let chain = store.commit({ n: 1, note: '' });
+        for (let tick = 0; tick < ticks; tick += 1) chain = chain.then(() => undefined);
+        await chain.then(() => store.commit({ n: 2, note: '' }));
+        expect(JSON.parse(files.get(path)?.toString() ?? '')).toMatchObject({ document: { n: 2 } });
+        await store.close();
+      }
+    },
+  );
+
   it('syncs the file before its rename and the directory after it', async () => {
     const files = new MemoryFiles();
     const { store } = opened(await openBook(path, { files }));

@@ -30,6 +30,23 @@ describe('the history', () => {
     expect(all).toEqual(Array.from({ length: all.length }, (_, k) => 100 - all.length + k));
   });
 
+  it('writes a line that comes just when an earlier one has been written', async () => {
+    const files = new MemoryFiles();
+    const history = await openHistory({ dir: '/state', maxBytes: 500, keep: 1, files });
+    const path = '/state/history.jsonl';
+    for (let ticks = 0; ticks < 6; ticks += 1) {
+      const before = files.get(path)?.length ?? 0;
+      history.append({ at: 1, kind: 'a' });
+      for (let turn = 0; turn < 100 && (files.get(path)?.length ?? 0) === before; turn += 1)
+        await Promise.resolve();
+      for (let tick = 0; tick < ticks; tick += 1) await Promise.resolve();
+      history.append({ at: 2, kind: 'b' });
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(files.get(path)?.toString().match(/"b"/g)).toHaveLength(ticks + 1);
+    }
+    await history.close();
+  });
+
   it('goes on after a line that a crash cut off', async () => {
     writeFileSync(join(dir, 'history.jsonl'), '{"at":1,"kind":"a"}\n{"at":2,"ki');
     const history = await openHistory({ dir, maxBytes: 5000, keep: 1 });
