@@ -5,6 +5,8 @@ import type { Config } from './load.js';
 const changeable: readonly string[] = [
   'auth.tokens',
   'policy',
+  'engine.maxParallel',
+  'engine.adoptEvery',
   'limits.maxWait',
   'limits.stopGrace',
   'logging',
@@ -38,6 +40,11 @@ export const mergeReload = (running: Config, loaded: Config): Config => {
     ...running,
     auth: loaded.auth,
     policy: loaded.policy,
+    engine: {
+      ...running.engine,
+      maxParallel: loaded.engine.maxParallel,
+      adoptEvery: loaded.engine.adoptEvery,
+    },
     logging: loaded.logging,
     limits: { ...running.limits, maxWait: loaded.limits.maxWait, stopGrace: loaded.limits.stopGrace },
     listen: tls === undefined ? listen : { ...listen, tls },

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { LineCounter, parseDocument, type Document } from 'yaml';
 import { errorText } from '../store/files.js';
 import { explainIssue } from './explain.js';
+import { formatDuration } from './quantities.js';
 import { settingsSchema, type Settings } from './schema.js';
 import { readSecretFile } from './secret-file.js';
 
@@ -20,7 +21,8 @@ export interface HashedToken {
 /** The configuration with every default filled in and every path absolute. Holds no secret. */
 export interface Config extends Omit<Settings, 'auth' | 'engine' | 'capabilitySecretFile'> {
   readonly auth: { readonly tokens: readonly HashedToken[] };
-  readonly engine: Settings['engine'] & { readonly backend: string };
+  /** `createTimeout` in milliseconds. */
+  readonly engine: Settings['engine'] & { readonly backend: string; readonly createTimeout: number };
   readonly capabilitySecretFile: string;
 }
 
@@ -103,6 +105,9 @@ const lineIn = (document: Document, lines: LineCounter, path: readonly PropertyK
   return null;
 };
 
+/** What Nova and the provider need beyond the boot limit to end a create that came to nothing. */
+const createMarginMs = 60_000;
+
 const resolveFiles = (settings: Settings, base: string, env: Environment): LoadResult => {
   const errors: ConfigError[] = [];
   const complain = (path: string, message: string): void => {
@@ -136,6 +141,14 @@ const resolveFiles = (settings: Settings, base: string, env: Environment): LoadR
       complain(`auth.tokens.${String(index)}`, `is the same token as ${tokens[first]?.name ?? ''}`);
     }
   });
+  const { bootLimitMs } = settings.policy;
+  const { createTimeout = bootLimitMs + createMarginMs } = settings.engine;
+  if (createTimeout < bootLimitMs) {
+    complain(
+      'engine.createTimeout',
+      `is shorter than policy.bootLimit (${formatDuration(bootLimitMs)}): Pulumi would give up VMs that may still boot; leave it out, or raise it`,
+    );
+  }
   const { tls, ...listen } = settings.listen;
   const stateDir = absolute(settings.stateDir);
   const config: Config = {
@@ -162,6 +175,7 @@ const resolveFiles = (settings: Settings, base: string, env: Environment): LoadR
     },
     engine: {
       ...settings.engine,
+      createTimeout,
       backend: settings.engine.backend ?? `file://${join(stateDir, 'pulumi')}`,
       passphraseFile: secretFile(settings.engine.passphraseFile, 'engine.passphraseFile'),
     },

@@ -36,7 +36,7 @@ export const configurationReference = (): string =>
     '',
     'One YAML file (`config/vmpool.example.yaml` is a commented one). Unknown keys are errors; all errors are told at once, with their lines. Paths are relative to the directory of the file. Times have a unit (`500ms`, `90s`, `10m`, `2h`, `7d`), sizes too (`512B`, `256KiB`, `1MiB`). Secrets come from files that others cannot read, or from the environment, never from this file.',
     '',
-    'On SIGHUP the file is read again: `auth.tokens`, `policy`, `logging`, `limits.maxWait`, `limits.stopGrace` and the files of `listen.tls` take effect at once and no lease is touched; other changes are reported and wait for a restart. A file with errors changes nothing.',
+    'On SIGHUP the file is read again: `auth.tokens`, `policy`, `engine.maxParallel`, `engine.adoptEvery`, `logging`, `limits.maxWait`, `limits.stopGrace` and the files of `listen.tls` take effect at once and no lease is touched; other changes are reported and wait for a restart. A file with errors changes nothing.',
     '',
     '<!-- Generated from src/config/schema.ts; a test compares. -->',
     '',

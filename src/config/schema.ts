@@ -110,6 +110,9 @@ const cloud = z
   .prefault({})
   .describe('The OpenStack project.');
 
+/** Upper bound of `engine.maxParallel`. */
+export const mostCellsAtOnce = 256;
+
 const engine = z
   .strictObject({
     backend: z
@@ -118,9 +121,18 @@ const engine = z
       .optional()
       .describe("Pulumi's state backend. Default: file://<stateDir>/pulumi"),
     passphraseFile: path.describe("Passphrase of Pulumi's secrets; not readable by others."),
-    maxParallel: z.int().min(1).max(256).default(4).describe('Cells that are brought up at the same time.'),
+    maxParallel: z
+      .int()
+      .min(1)
+      .max(mostCellsAtOnce)
+      .default(4)
+      .describe('Cells that are brought up at the same time.'),
     adoptEvery: period.prefault('1m').describe("Period of reading the pool stack's outputs."),
-    createTimeout: period.prefault('15m').describe('Limit that Pulumi puts on the create of one VM.'),
+    createTimeout: period
+      .optional()
+      .describe(
+        'Limit that Pulumi puts on the create of one VM; not shorter than policy.bootLimit, which should be what ends it. Default: policy.bootLimit and one minute',
+      ),
   })
   .describe('Pulumi.');
 

@@ -30,8 +30,11 @@ export const userName = z
 const id32 = z.int().min(0).max(0xffff_fffe);
 
 export const attempt = z.strictObject({
-  /** Torque's start count of the job (`qstat -f`), 1 for the first start. */
-  start: z.int().min(0),
+  /**
+   * Torque's start count of the job (`qstat -f`), 1 for the first start. Bounded: one absurd number would refuse
+   * every real attempt of that job as stale.
+   */
+  start: z.int().min(0).max(1_000_000),
   /** The worker's boot id. */
   boot: z
     .string()

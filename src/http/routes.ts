@@ -50,7 +50,9 @@ const afterWaiting = async (call: Call<unknown, WaitQuery>, view: LeaseView): Pr
   const ms = Math.min(wait * 1000, call.maxWaitMs);
   const met = view.state === 'ended' || (until === 'ready' ? view.ready : view.state === 'granted');
   if (met || ms <= 0) return view;
-  const later = await call.service.waitFor(view.id, until, ms, call.signal);
+  const role = call.identity?.role;
+  const asOwner = role === 'worker' || role === 'capability';
+  const later = await call.service.waitFor(view.id, until, ms, call.signal, asOwner);
   if (later === null) throw unknownLease();
   return later;
 };

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { OpenStackCloud } from '../cloud/openstack.js';
 import { createCloud } from '../cloud/openstack.js';
 import type { Config } from '../config/load.js';
+import { mostCellsAtOnce } from '../config/schema.js';
 import { createEngine } from '../engine/client.js';
 import { locatedEngine } from '../engine/located.js';
 import type { EngineOptionsInput } from '../engine/options.js';
@@ -86,7 +87,8 @@ export async function engineOptions(
     backendUrl: config.engine.backend,
     passphraseFile: config.engine.passphraseFile,
     cloudEnv: cloudEnvironment(config, env),
-    maxParallel: config.engine.maxParallel,
+    // How many run side by side is the executor's to say: `engine.maxParallel` changes on reload.
+    maxParallel: mostCellsAtOnce,
     createTimeoutMs: config.engine.createTimeout,
   };
 }

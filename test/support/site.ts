@@ -262,7 +262,7 @@ export function jobRequest(n: number, start = 1): Parameters<PoolService['reques
 export async function leaseReady(service: PoolService, n: number, ms: number, start = 1): Promise<LeaseView> {
   const asked = await service.request('w1', jobRequest(n, start));
   if (asked.kind !== 'done') throw new Error(`${asked.code}: ${asked.detail}`);
-  const view = await service.waitFor(asked.value.id, 'ready', ms, never);
+  const view = await service.waitFor(asked.value.id, 'ready', ms, never, true);
   if (view?.ready !== true)
     throw new Error(
       `not ready within ${ms} ms: ${JSON.stringify(view)} ${JSON.stringify(service.status().problems)}`,

@@ -10,6 +10,7 @@ import { duration, formatDuration, size } from '../../../src/config/quantities.j
 import { configurationReference } from '../../../src/config/reference.js';
 import { loadOrMakeSecret } from '../../../src/config/secret-file.js';
 import { defaultPolicy } from '../../../src/pool/policy.js';
+import { settingsOf } from '../../../src/service/parts.js';
 
 let dir: string;
 const token = 'a-token-of-more-than-twenty-characters';
@@ -101,6 +102,19 @@ policy:
       expect.stringMatching(/^f:16: policy\.bootLimit: a time with its unit/),
       expect.stringMatching(/^f:17: policy\.probEvery: unknown key; did you mean probeEvery\?$/),
       expect.stringMatching(/^f:18: policy\.probeEvery: must be more than zero/),
+    ]);
+  });
+
+  it('lets Pulumi wait for a create as long as the policy lets a VM boot, and refuses less', () => {
+    expect(good().engine.createTimeout).toBe(defaultPolicy.bootLimitMs + 60_000);
+    expect(good(`${minimal}policy: { bootLimit: 30m }`).engine.createTimeout).toBe(31 * 60_000);
+    const given = (time: string): string =>
+      `${minimal.replace('engine: {', `engine: { createTimeout: ${time},`)}policy: { bootLimit: 3m }`;
+    expect(good(given('3m')).engine.createTimeout).toBe(180_000);
+    expect(errorsOf(given('179s'))).toEqual([
+      expect.stringMatching(
+        /^f:6: engine\.createTimeout: is shorter than policy\.bootLimit \(3m\): .*leave it out/,
+      ),
     ]);
   });
 
@@ -214,21 +228,45 @@ describe('reload', () => {
   it('tells what takes effect and what waits for a restart, and merges accordingly', () => {
     const before = good();
     const after = good(
-      `${minimal.replace('tokenFile: token', 'tokenFile: key')}policy: { bootLimit: 3m }
+      `${minimal
+        .replace('tokenFile: token', 'tokenFile: key')
+        .replace('engine: {', 'engine: { createTimeout: 11m, maxParallel: 9, adoptEvery: 5s,')
+        .replace('guest: {', 'guest: { environment: { A: b },')}policy: { bootLimit: 3m }
 listen: { port: 1 }
 limits: { maxWait: 5s, connections: 50 }
 logging: { level: debug }
 `,
     );
     expect(diffConfig(before, after)).toEqual({
-      applied: ['auth.tokens', 'limits.maxWait', 'logging.level', 'policy.bootLimitMs'],
-      needsRestart: ['limits.connections', 'listen.port'],
+      applied: [
+        'auth.tokens',
+        'engine.adoptEvery',
+        'engine.maxParallel',
+        'limits.maxWait',
+        'logging.level',
+        'policy.bootLimitMs',
+      ],
+      needsRestart: ['guest.environment.A', 'limits.connections', 'listen.port'],
     });
     const merged = mergeReload(before, after);
     expect(merged.policy.bootLimitMs).toBe(180_000);
     expect(merged.listen.port).toBe(8470);
+    expect(merged.engine).toMatchObject({ maxParallel: 9, adoptEvery: 5_000, createTimeout: 660_000 });
+    expect(merged.guest.environment).toEqual({});
+    expect(settingsOf(merged)).toMatchObject({ maxCells: 9, adoptEveryMs: 5_000 });
     expect(diffConfig(merged, after).applied).toEqual([]);
     expect(diffConfig(before, good())).toEqual({ applied: [], needsRestart: [] });
+  });
+});
+
+describe('a reload of the boot limit alone', () => {
+  it('says that the limit of creates that follows from it waits for a restart', () => {
+    const after = good(`${minimal}policy: { bootLimit: 30m }`);
+    expect(diffConfig(good(), after)).toEqual({
+      applied: ['policy.bootLimitMs'],
+      needsRestart: ['engine.createTimeout'],
+    });
+    expect(mergeReload(good(), after).engine.createTimeout).toBe(660_000);
   });
 });
 

@@ -236,6 +236,20 @@ describe('problems', () => {
     ]);
   });
 
+  it('refuse a start count with which one request would make every real attempt stale', async () => {
+    const { status, json } = await running.send('POST', '/v1/leases', {
+      ...worker,
+      body: ask('count', 1_000_001),
+    });
+    expect(status).toBe(400);
+    expect(json['errors']).toEqual([
+      { path: 'body.attempt.start', message: expect.stringContaining('1000000') },
+    ]);
+    expect(
+      (await running.send('POST', '/v1/leases', { ...worker, body: ask('count', 1_000_000) })).status,
+    ).toBe(202);
+  });
+
   it('tell with 405 what is allowed', async () => {
     const { headers } = await running.send('PATCH', '/v1/leases/x', worker);
     expect(headers['allow']).toBe('GET, HEAD, DELETE');

@@ -64,8 +64,14 @@ export class FakePool implements PoolService {
     return this.leases.get(id) ?? null;
   }
 
-  waitFor(id: string, until: WaitUntil, ms: number, signal: AbortSignal): Promise<LeaseView | null> {
-    this.called('waitFor', until, String(ms));
+  waitFor(
+    id: string,
+    until: WaitUntil,
+    ms: number,
+    signal: AbortSignal,
+    asOwner: boolean,
+  ): Promise<LeaseView | null> {
+    this.called('waitFor', until, String(ms), ...(asOwner ? [] : ['as a bystander']));
     const holds = (): boolean => {
       const view = this.lease(id);
       return (

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { request as requestTls } from 'node:https';
 import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,6 +41,20 @@ describe('long polls', () => {
     const answer = await send('POST', '/v1/leases?wait=9999', { ...worker, body: ask() });
     expect(answer.status).toBe(202);
     expect(pool.calls).toContain('waitFor granted 30');
+  });
+
+  it('count as the interest of the job only when the job asks: its worker, or its capability', async () => {
+    const { send, pool } = await started();
+    const { json } = await send('POST', '/v1/leases', { ...worker, body: ask() });
+    const path = `/v1/leases/${String(json['id'])}?wait=0.01`;
+    for (const token of [tokens.worker, String(json['capability'])]) {
+      await send('GET', path, { token });
+      expect(pool.calls.at(-1)).toBe('waitFor granted 10');
+    }
+    for (const token of [tokens.operator, tokens.viewer]) {
+      await send('GET', path, { token });
+      expect(pool.calls.at(-1)).toBe('waitFor granted 10 as a bystander');
+    }
   });
 
   it('end when the client leaves; the request it made stands and is found again', async () => {
@@ -179,6 +194,51 @@ describe('TLS', () => {
       server.reload({ ...config, listen: { ...config.listen, tls: { cert: '/none', key: '/none' } } });
     }).toThrow('ENOENT');
     expect(await statusBy(second)).toBe('batch');
+  });
+
+  it('with a CA for clients, talks only to those whose certificate is of it', async () => {
+    const [server, mine, foreign] = [certificate('server'), certificate('mine'), certificate('foreign')];
+    const tls = { ...server, clientCa: mine.cert };
+    const { port } = await started({
+      config: { ...httpConfig(), listen: { host: '127.0.0.1', port: 0, tls } },
+    });
+    const health = (client: { cert: string; key: string } | null): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const outgoing = requestTls(
+          {
+            ...{ port, host: '127.0.0.1', path: '/healthz', agent: false, ca: readFileSync(server.cert) },
+            ...(client === null ? {} : { cert: readFileSync(client.cert), key: readFileSync(client.key) }),
+          },
+          (message) => {
+            message.resume().on('end', () => resolve(message.statusCode ?? 0));
+          },
+        );
+        outgoing.on('error', reject).end();
+      });
+    expect(await health(mine)).toBe(200);
+    await expect(health(null)).rejects.toThrow(/certificate required|ECONNRESET|socket hang up/);
+    await expect(health(foreign)).rejects.toThrow(/unknown ca|ECONNRESET|socket hang up/i);
+  });
+});
+
+describe('the limit on connections', () => {
+  it('closes those beyond it at once and serves the others', async () => {
+    const { send, port } = await started({ config: httpConfig({ connections: 2 }) });
+    const held = [connectTcp(port, '127.0.0.1'), connectTcp(port, '127.0.0.1')];
+    await Promise.all(held.map((socket) => once(socket, 'connect')));
+    await expect(send('GET', '/healthz')).rejects.toThrow();
+    const [first] = held;
+    first?.destroy();
+    await eventually(() => first?.closed === true);
+    let status = 0;
+    for (let turn = 0; turn < 200 && status === 0; turn += 1) {
+      status = await send('GET', '/healthz').then(
+        (answer) => answer.status,
+        () => 0,
+      );
+    }
+    expect(status).toBe(200);
+    for (const socket of held) socket.destroy();
   });
 });
 
