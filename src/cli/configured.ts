@@ -23,6 +23,11 @@ export const configFileOf = (options: ConfigOptions, env: World['env']): string 
 export const configOf = (options: ConfigOptions, world: World): Config => {
   const file = configFileOf(options, world.env);
   const loaded = loadConfig(file, world.env);
-  if (!loaded.ok) throw new CliError(formatConfigErrors(file, loaded.errors), exitCodes.usage);
+  if (!loaded.ok) {
+    throw new CliError(
+      `the configuration cannot be used:\n${formatConfigErrors(file, loaded.errors)}`,
+      exitCodes.usage,
+    );
+  }
   return loaded.config;
 };

@@ -1,0 +1,105 @@
+import type { Command } from 'commander';
+import { vmpool } from './program.js';
+import { plain } from './terminal.js';
+import type { World } from './world.js';
+
+/** A world in which commands are only described, never run. */
+const nowhere: World = {
+  terminal: {
+    out: () => undefined,
+    err: () => undefined,
+    write: () => undefined,
+    interactive: false,
+    paint: plain,
+    size: () => ({ columns: 80, rows: 24 }),
+  },
+  env: {},
+  connect: () => {
+    throw new Error('nothing is asked while the commands are described');
+  },
+  exitWith: () => undefined,
+};
+
+const general = `# Command line
+
+\`vmpool COMMAND --help\` prints what stands here. Commands that ask the service take its address and your token from options or the environment:
+
+| option | variable | otherwise |
+| --- | --- | --- |
+| \`--url URL\` | \`VMPOOL_URL\` | \`http://127.0.0.1:8470\` |
+| \`--token-file FILE\` | \`VMPOOL_TOKEN_FILE\` | none: a token is always needed. The file must not be open to other users. |
+| \`--ca FILE\` | \`VMPOOL_CA\` | the system's certificate authorities |
+
+Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\` works with every role, \`request\`, \`release --job\` and \`run\` need a worker's, \`hold\`, \`unhold\`, \`retire\` and \`adopt\` an operator's.
+
+Results go to standard output, everything else to standard error. Colours are used on a terminal only, and not where \`NO_COLOR\` is set. With \`--json\`, what is printed is for programs: the field names are those of the HTTP API. \`VMPOOL_DEBUG=1\` adds a stack trace to errors that nobody expected.
+
+## Exit codes
+
+| code | meaning |
+| --- | --- |
+| 0 | done; for \`check\`, \`plan\` and \`demo\`: everything is in order |
+| 1 | something is not in order: a check failed, a stack would change, no VM within the time, the service could not start |
+| 2 | wrong arguments, no usable token, or a configuration with errors (all are named) |
+| 3 | the service cannot be reached |
+| 4 | the service was reached and refused |
+| 125 | \`run\` only: VM Pool itself failed. Every other code is the command's own; 130 and 143 after Ctrl-C and SIGTERM. |
+| 130 | \`demo\` only: interrupted; what it made was removed |
+`;
+
+const notes: Readonly<Record<string, string>> = {
+  serve:
+    'Logs JSON lines on standard output; the line with `"event":"ready"` tells the address. SIGHUP reads the configuration and the TLS files again: what can change does at once, what needs a restart is told, and a file with errors changes nothing. SIGTERM or SIGINT stops it: no new connections, requests under way end, updates of cells get up to 30 s. A second signal ends it at once; nothing that was answered is lost.',
+  check:
+    "Looks at the configuration, the store (owner, mode, readable, who serves it), the engine, the backend, the credentials, the pool stack, flavor, image, networks, the quota against `max`, the admin key (is it the one that the VMs let in?), the running service and its problems, the guest image's contract on a VM that is Free, and on a worker the hooks. It stops at nothing; `note` marks what could not be looked at here.",
+  run: "A single word is a command line for the shell on the VM (`vmpool run -- 'echo $HOSTNAME'`); several words are one command with its arguments, as they are. Standard input, output and errors are the command's. The key is made for this run alone. Use a worker token of its own for this and for `request`: the sync of a Torque worker ends what its own token leased and Torque does not know.",
+  plan: 'Shows what an update of each cell would do with the member list that the service last wrote. Safe beside the running service.',
+  recover:
+    'Refused while a service runs on the store. With `--from-cloud`, VMs that are found are held until every worker has synced and their own markers were read.',
+  demo: 'Makes everything below a directory of its own in /var/tmp and removes it at the end, also after Ctrl-C and when it is killed.',
+};
+
+/** The reference of the command line as Markdown, from the commands themselves. */
+export const cliReference = (): string => {
+  const program = vmpool(nowhere);
+  const sections = program.commands.flatMap((command) =>
+    command.commands.length === 0
+      ? [section(command, command.name())]
+      : command.commands.map((below) => section(below, `${command.name()} ${below.name()}`)),
+  );
+  return [general, '<!-- Below this line: generated from src/cli; a test compares. -->\n', ...sections].join(
+    '\n',
+  );
+};
+
+const section = (command: Command, name: string): string => {
+  const words = command.registeredArguments.map((argument) => {
+    const text = argument.variadic ? `${argument.name()}...` : argument.name();
+    return argument.required ? `<${text}>` : `[${text}]`;
+  });
+  const usage = ['vmpool', name, ...(command.options.length > 0 ? ['[options]'] : []), ...words].join(' ');
+  const rows = [
+    ...command.registeredArguments.map(
+      (argument, at) => `| \`${words[at] ?? ''}\` | ${argument.description} |`,
+    ),
+    ...command.options.map((option) => {
+      const initial: unknown = option.defaultValue;
+      const also =
+        initial === undefined
+          ? ''
+          : ` (default: ${typeof initial === 'string' ? initial : JSON.stringify(initial)})`;
+      return `| \`${option.flags.replaceAll('|', '\\|')}\` | ${option.description}${also} |`;
+    }),
+  ];
+  const sentence = command.description();
+  return [
+    `## ${name}`,
+    '',
+    `\`${usage}\``,
+    '',
+    `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}.`,
+    ...(notes[name] === undefined ? [] : ['', notes[name]]),
+    ...(rows.length === 0 ? [] : ['', '| argument | meaning |', '| --- | --- |', ...rows]),
+    '',
+  ].join('\n');
+};
