@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
@@ -38,6 +38,9 @@ const shape = z.object({
     bootId: text,
   }),
 });
+
+/** The files of each member. */
+const endings = ['json', 'survey.gz'] as const;
 
 export interface Baseline {
   readonly takenAt: number;
@@ -90,8 +93,26 @@ export class Baselines {
   }
 
   async remove(member: MemberName): Promise<void> {
-    for (const ending of ['json', 'survey.gz'])
+    for (const ending of endings)
       await rm(join(this.folder, `${this.#name(member)}.${ending}`), { force: true });
+  }
+
+  /** Removes the files of everybody else, half-written ones too. */
+  async keepOnly(members: ReadonlySet<MemberName>): Promise<void> {
+    const kept = new Set([...members].flatMap((member) => endings.map((ending) => `${member}.${ending}`)));
+    for (const name of await this.#files()) {
+      const ours = endings.some((ending) => name.replace(/\.new$/, '').endsWith(`.${ending}`));
+      if (ours && !kept.has(name)) await rm(join(this.folder, name), { force: true });
+    }
+  }
+
+  async #files(): Promise<readonly string[]> {
+    try {
+      return await readdir(this.folder);
+    } catch (error) {
+      if (isAbsent(error)) return [];
+      throw error;
+    }
   }
 
   #name(member: MemberName): string {

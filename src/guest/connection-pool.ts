@@ -71,6 +71,10 @@ export class ConnectionPool {
     });
   }
 
+  members(): readonly MemberName[] {
+    return [...this.#entries.keys()];
+  }
+
   drop(member: MemberName): void {
     const entry = this.#entries.get(member);
     this.#entries.delete(member);

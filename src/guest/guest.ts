@@ -203,6 +203,12 @@ class SshGuest implements Guest {
     await this.#baselines.remove(member);
   }
 
+  async keepOnly(members: readonly MemberName[]): Promise<void> {
+    const kept = new Set(members);
+    for (const member of this.#connections.members()) if (!kept.has(member)) this.#connections.drop(member);
+    await this.#baselines.keepOnly(kept);
+  }
+
   async close(): Promise<void> {
     await this.#connections.close();
   }
@@ -307,7 +313,7 @@ class SshGuest implements Guest {
     if (target.hostKeys.length === 0 && this.options.hostKeyPolicy === 'console') {
       throw new GuestFailure(
         'host-key',
-        'the host keys are not known yet: the image must print them on the console (cloud-init does), or set ssh.hostKeys to first-sight',
+        'the host keys are not known yet: the image must print them on the console (cloud-init does), or set guest.hostKeys to first-sight',
       );
     }
     let privateKey: Buffer;

@@ -75,11 +75,17 @@ export interface Guest {
   stage(target: GuestTarget, order: StageOrder, signal: AbortSignal): Promise<StageResult>;
   /**
    * Removes everything of that lease and verifies the VM against its baseline by other code.
-   * `lease: null` scrubs whatever is there. The marker goes last.
+   * `lease: null` scrubs whatever is there of a VM that bears no marker. Any other marker than that of the lease
+   * answers `foreign-marker`, and nothing is touched: a job may be running. The marker goes last.
    */
   scrub(target: GuestTarget, lease: LeaseId | null, signal: AbortSignal): Promise<ScrubResult>;
   /** Drops the connection and the baseline of a member that is gone. */
   forget(member: MemberName): Promise<void>;
+  /**
+   * Drops connections and baselines of everybody else: for the start, before any other call, because members may
+   * have left while no service ran.
+   */
+  keepOnly(members: readonly MemberName[]): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -64,7 +64,41 @@ describe('one machine through a lease', () => {
     expect(left.out).not.toMatch(/alice|physics|lease|vmpool-/);
     expect(await guest.probe(machine.target, patience())).toMatchObject({ ok: true, marker: null });
     expect(await guest.stage(machine.target, orderFor('lease-3'), patience())).toEqual({ ok: true });
+    expect(await guest.scrub(machine.target, 'lease-3' as LeaseId, patience())).toEqual({ ok: true });
+  });
+
+  it('keeps its job when the scrub names no lease or another one, and when the marker cannot be read', async () => {
+    expect(await guest.stage(machine.target, orderFor('lease-4'), patience())).toEqual({ ok: true });
+    await machine.asJob('touch ~/result; (setsid sleep 1234 >/dev/null 2>&1 &)');
+    const stillThere = async (): Promise<void> => {
+      const { out } = await machine.asJob('ls ~/result; pgrep -fxc "sleep 1234"');
+      expect(out).toBe('/home/alice/result\n1\n');
+    };
+    for (const lease of [null, 'lease-3' as LeaseId]) {
+      expect(await guest.scrub(machine.target, lease, patience())).toMatchObject({
+        ok: false,
+        kind: 'foreign-marker',
+        why: expect.stringContaining('lease-4'),
+      });
+      await stillThere();
+    }
+    const marker = '/etc/vmpool/lease.json';
+    await machine.run(`cp -p ${marker} /root/marker; ln -sf /nowhere ${marker}`);
+    for (const lease of [null, 'lease-4' as LeaseId]) {
+      expect(await guest.scrub(machine.target, lease, patience())).toMatchObject({
+        ok: false,
+        kind: 'foreign-marker',
+        why: expect.stringContaining('unreadable'),
+      });
+      await stillThere();
+    }
+    await machine.run(`mv -f /root/marker ${marker}`);
+    expect(await guest.scrub(machine.target, 'lease-4' as LeaseId, patience())).toEqual({ ok: true });
+  });
+
+  it('without a marker is scrubbed for no lease', async () => {
+    await machine.run('touch /tmp/stray; (setsid sleep 1000 >/dev/null 2>&1 &)');
     expect(await guest.scrub(machine.target, null, patience())).toEqual({ ok: true });
-    expect(await guest.scrub(machine.target, null, patience())).toEqual({ ok: true });
+    expect((await machine.run('ls -A /tmp; pgrep -xc sleep')).out).toBe('0\n');
   });
 });

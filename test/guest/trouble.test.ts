@@ -23,7 +23,11 @@ describe('host keys', () => {
 
   it('a machine whose keys are not known is not spoken to, and it is said what to do', async () => {
     const probe = await guest.probe({ ...machine.target, hostKeys: [] }, patience());
-    expect(probe).toMatchObject({ ok: false, step: 'host-key', why: expect.stringContaining('first-sight') });
+    expect(probe).toMatchObject({
+      ok: false,
+      step: 'host-key',
+      why: expect.stringContaining('set guest.hostKeys to first-sight'),
+    });
   });
 
   it('at first sight they are learned, when the site says so', async () => {

@@ -45,7 +45,7 @@ export function scrubGuest(guest: SimGuest | null, lease: LeaseId | null, faults
     findings: [],
   });
   if (guest === null || faults.strikes('scrub-unreachable')) return failed('unreachable', 'no answer');
-  if (guest.marker !== null && lease !== null && guest.marker.lease !== lease)
+  if (guest.marker !== null && guest.marker.lease !== lease)
     return failed('foreign-marker', `marker of ${guest.marker.lease}`);
   if (!guest.baseline) return failed('dirty', 'there is no baseline to verify against');
   guest.running.clear();

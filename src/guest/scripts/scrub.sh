@@ -1,6 +1,6 @@
 # Removes everything of a lease from this machine. Safe to be cut anywhere and repeated.
-# Standard input, each field ended by NUL: lease (empty: whatever is there), lowest uid, then counted lists of the
-# baseline: mounts ("TYPE POINT", as in mountinfo), processes ("UID EXE COMMAND"), names in /tmp, /var/tmp and
+# Standard input, each field ended by NUL: lease (empty: the machine should bear no marker), lowest uid, then counted
+# lists of the baseline: mounts ("TYPE POINT", as in mountinfo), processes ("UID EXE COMMAND"), names in /tmp, /var/tmp and
 # /dev/shm ("/tmp/NAME").
 # Answers: any number of "note WHAT WENT WRONG", then ok | foreign LEASE | failed WHY
 set -u
@@ -36,11 +36,11 @@ umask 077
 exec 9>/run/vmpool.lock && chmod 600 /run/vmpool.lock && flock -w 30 9 ||
   answer failed "another order is still being carried out on this machine"
 
-# --- whose is it?
-if [ -n "$lease" ] && { [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; }; then
+# --- whose is it? Whoever does not name the lease of the marker knows nothing of the job that may be running.
+if [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; then
   standing=
   IFS= read -r standing <"$pool/lease.json"
-  if [[ $standing != '{"lease":"'"$lease"'",'* ]]; then
+  if [ -z "$lease" ] || [[ $standing != '{"lease":"'"$lease"'",'* ]]; then
     [[ $standing =~ ^\{\"lease\":\"([A-Za-z0-9._-]{1,128})\" ]] && answer foreign "${BASH_REMATCH[1]}"
     answer foreign unreadable
   fi

@@ -207,6 +207,33 @@ describe('baselines', () => {
     expect(readdirSync(join(folder, 'kept'))).toEqual([]);
   });
 
+  it('of everybody else are swept, with their connections', async () => {
+    const sweeping = createGuest({
+      ...settings,
+      privateKeyFile: join(folder, 'key'),
+      stateDir: join(folder, 'swept'),
+    });
+    await sweeping.keepOnly([]);
+    const baselines = new Baselines(join(folder, 'swept/baselines'));
+    const names = ['vm-1', 'vm-10', 'gone-1'] as MemberName[];
+    for (const name of names) {
+      await baselines.write(name, 5, referenceOf(survey), gzipSync(text));
+      expect(await sweeping.probe({ ...vm.target, member: name }, never)).toMatchObject({ ok: true });
+    }
+    for (const file of ['gone-2.survey.gz', 'vm-1.json.new', 'README'])
+      writeFileSync(join(folder, 'swept/baselines', file), '');
+    await sweeping.keepOnly(['vm-1', 'vm-3'] as MemberName[]);
+    expect(readdirSync(join(folder, 'swept/baselines')).sort()).toEqual([
+      'README',
+      'vm-1.json',
+      'vm-1.survey.gz',
+    ]);
+    for (const name of names) await sweeping.probe({ ...vm.target, member: name }, never);
+    // One of three was kept.
+    expect(vm.connections).toBe(5);
+    await sweeping.close();
+  });
+
   it('have no names that climb', async () => {
     await expect(new Baselines(folder).read('../x' as MemberName)).rejects.toThrow("not a member's name");
   });
