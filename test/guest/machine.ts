@@ -29,8 +29,7 @@ export class Lab {
   static async open(): Promise<Lab> {
     const lab = new Lab();
     lab.#program = await sandboxProgram();
-    // Other programs of the test machine install into /opt at any time; these machines must not see it change.
-    await writeBaseLayer(lab.#program, join(lab.folder, 'base'), [lab.folder, '/opt']);
+    await writeBaseLayer(lab.#program, join(lab.folder, 'base'), [lab.folder]);
     writeFileSync(join(lab.folder, 'admin'), admin.privateKey, { mode: 0o600 });
     writeFileSync(join(lab.folder, 'job'), job.privateKey, { mode: 0o600 });
     return lab;

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import type { Dirent } from 'node:fs';
+import type { Dirent, Stats } from 'node:fs';
 import { chmod, chown, lstat, mkdir, readFile, readdir, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
@@ -7,10 +7,14 @@ import { dirname, join } from 'node:path';
  * The layer of files between the host's root and the machines' own disks: it hides what a machine must not see and
  * gives it accounts and an SSH server of its own.
  *
- * At the top level it is an allow-list: only the folders that hold programs shine through. Below /etc, whatever the
- * host does not let everyone read is hidden too.
+ * At the top level it is an allow-list: only the folders that hold programs shine through. /opt is not among them:
+ * what is installed or kept there comes and goes while machines run, and a machine whose files change by themselves
+ * is never clean after a job.
  */
-const SHOWN = new Set(['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32', 'usr', 'etc', 'opt']);
+const SHOWN = new Set(['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32', 'usr', 'etc']);
+
+/** Folders where people keep what they write: whatever the host does not let everyone read there is hidden too. */
+const GUARDED: readonly string[] = ['/etc', '/usr/local'];
 
 /** Folders that every machine has, with their modes. */
 const SKELETON: readonly (readonly [string, number])[] = [
@@ -23,6 +27,7 @@ const SKELETON: readonly (readonly [string, number])[] = [
   ['home', 0o755],
   ['mnt', 0o755],
   ['media', 0o755],
+  ['opt', 0o755],
   ['srv', 0o755],
   ['var', 0o755],
   ['var/cache', 0o755],
@@ -39,7 +44,16 @@ const SKELETON: readonly (readonly [string, number])[] = [
 ];
 
 /** Readable settings of the host's own clients, which may carry tokens or addresses. */
-const CLIENT_SETTINGS = ['/etc/npmrc', '/etc/pip.conf', '/etc/gitconfig', '/etc/wgetrc', '/etc/apt'];
+const CLIENT_SETTINGS = [
+  '/etc/npmrc',
+  '/etc/pip.conf',
+  '/etc/gitconfig',
+  '/etc/wgetrc',
+  '/etc/apt',
+  '/usr/local/etc/npmrc',
+  '/usr/local/etc/pip.conf',
+  '/usr/local/etc/gitconfig',
+];
 
 /** Without the post-quantum exchange, which costs each side some 60 ms of processor time and defends nothing here. */
 const SSHD_CONFIG = `# Written by the embedded cloud.
@@ -145,11 +159,23 @@ async function entries(path: string): Promise<Dirent[]> {
   }
 }
 
+/** Null: it went while the folder was being read. */
+async function lookAt(path: string): Promise<Stats | null> {
+  try {
+    return await lstat(path);
+  } catch {
+    return null;
+  }
+}
+
 async function hideUnreadable(layer: LayerWriter, folder: string): Promise<void> {
-  for (const entry of await entries(folder)) {
+  const found = (await entries(folder)).filter((entry) => !entry.isSymbolicLink());
+  const looks = await Promise.all(
+    found.map(async (entry) => ({ entry, status: await lookAt(join(folder, entry.name)) })),
+  );
+  for (const { entry, status } of looks) {
+    if (!status) continue;
     const path = join(folder, entry.name);
-    if (entry.isSymbolicLink()) continue;
-    const status = await lstat(path);
     const readable = (status.mode & (entry.isDirectory() ? 0o005 : 0o004)) !== 0;
     if (!readable) {
       await layer.seeThrough(folder);
@@ -214,11 +240,13 @@ export async function canHoldLayers(folder: string): Promise<boolean> {
  * Writes the layer into `root` (made if absent, and owned by the caller, who removes it).
  * @param masked absolute paths that must not be seen even where the allow-list would show them: the cloud's state
  *   directory and the project's own checkout.
+ * @param guarded folders below which everything is hidden that not everyone may read.
  */
 export async function writeBaseLayer(
   program: string,
   root: string,
   masked: readonly string[],
+  guarded = GUARDED,
 ): Promise<void> {
   const layer = new LayerWriter(root);
   await layer.folder('.', 0o755);
@@ -234,7 +262,7 @@ export async function writeBaseLayer(
   }
   for (const [path, mode] of SKELETON) await layer.folder(path, mode);
   await layer.seeThrough('/etc');
-  await hideUnreadable(layer, '/etc');
+  for (const folder of guarded) await hideUnreadable(layer, folder);
   for (const path of [...CLIENT_SETTINGS, ...masked]) await hidePath(layer, path);
   const rewritten = new Set([
     '/etc/shadow',

@@ -499,7 +499,7 @@ static void bind_program_mounts(void) {
   char line[4096], point[1024], target[1700];
   while (mounts && fgets(line, sizeof line, mounts)) {
     if (sscanf(line, "%*d %*d %*s %*s %1023s", point) != 1) continue;
-    if (strncmp(point, "/usr", 4) && strncmp(point, "/opt", 4) && strncmp(point, "/lib", 4)) continue;
+    if (strncmp(point, "/usr", 4) && strncmp(point, "/lib", 4)) continue;
     snprintf(target, sizeof target, "%s%s", root, point);
     if (mount(point, target, NULL, MS_BIND, NULL) == 0) mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL);
   }
