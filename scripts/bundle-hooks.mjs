@@ -1,5 +1,6 @@
 /**
- * Bundles each hook into one file without dependencies: dist/hooks/{prologue,epilogue,jobstarter,sync,nodecheck}.
+ * Bundles each hook into one file without dependencies: dist/worker/{prologue,epilogue,jobstarter,sync,nodecheck}.
+ * Not into dist/hooks: its package.json would make CommonJS of the compiled installer there.
  * The installer writes the worker's own path of Node into the first line.
  */
 import { build } from 'esbuild';
@@ -11,7 +12,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export const hookNames = ['prologue', 'epilogue', 'jobstarter', 'sync', 'nodecheck'];
 
 /** Files appear whole, so that a running test or an installer never reads half of one. */
-export async function bundleHooks(outDir = join(root, 'dist', 'hooks')) {
+export async function bundleHooks(outDir = join(root, 'dist', 'worker')) {
   const result = await build({
     entryPoints: hookNames.map((name) => join(root, 'hooks', 'src', 'main', `${name}.ts`)),
     outdir: outDir,

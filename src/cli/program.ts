@@ -1,6 +1,5 @@
 import { Command, CommanderError } from 'commander';
 import { ProblemError, UnreachableError } from '../http/client.js';
-import { StartError } from '../service/parts.js';
 import { version } from '../version.js';
 import { adoptCommand } from './commands/adopt.js';
 import { checkCommand } from './commands/check.js';
@@ -91,10 +90,6 @@ const explain = (error: unknown, { terminal, env }: World): number => {
     say(`the service refused: ${error.problem.detail}`);
     for (const { path, message } of error.problem.errors ?? []) terminal.err(`  ${path}: ${message}`);
     return exitCodes.refused;
-  }
-  if (error instanceof StartError) {
-    say(error.message);
-    return exitCodes.notInOrder;
   }
   say(error instanceof Error ? error.message : String(error));
   if ((env['VMPOOL_DEBUG'] ?? '') !== '' && error instanceof Error) terminal.err(error.stack ?? '');

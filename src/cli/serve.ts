@@ -75,7 +75,14 @@ const start = async (
   log: Log,
 ): Promise<Running> => {
   // Before anything is opened that would have to be closed again.
-  const secret = await loadOrMakeSecret(config.capabilitySecretFile);
+  const closeParts = async (): Promise<void> => {
+    await parts.store.close();
+    parts.cloud.close();
+  };
+  const secret = await loadOrMakeSecret(config.capabilitySecretFile).catch(async (error: unknown) => {
+    await closeParts();
+    throw new StartError(errorText(error));
+  });
   const parts = await openParts(config, env, log);
   const clock = poolClock(parts.book.at);
   for (const warning of parts.cloud.warnings) log.warn({ event: 'credentials' }, warning);

@@ -5,7 +5,7 @@ import type { JobResult } from '../../test/mom/job.js';
 import { plainPulumi, type PlainPulumi } from '../cli/plain-pulumi.js';
 import { changesOf, previewAll, previewStack } from '../cli/preview.js';
 import { count, howLong } from '../cli/table.js';
-import type { Terminal } from '../cli/terminal.js';
+import { plain, type Terminal } from '../cli/terminal.js';
 import { formatConfigErrors, loadConfig } from '../config/load.js';
 import { readSecretFile } from '../config/secret-file.js';
 import type { CloudControl } from '../embedded/control.js';
@@ -18,7 +18,7 @@ import { demoLoad } from './load.js';
 import { startCloud, startService } from './parts.js';
 import { freeSubnet, makePlace, poolMax, poolMin, poolName, type Place } from './place.js';
 import { playOut, submitAll, type PlayedJob } from './play.js';
-import { liveScreen, resultTable } from './screen.js';
+import { costOf, liveScreen, resultTable } from './screen.js';
 import { createView, type View } from './view.js';
 import { demoUids, DemoWorker } from './worker.js';
 
@@ -27,6 +27,8 @@ export interface DemoOptions {
   readonly keep: boolean;
   /** Progress lines even on a terminal. */
   readonly plain: boolean;
+  /** Progress goes to standard error, the outcome as JSON to standard output. */
+  readonly json: boolean;
 }
 
 const shrinkLimitMs = 120_000;
@@ -37,7 +39,11 @@ const frameEveryMs = 400;
  * Resolves with 0 only if every job ended as it should, the pool went back to its minimum, Pulumi sees nothing to
  * change and nothing is left over; with 130 after Ctrl-C. Removes everything that it made.
  */
-export const runDemo = async (options: DemoOptions, terminal: Terminal): Promise<number> => {
+export const runDemo = async (options: DemoOptions, given: Terminal): Promise<number> => {
+  const toStderr = (text: string): void => given.err(text.replace(/\n$/, ''));
+  const terminal: Terminal = options.json
+    ? { ...given, interactive: false, paint: plain, out: toStderr, write: toStderr }
+    : given;
   if (process.getuid?.() !== 0) {
     terminal.err(
       'vmpool demo needs root: the servers of its cloud are sandboxes in namespaces and mounts of their own.\nRun it as root, for example in a throw-away VM or container: sudo make demo',
@@ -82,6 +88,8 @@ export const runDemo = async (options: DemoOptions, terminal: Terminal): Promise
   const all = [...problems, ...left.map((what) => `left over: ${what}`)];
   for (const problem of all) terminal.out(`${terminal.paint('red', 'WRONG')}  ${problem}`);
   if (interrupted.signal.aborted) return 130;
+  if (options.json)
+    given.out(JSON.stringify({ ok: all.length === 0, problems: all, jobs: demo.costs() }, null, 2));
   terminal.out(
     all.length === 0
       ? terminal.paint('green', `The demo went as it should, in ${howLong(performance.now() - began)}.`)
@@ -154,6 +162,23 @@ class Demo {
     } finally {
       follower.stop();
     }
+  }
+
+  /** What each job cost and what came of it, for programs. */
+  costs(): readonly object[] {
+    return this.#jobs.map((played) => {
+      const { result = null, problems = [] } = played.outcome ?? {};
+      const cost = costOf(played, this.#journal, Date.now());
+      return {
+        id: played.id,
+        user: played.job.user,
+        what: played.job.what,
+        ...cost,
+        starts: result?.starts ?? null,
+        exitStatus: result?.exitStatus ?? null,
+        problems,
+      };
+    });
   }
 
   /** Ends everything, the last started first. Resolves with what did not end well. */

@@ -25,8 +25,13 @@ const syncEveryMs = 5_000;
 
 export type UserName = 'alice' | 'bob' | 'carol';
 
-/** Accounts of the worker alone, with ids that hardly any machine uses. */
-const userIds: Readonly<Record<UserName, number>> = { alice: 58_211, bob: 58_212, carol: 58_213 };
+/** Ids that hardly any machine uses, and others than those of a demo beside this one: processes are told by them. */
+const firstId = 50_000 + (process.pid % 1000) * 4;
+const userIds: Readonly<Record<UserName, number>> = {
+  alice: firstId + 1,
+  bob: firstId + 2,
+  carol: firstId + 3,
+};
 
 /** The Torque worker of the demo: a sandbox with three users, the mom's double and the real hooks. */
 export class DemoWorker {
@@ -59,7 +64,7 @@ export class DemoWorker {
 
   static #furnish(sandbox: WorkerSandbox, starter: string, place: Place, serviceUrl: string): DemoWorker {
     const users = {
-      alice: account('alice', [{ name: 'physics', gid: 58_300 }]),
+      alice: account('alice', [{ name: 'physics', gid: firstId }]),
       bob: account('bob'),
       carol: account('carol'),
     };

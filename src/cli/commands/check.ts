@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { runChecks } from '../check/run-checks.js';
 import { withAccess, withJson, type AccessOptions } from '../access.js';
 import { withConfig, type ConfigOptions } from '../configured.js';
 import { exitCodes } from '../exit.js';
@@ -9,6 +8,7 @@ export const checkCommand = (world: World): Command =>
   withJson(withAccess(withConfig(new Command('check'))))
     .description('is everything in order? Each line says ok or FAIL, and what to do')
     .action(async (options: ConfigOptions & AccessOptions) => {
+      const { runChecks } = await import('../check/run-checks.js');
       const { paint } = world.terminal;
       const label = { ok: paint('green', 'ok  '), note: paint('yellow', 'note'), fail: paint('red', 'FAIL') };
       const findings = await runChecks(options, world, (finding) => {

@@ -3,7 +3,6 @@ import { quote } from '../../../hooks/src/remote/quote.js';
 import { withJson } from '../access.js';
 import { configOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
-import { plainPulumi } from '../plain-pulumi.js';
 import type { World } from '../world.js';
 
 interface EnvOptions extends ConfigOptions {
@@ -20,6 +19,7 @@ export const envCommand = (world: World): Command =>
     )
     .action(async (wanted: string | undefined, options: EnvOptions) => {
       const config = configOf(options, world);
+      const { plainPulumi } = await import('../plain-pulumi.js');
       const pulumi = await plainPulumi(config, world.env);
       const known = [config.pool, ...pulumi.cells()];
       const stack =

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { installHooks, type InstallOptions, type InstallResult } from '../../../hooks/install.js';
+import { checkService } from '../../../hooks/install/reach.js';
 import { repoRoot } from '../../repo-root.js';
 import { withJson } from '../access.js';
 import { exitCodes } from '../exit.js';
@@ -34,8 +35,10 @@ const withHookOptions = (command: Command): Command =>
     );
 
 export const hooksCommand = (world: World): Command => {
-  const act = (check: boolean) => (options: HooksOptions) => {
-    const result = installHooks({ hooksDir: bundledHooks, check, ...installOptions(options) });
+  const act = (check: boolean) => async (options: HooksOptions) => {
+    const installed = installHooks({ hooksDir: bundledHooks, check, ...installOptions(options) });
+    // What an installation lacks is said first; the service is asked once a worker could reach it.
+    const result = check && installed.ok ? withFinding(installed, await checkService(options.root)) : installed;
     world.terminal.out(options.json === true ? JSON.stringify(result, null, 2) : findingsText(result, world));
     if (!result.ok) world.exitWith(exitCodes.notInOrder);
   };
@@ -52,6 +55,11 @@ export const hooksCommand = (world: World): Command => {
         .action(act(true)),
     );
 };
+
+const withFinding = (result: InstallResult, finding: InstallResult['findings'][number]): InstallResult => ({
+  ok: result.ok && finding.level !== 'error',
+  findings: [...result.findings, finding],
+});
 
 const installOptions = (options: HooksOptions): Partial<InstallOptions> => ({
   ...(options.root === undefined ? {} : { root: options.root }),

@@ -2,7 +2,6 @@ import { Command } from 'commander';
 import { withJson } from '../access.js';
 import { configOf, withConfig, type ConfigOptions } from '../configured.js';
 import { exitCodes } from '../exit.js';
-import { plainPulumi } from '../plain-pulumi.js';
 import { changesOf, previewAll, type StackPreview } from '../preview.js';
 import { count } from '../table.js';
 import type { World } from '../world.js';
@@ -21,6 +20,7 @@ export const planCommand = (world: World): Command =>
     .addHelpText('after', '\nExit code 0: nothing would change; 1: something would, or a preview failed.')
     .action(async (options: PlanOptions) => {
       const config = configOf(options, world);
+      const { plainPulumi } = await import('../plain-pulumi.js');
       const pulumi = await plainPulumi(config, world.env);
       const stacks = pulumi.cells();
       const previews = await previewAll(pulumi, stacks, atOnce, AbortSignal.timeout(limitMs));

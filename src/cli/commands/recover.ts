@@ -1,6 +1,4 @@
 import { Command } from 'commander';
-import { bookPath } from '../../service/parts.js';
-import { recoverStore } from '../../store/recover.js';
 import { withJson } from '../access.js';
 import { configOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
@@ -25,6 +23,10 @@ export const recoverCommand = (world: World): Command =>
         throw new CliError('give either --from-backup or --from-cloud', exitCodes.usage);
       }
       const config = configOf(options, world);
+      const [{ bookPath }, { recoverStore }] = await Promise.all([
+        import('../../service/parts.js'),
+        import('../../store/recover.js'),
+      ]);
       const result = await recoverStore({
         path: bookPath(config.stateDir),
         from: options.fromBackup === true ? 'backup' : 'cloud',
