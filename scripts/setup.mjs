@@ -61,7 +61,6 @@ const systemNeeds = [
   { file: '/usr/bin/unshare', pkg: 'util-linux' },
   { file: '/usr/bin/ps', pkg: 'procps' },
   { file: '/usr/sbin/useradd', pkg: 'passwd' },
-  { file: '/usr/sbin/nft', pkg: 'nftables' },
   { file: '/usr/sbin/ip', pkg: 'iproute2' },
   { file: '/usr/bin/openssl', pkg: 'openssl' },
 ];
