@@ -159,6 +159,17 @@ function workerConfig(
     writeWhole(path, `${JSON.stringify(template, null, 2)}\n`, 0o644);
     findings.push({ level: 'done', text: `${configPath} written; all else has defaults` });
   }
+  const stat = lstatSync(path);
+  if (stat.uid !== 0 || (stat.mode & 0o022) !== 0)
+    findings.push({
+      level: 'error',
+      text: `${configPath} must belong to root and be writable by root alone: chown root, chmod 644`,
+    });
+  else if ((stat.mode & 0o004) === 0)
+    findings.push({
+      level: 'error',
+      text: `${configPath} cannot be read by users, as whom the job starter runs: chmod 644`,
+    });
   const parsed = parseWorkerConfig(readFileSync(path, 'utf8'));
   if (parsed.ok) return parsed.config;
   for (const text of parsed.errors) findings.push({ level: 'error', text: `${configPath}: ${text}` });

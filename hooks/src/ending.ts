@@ -53,15 +53,17 @@ export async function endAttempt(context: EndingContext, given: AttemptRecord): 
         0,
         1000,
       );
-      context.say(
-        `the files of job ${record.job} could not be copied back: ${failed}. They are kept on the VM; ask your operator`,
-      );
+      const text = `the files of job ${record.job} could not be copied back from ${failed}. They are kept there: the VM is held until your operator has fetched them and gives it back`;
+      context.say(text);
+      spool.leaveMessage(record.job, `${text}\n`, record);
     }
   }
-  const released = await release(context, record, holdFor);
-  for (const left of leftovers(record.uid, directory)) signalProcess(left, 'SIGKILL');
-  // A file that cannot be brought back now may be brought back by the operator: with the key, while it is held.
-  await removeRun(record, directory);
+  // Start 0: its prologue had not come as far as to ask.
+  const released = record.start === 0 || (await release(context, record, holdFor));
+  if (record.start > 0) {
+    for (const left of leftovers(record.uid, directory)) signalProcess(left, 'SIGKILL');
+    await removeRun(record, directory);
+  }
   removeLeaseFiles(directory, preparedFiles(config));
   if (!released) return false;
   await spool.locked(record.job, 5000, () => spool.write({ ...record, state: 'ended' }));

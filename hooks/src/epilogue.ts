@@ -27,15 +27,12 @@ export function attemptsToEnd(
 
 /** Idempotent; safe beside a second copy of itself and beside a live prologue. */
 export async function epilogue(context: EndingContext, args: EpilogueArguments, boot: string): Promise<void> {
-  const { spool, client } = context;
+  const { spool } = context;
   const lives = (attempt: AttemptRecord): boolean => alive(attempt.starter);
   const selfTicks = statOf('self')?.ticks ?? 0;
-  const known = spool.attempts(args.job);
-  if (known.length === 0) {
-    // No prologue of ours wrote anything down, so none asked; unless the spool was lost.
-    await client.release({ job: args.job, reason: 'job ended; the worker has no record of it' }, 5000);
-    return;
-  }
+  // No prologue of ours wrote anything down, so none asked. Were the spool lost, the sync would end the lease: a release
+  // that names no attempt could meet a newer one, which asks at this very moment.
+  if (spool.attempts(args.job).length === 0) return;
   const held = await spool.lockEnding(args.job, Math.max(1000, context.remainingMs() - 5000));
   // Another copy is still at it: what it does not finish, the sync does.
   if (held === null) return;

@@ -115,7 +115,9 @@ export async function jobStarter(config: WorkerConfig, command: readonly string[
     const back = await copyBack(ssh, directory, plan.back, copyLimitMs);
     if (back.ok) writeFileSync(join(runDirectory(attemptDirectory), 'copied-back'), '');
     else {
-      say(`the files of job ${job} could not be copied back from VM ${vm.member}: ${back.why}`);
+      say(
+        `the files of job ${job} could not be copied back from VM ${vm.member} (${vm.host}), ${plan.back.paths.join(', ')}: ${back.why}; it is tried once more`,
+      );
       return end.code === 0 ? exitFilesLost : end.code;
     }
   }

@@ -39,37 +39,16 @@ export async function prologue(context: PrologueContext): Promise<PrologueExit> 
     report('prologue', 'the process that started this prologue is gone; the job is not run');
     return 1;
   }
-  const [qstat, account] = await Promise.all([
-    askQstatUntil(context),
-    lookUpAccount(args.user).catch((error: unknown) =>
-      error instanceof Error ? error.message : String(error),
-    ),
-  ]);
-  if (typeof account === 'string') return refuse(context, null, account);
-  if (account.uid < config.minimumId || account.gid < config.minimumId)
-    return refuse(
-      context,
-      account,
-      `account ${account.name} (uid ${account.uid}, gid ${account.gid}) is below the lowest id ${config.minimumId} that may have a VM`,
-    );
-  if (qstat === null) return holdJob(context, `qstat -f ${args.job} gave no answer`, false);
-  if (qstat.startCount > config.startLimit)
-    return holdJob(
-      context,
-      `job ${args.job} was started ${qstat.startCount} times (limit ${config.startLimit}); it is held. Look why, then: qrls -h s ${args.job}`,
-      false,
-    );
-
   const spool = new Spool(config.spool);
   spool.prepare();
-  const record: AttemptRecord = {
+  const early: AttemptRecord = {
     version: 1,
     job: args.job,
-    user: account.name,
-    uid: account.uid,
-    gid: account.gid,
-    groups: account.groups.map((group) => group.gid),
-    start: qstat.startCount,
+    user: args.user,
+    uid: 0,
+    gid: 0,
+    groups: [],
+    start: 0,
     boot: bootId(),
     starter: { pid: starter.pid, ticks: starter.ticks },
     prologue: { pid: self.pid, ticks: self.ticks },
@@ -78,20 +57,68 @@ export async function prologue(context: PrologueContext): Promise<PrologueExit> 
     state: 'asking',
     superseded: false,
   };
-  const older = await spool.locked(args.job, 5000, () => {
+  // Before anything that may take its time: an epilogue beside us must find whom to end.
+  const [older, qstat, account] = await Promise.all([
+    takeOver(spool, early),
+    askQstatUntil(context),
+    lookUpAccount(args.user).catch((error: unknown) =>
+      error instanceof Error ? error.message : String(error),
+    ),
+  ]);
+  // Torque knew the account a moment ago: it is the name service that fails, not the job.
+  if (typeof account === 'string') return holdJob(context, null, account, false);
+  if (account.uid < config.minimumId || account.gid < config.minimumId)
+    return refuse(
+      context,
+      account,
+      `account ${account.name} (uid ${account.uid}, gid ${account.gid}) is below the lowest id ${config.minimumId} that may have a VM`,
+    );
+  if (qstat === null) return holdJob(context, account, `qstat -f ${args.job} gave no answer`, false);
+  if (qstat.startCount > config.startLimit)
+    return holdJob(
+      context,
+      account,
+      `job ${args.job} was started ${qstat.startCount} times (limit ${config.startLimit}); it is held. Look why, then: qrls -h s ${args.job}`,
+      false,
+    );
+  const record: AttemptRecord = {
+    ...early,
+    user: account.name,
+    uid: account.uid,
+    gid: account.gid,
+    groups: account.groups.map((group) => group.gid),
+    start: qstat.startCount,
+  };
+  const mine = await spool.locked(args.job, 5000, () => {
+    if (spool.read(args.job, early.starter)?.state !== 'asking') return false;
+    spool.write(record);
+    return true;
+  });
+  if (!mine) return endedMeanwhile(args.job);
+  return askForVm(context, spool, record, account, qstat, older);
+}
+
+function endedMeanwhile(job: string): PrologueExit {
+  report('prologue', `job ${job} was ended while its VM was asked for`);
+  return 1;
+}
+
+/** Writes this start down. A newer start means that an older one is over for Torque, whatever is left of it here. */
+async function takeOver(spool: Spool, record: AttemptRecord): Promise<readonly AttemptRecord[]> {
+  const older = await spool.locked(record.job, 5000, () => {
     const before = spool
-      .attempts(args.job)
+      .attempts(record.job)
       .filter((one) => one.state !== 'ended' && one.starter.ticks !== record.starter.ticks);
     for (const one of before) spool.write({ ...one, state: 'ending', superseded: true });
     spool.begin(record);
     return before;
   });
-  // A newer start means that an older one is over for Torque, whatever is left of it here.
   for (const one of older) {
+    if (one.boot !== record.boot) continue;
     signalProcess(one.starter, 'SIGKILL');
     signalProcess(one.prologue, 'SIGTERM');
   }
-  return askForVm(context, spool, record, account, qstat, older);
+  return older;
 }
 
 async function askForVm(
@@ -106,8 +133,12 @@ async function askForVm(
   const keys = makeKeyPair(`vmpool-${record.job.replace(/[^\w.-]/g, '-')}`);
   const token = readFileSync(config.service.tokenFile, 'utf8').trim();
   const client = new ServiceClient(config.service.url, config.service.caFile, token);
-  for (const one of older)
-    await client.release({ ...releaseOf(one), reason: 'the job was started again' }, 5000);
+  const limitMs = Math.max(500, Math.min(5000, context.remainingMs() / 3));
+  await Promise.all(
+    older
+      .filter((one) => one.start > 0)
+      .map((one) => client.release({ ...releaseOf(one), reason: 'the job was started again' }, limitMs)),
+  );
 
   const body: LeaseRequest = {
     job: record.job,
@@ -120,16 +151,26 @@ async function askForVm(
   };
   const lease = await askUntil(context, client, body);
   if (lease.kind === 'unreachable')
-    return holdJob(context, `no VM could be asked for: ${lease.why}. The job is held until it can`, true);
+    return holdJob(
+      context,
+      account,
+      `no VM could be asked for: ${lease.why}. The job is held until it can`,
+      true,
+    );
   if (lease.kind === 'problem') {
     if (lease.code === 'unsatisfiable') return refuse(context, account, lease.detail);
     if (lease.code === 'rival-attempt')
-      return holdJob(context, `another start of job ${record.job} still holds a VM: ${lease.detail}`, true);
+      return holdJob(
+        context,
+        account,
+        `another start of job ${record.job} still holds a VM: ${lease.detail}`,
+        true,
+      );
     return refuse(context, account, `the service refused the job (${lease.code}): ${lease.detail}`);
   }
   const { value } = lease;
   const directory = spool.attemptDirectory(record.job, record.starter);
-  const workDirectory = env['PBS_O_WORKDIR'] ?? facts.variables.get('PBS_O_WORKDIR') ?? null;
+  const workDirectory = env['PBS_O_WORKDIR'] || (facts.variables.get('PBS_O_WORKDIR') ?? null);
   const mine = await spool.locked(record.job, 5000, () => {
     if (spool.read(record.job, record.starter)?.state !== 'asking') return false;
     makeOwned(join(directory, 'lease'), 0o711);
@@ -154,8 +195,7 @@ async function askForVm(
   });
   if (mine && value.state !== 'ended') return 0;
   await client.release({ ...releaseOf(record), reason: 'the job ended in its prologue' }, 5000);
-  report('prologue', `job ${record.job} was ended while its VM was asked for`);
-  return 1;
+  return endedMeanwhile(record.job);
 }
 
 /** A server that is busy or starting again gets more than one try. */
@@ -202,13 +242,33 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Held, then 2. `passing`: what kept it is expected to pass, and the sync lets the job go again when it has. */
-async function holdJob(context: PrologueContext, why: string, passing: boolean): Promise<PrologueExit> {
+/**
+ * Held, then 2. `passing`: what kept it is expected to pass, and the sync lets the job go again when it has. A job
+ * that cannot be held ends: 2 without the hold would have Torque start it again at once, without limit.
+ */
+async function holdJob(
+  context: PrologueContext,
+  account: Account | null,
+  why: string,
+  passing: boolean,
+): Promise<PrologueExit> {
   const { config, args } = context;
+  const { qhold } = config.commands;
+  let failed: string | null;
+  for (;;) {
+    const limitMs = Math.max(1000, Math.min(qholdLimitMs, context.remainingMs() - 1500));
+    failed = await hold(qhold, args.job, limitMs);
+    if (failed === null || context.remainingMs() < 2000) break;
+    await pause(500, context.deadline);
+  }
+  if (failed !== null)
+    return refuse(
+      context,
+      account,
+      `${why}. It could not be held either (${qhold} -h s: ${failed}); submit it again. Operator: root of the worker must be one of the Torque server's managers`,
+    );
   report('prologue', why);
-  const failed = await hold(config.commands.qhold, args.job, qholdLimitMs);
-  if (failed !== null) note('prologue', `${config.commands.qhold} -h s ${args.job}: ${failed}`);
-  else if (passing) {
+  if (passing) {
     const spool = new Spool(config.spool);
     spool.prepare();
     spool.noteHeld(args.job);

@@ -45,8 +45,21 @@ describe('without a shared home', () => {
     const result = await site.mom.finished(id);
     expect(result.exitStatus).toBe(97);
     expect(result.stderr).toContain('could not be copied back from VM pool-1');
-    expect(result.stderr).toContain('They are kept on the VM');
-    expect(site.service.releases.at(-1)?.holdFor).toContain(`files of job ${id} (vmpalice)`);
+    expect(result.stderr).toContain(
+      '/home/vmpalice/w: the stamp of what was copied in is gone from the VM. ',
+    );
+    expect(result.stderr).toContain('They are kept there: the VM is held until your operator');
+    const message = site.worker.path(`/var/spool/vmpool/messages/${id}.txt`);
+    expect(readFileSync(message, 'utf8')).toContain('could not be copied back from VM pool-1');
+    expect(lstatSync(message).uid).toBe(alice.uid);
+    expect(site.service.member('pool-1')).toMatchObject({
+      state: { kind: 'Unusable', reason: 'held' },
+      hold: { kind: 'copy-back', why: expect.stringContaining(`files of job ${id} (vmpalice)`) as unknown },
+    });
+    // Held is not scrubbed: what the job left is there.
+    expect(readFileSync(site.service.machine('pool-1')?.path('/home/vmpalice/w/result') ?? '', 'utf8')).toBe(
+      'data\n',
+    );
   });
 
   it('more than the limit is refused before the job runs', async () => {

@@ -1,231 +1,280 @@
-import { createHash } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import {
-  leaseRequest,
-  releaseRequest,
-  syncRequest,
-  type LeaseAnswer,
-  type LeaseRequest,
-  type ReleaseRequest,
-} from '../../src/http/api.js';
+import { createHash, randomBytes } from 'node:crypto';
+import type { LeaseRequest, LeaseView, NodeView, ReleaseRequest, SyncRequest } from '../../src/http/api.js';
+import { createHttpServer, type HttpConfig, type HttpServer } from '../../src/http/server.js';
+import { emptyBook, type Context, type Member } from '../../src/pool/book.js';
+import type { CellName, InstallationId, MemberName, ServerId, Shape, VmState } from '../../src/pool/model.js';
+import { defaultPolicy } from '../../src/pool/policy.js';
+import { workOf, type Work } from '../../src/pool/work.js';
+import { BookKeeper } from '../../src/service/book-keeper.js';
+import { poolClock } from '../../src/service/clock.js';
+import type { Log } from '../../src/service/log.js';
+import { createPoolService } from '../../src/service/pool-service.js';
+import type { PoolService } from '../../src/service/port.js';
 import type { VmMachine } from '../mom/vm-machine.js';
 
-interface Lease {
-  readonly id: string;
-  readonly body: LeaseRequest;
-  state: 'waiting' | 'granted' | 'ended';
-  vm: VmMachine | null;
-  ready: boolean;
-  detail: string;
-}
+/** Work that cannot be done only shows in a failing test's output. */
+const tell = (fields: object, message: string): void => {
+  process.stderr.write(`lease service: ${message} ${JSON.stringify(fields)}\n`);
+};
+const silent = (): void => undefined;
+const log: Log = { debug: silent, info: silent, warn: tell, error: tell };
 
 export interface Call {
   readonly method: string;
   readonly path: string;
-  readonly at: number;
 }
 
-/** The lease service's API over VMs that are simply there: what the hooks can see of it, and nothing more. */
+/** A request that was accepted, and what has become of it. */
+export class Lease {
+  constructor(
+    readonly id: string,
+    readonly body: LeaseRequest,
+    private readonly view: (id: string) => LeaseView | null,
+    private readonly machine: (member: string) => VmMachine | undefined,
+  ) {}
+  get state(): LeaseView['state'] {
+    return this.view(this.id)?.state ?? 'ended';
+  }
+  get ready(): boolean {
+    return this.view(this.id)?.ready ?? false;
+  }
+  get detail(): string {
+    return this.view(this.id)?.detail ?? '';
+  }
+  get vm(): VmMachine | undefined {
+    return this.machine(this.view(this.id)?.vm?.member ?? '');
+  }
+}
+
+const generation = 'g1';
+const elsewhere = 'another-worker';
+
+/**
+ * The lease service itself (its core, its routes, its HTTP server) over VMs that are simply there: what makes
+ * and ends VMs is left out, an account and a key are all that a VM is made ready with.
+ */
 export class LeaseService {
+  readonly token = 'the-token-of-worker1-of-these-tests';
   readonly leases: Lease[] = [];
   readonly releases: ReleaseRequest[] = [];
-  readonly syncs: { jobs: string[]; ageMs: number }[] = [];
+  readonly syncs: SyncRequest[] = [];
   readonly calls: Call[] = [];
-  readonly token = 'worker-token';
-  node = { ok: true, detail: '' };
-  /** Refuses every request so. */
-  refuseWith: { status: number; code: string; detail: string } | null = null;
   /** No answer at all. */
   mute = false;
-  /** Grants wait until `grant()`. */
-  paused = false;
   /** Granted, but not ready until `makeReady()`. */
   slowStaging = false;
-  maxProcessors = 64;
-  #server: Server | null = null;
+  readonly #keeper: BookKeeper;
+  readonly #service: PoolService;
+  readonly #clock = poolClock(0);
+  readonly #context = (): Context => ({
+    now: this.#clock.now(),
+    suffix: () => randomBytes(2).toString('hex'),
+    policy: defaultPolicy,
+    workers: ['worker1'],
+  });
+  #node: NodeView | null = null;
+  #server: HttpServer | null = null;
   #port = 0;
-  readonly #waiters = new Set<() => void>();
+  #url = '';
+  #scheduled = false;
+  #timer: NodeJS.Timeout | null = null;
+  #taken: string[] = [];
 
-  constructor(readonly vms: VmMachine[]) {}
+  constructor(
+    readonly vms: readonly VmMachine[],
+    private readonly tls: { readonly cert: string; readonly key: string } | null = null,
+    processors = 64,
+  ) {
+    const now = this.#clock.now();
+    const spec = {
+      ...{ flavor: 'f', image: 'i', networks: ['n'], sshNetwork: 'n', siteNetwork: 'n', securityGroups: [] },
+      ...{ availabilityZones: [], userData: '#', metadata: {}, configDrive: false, bootVolumeGiB: null },
+      ...{ floatingIpPool: null, serverGroupPolicy: null },
+    };
+    const size = Math.max(1, vms.length);
+    const shape: Shape = { min: vms.length, max: size, spare: 0, maxAgeMs: null, spec, generation };
+    const members = vms.map((vm, index): Member => {
+      const name = `pool-${index + 1}` as MemberName;
+      const state: VmState = { kind: 'Free', since: now };
+      return {
+        ...{ name, cell: 'c001' as CellName, seq: index + 1, bornAt: now, generation, spec, state },
+        ...{ engine: 'managed', server: { id: `server-${index + 1}` as ServerId, status: 'ACTIVE' } },
+        ...{ endpoint: { host: vm.host, port: vm.port }, hostKeys: [vm.hostKey], bootId: null },
+        ...{ tenant: null, retire: null, hold: null },
+      };
+    });
+    const book = {
+      ...emptyBook('00000000-0000-4000-8000-000000000000' as InstallationId, 'pool', now),
+      ...{ shape, seq: vms.length, cells: ['c001' as CellName] },
+      members: Object.fromEntries(members.map((member) => [member.name, member])),
+    };
+    const context = this.#context;
+    const done = (): Promise<void> => Promise.resolve();
+    this.#keeper = new BookKeeper(book, { commit: done, close: done }, context, silent, log);
+    this.#keeper.watch(() => this.#kick());
+    this.#service = createPoolService({
+      ...{ keeper: this.#keeper, context, version: 'test', capabilitySecret: randomBytes(32) },
+      adopt: () => Promise.resolve({ kind: 'refused', code: 'unavailable', detail: 'has no stack' }),
+      flavorProcessors: () => processors,
+    });
+  }
+
+  /** Many changes in a row are one look. */
+  #kick(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      for (const item of workOf(this.#keeper.durable(), this.#context())) void this.#do(item);
+    });
+  }
+  async #do(item: Work): Promise<void> {
+    if (item.kind === 'stage') {
+      const mine = item.order.key.worker !== elsewhere;
+      if (mine && this.slowStaging) return;
+      if (mine) this.machine(item.member)?.stage(item.order.user, item.order.publicKey);
+      await this.#keeper.dispatch({ type: 'staged', lease: item.order.lease, result: { ok: true } });
+    }
+    if (item.kind === 'scrub') {
+      const job = this.leases.find((lease) => lease.id === item.lease);
+      let why: string | null = null;
+      try {
+        if (job !== undefined) this.machine(item.member)?.scrub(job.body.user);
+      } catch (error) {
+        why = String(error);
+      }
+      const result =
+        why === null
+          ? ({ ok: true } as const)
+          : ({ ok: false, kind: 'unreachable', why, findings: [] } as const);
+      await this.#keeper.dispatch({ type: 'scrubbed', member: item.member, bootId: null, result });
+    }
+  }
+
+  /** The pool as its routes have it, with a record of what came. */
+  #recorded(): PoolService {
+    const service = this.#service;
+    const heard = async <T>(method: string, path: string, answer: () => T | Promise<T>): Promise<T> => {
+      this.calls.push({ method, path });
+      return this.mute ? new Promise<T>(() => undefined) : answer();
+    };
+    return {
+      ...service,
+      request: (worker, body) =>
+        heard('POST', '/v1/leases', async () => {
+          const answer = await service.request(worker, body);
+          if (answer.kind === 'done' && !this.leases.some((lease) => lease.id === answer.value.id))
+            this.leases.push(
+              new Lease(
+                answer.value.id,
+                body,
+                (id) => service.lease(id),
+                (name) => this.machine(name),
+              ),
+            );
+          return answer;
+        }),
+      waitFor: (id, until, ms, signal) =>
+        heard('GET', `/v1/leases/${id}?until=${until}`, () => service.waitFor(id, until, ms, signal)),
+      release: (worker, body) =>
+        heard('POST', '/v1/releases', () => {
+          this.releases.push(body);
+          return service.release(worker, body);
+        }),
+      sync: (worker, body) =>
+        heard('POST', '/v1/sync', () => {
+          this.syncs.push(body);
+          return service.sync(worker, body);
+        }),
+      node: (worker) => this.#node ?? service.node(worker),
+    };
+  }
 
   async start(): Promise<void> {
-    const server = createServer((request, response) => {
-      this.#answer(request, response).catch((error: unknown) => {
-        process.stderr.write(`lease service: ${String(error)}\n`);
-        response.writeHead(500, { 'content-type': 'application/problem+json' });
-        response.end(JSON.stringify({ type: 'urn:vmpool:problem:internal', detail: String(error) }));
-      });
+    const sha256 = createHash('sha256').update(this.token).digest('hex');
+    const config: HttpConfig = {
+      listen: { host: '127.0.0.1', port: this.#port, ...(this.tls === null ? {} : { tls: this.tls }) },
+      auth: { tokens: [{ name: 'worker1', role: 'worker', worker: 'worker1', sha256 }] },
+      limits: { bodyBytes: 262_144, failedAuthPerMinute: 1000, maxWait: 60_000, connections: 500 },
+    };
+    const server = createHttpServer({
+      config,
+      service: this.#recorded(),
+      clock: this.#clock,
+      log: { ...log, warn: silent },
     });
     this.#server = server;
-    await new Promise<void>((resolve) => server.listen(this.#port, '127.0.0.1', resolve));
-    const address = server.address();
-    if (typeof address === 'object' && address !== null) this.#port = address.port;
+    const { url, port } = await server.listen();
+    this.#port = port;
+    this.#url = url;
+    this.#timer = setInterval(() => void this.#keeper.dispatch({ type: 'tick' }), 100);
   }
   async stop(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
     const server = this.#server;
     this.#server = null;
-    if (server === null) return;
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
+    await server?.close(0);
   }
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return this.#url;
   }
 
+  machine(member: string): VmMachine | undefined {
+    return this.vms[Number(member.replace('pool-', '')) - 1];
+  }
+  member(name: string): Member | undefined {
+    return this.#keeper.durable().book.members[name];
+  }
   leaseOf(job: string): Lease | undefined {
     return this.leases.findLast((lease) => lease.body.job === job);
   }
   live(job: string): Lease[] {
     return this.leases.filter((lease) => lease.body.job === job && lease.state !== 'ended');
   }
-
-  /** Gives VMs to who waits, first come first served. */
-  grant(): void {
-    this.paused = false;
-    this.#grant();
+  /** The jobs of all that live. */
+  liveJobs(): string[] {
+    return this.leases.filter((one) => one.state !== 'ended').map((one) => one.body.job);
   }
-  #grant(): void {
-    if (this.paused) return;
-    for (const lease of this.leases.filter((one) => one.state === 'waiting')) {
-      const vm = this.vms.find(
-        (one) => !this.leases.some((other) => other.state === 'granted' && other.vm === one),
-      );
-      if (vm === undefined) break;
-      Object.assign(lease, { vm, state: 'granted', detail: 'granted' });
-      if (!this.slowStaging) this.#stage(lease);
+
+  /** What the node check is told; null: what the pool says. */
+  set node(view: NodeView | null) {
+    this.#node = view;
+  }
+
+  /** Takes every VM for jobs of another worker, until `grant()`. */
+  pause(): void {
+    const user = { name: 'other', uid: 65_000, gid: 65_000, groups: [], home: '/', shell: '/bin/sh' };
+    for (const [index] of this.vms.entries()) {
+      const attempt = { start: 1, boot: 'b', pid: index + 2, ticks: 1 };
+      const key = { worker: elsewhere, job: `${index}.elsewhere.${this.#taken.length}`, attempt };
+      this.#taken.push(key.job);
+      const ask = { key, user, publicKey: '', processors: 1, queue: '', jobName: '' };
+      void this.#keeper.dispatch({ type: 'ask', ask });
     }
-    this.#wake();
+  }
+  /** Lets who waits have the VMs, first come first served. */
+  grant(): void {
+    for (const job of this.#taken.splice(0))
+      void this.#keeper.dispatch({
+        type: 'release',
+        release: { worker: elsewhere, job, attempt: null, reason: 'over', holdFor: null },
+      });
   }
   makeReady(): void {
     this.slowStaging = false;
-    for (const lease of this.leases) if (lease.state === 'granted' && !lease.ready) this.#stage(lease);
-    this.#wake();
+    this.#kick();
   }
-  #stage(lease: Lease): void {
-    lease.vm?.stage(lease.body.user, lease.body.publicKey);
-    lease.ready = true;
+  /** A VM that is given up: the engine has let go of it, and the cloud no longer has it. */
+  async gone(name: string): Promise<void> {
+    const member = this.member(name);
+    if (member?.server === undefined || member.server === null) throw new Error(`there is no VM ${name}`);
+    await this.#service.retire(name, 'it does not answer');
+    const event = { type: 'removed', cell: member.cell, member: member.name } as const;
+    await this.#keeper.dispatch({ type: 'engine', event });
+    await this.#keeper.dispatch({ type: 'looked', member: member.name, id: member.server.id, view: null });
   }
-  end(lease: Lease, detail: string): void {
-    const { state, vm } = lease;
-    Object.assign(lease, { state: 'ended', detail, ready: false });
-    if (state === 'granted' && vm !== null) vm.scrub(lease.body.user);
-    this.#grant();
-  }
-  #wake(): void {
-    for (const wake of [...this.#waiters]) wake();
-  }
-
-  #view(lease: Lease): LeaseAnswer {
-    const position = this.leases.filter((one) => one.state === 'waiting').indexOf(lease) + 1;
-    return {
-      ...{ id: lease.id, state: lease.state, worker: 'worker1', job: lease.body.job, detail: lease.detail },
-      position: position > 0 ? position : null,
-      ready: lease.ready,
-      ...{ askedAt: '2026-01-01T00:00:00Z', grantedAt: null, capability: `cap-${lease.id}` },
-      vm:
-        lease.vm === null || lease.state === 'ended'
-          ? null
-          : {
-              ...{
-                member: `pool-${this.vms.indexOf(lease.vm) + 1}`,
-                host: lease.vm.host,
-                port: lease.vm.port,
-              },
-              ...{ hostKeys: [lease.vm.hostKey], user: lease.body.user.name, stack: null },
-            },
-    };
-  }
-
-  async #wait(lease: Lease, query: URLSearchParams): Promise<void> {
-    const end = performance.now() + Number(query.get('wait') ?? 0) * 1000;
-    const holds = (): boolean =>
-      lease.state === 'ended' ||
-      (lease.state === 'granted' && (query.get('until') !== 'ready' || lease.ready));
-    while (!holds() && performance.now() < end) {
-      let wake = (): void => undefined;
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        this.#waiters.add(resolve);
-        setTimeout(resolve, Math.max(1, end - performance.now()));
-      });
-      this.#waiters.delete(wake);
-    }
-  }
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://service');
-    this.calls.push({ method: request.method ?? '', path: url.pathname, at: performance.now() });
-    if (this.mute) return;
-    const parts: Buffer[] = [];
-    for await (const part of request as AsyncIterable<Buffer>) parts.push(part);
-    const body: unknown = parts.length === 0 ? null : JSON.parse(Buffer.concat(parts).toString());
-    const send = (status: number, value: unknown): void => {
-      response.writeHead(status, { 'content-type': 'application/json' });
-      response.end(JSON.stringify(value));
-    };
-    const problem = (status: number, code: string, detail: string): void =>
-      send(status, { type: `urn:vmpool:problem:${code}`, title: code, status, detail });
-    const bearer = (request.headers.authorization ?? '').replace(/^Bearer /, '');
-    const [, , kind, id] = url.pathname.split('/');
-    if (kind === 'leases' && id !== undefined) {
-      const lease = this.leases.find((one) => one.id === id);
-      if (lease === undefined) return problem(404, 'not-found', 'no such lease');
-      if (bearer !== this.token && bearer !== `cap-${id}`) return problem(403, 'forbidden', 'not your lease');
-      if (request.method === 'DELETE') {
-        this.end(lease, 'given back');
-        return send(200, { outcome: 'ended', detail: '' });
-      }
-      await this.#wait(lease, url.searchParams);
-      return send(200, this.#view(lease));
-    }
-    if (bearer !== this.token) return problem(401, 'unauthorised', 'unknown token');
-    if (this.refuseWith !== null)
-      return problem(this.refuseWith.status, this.refuseWith.code, this.refuseWith.detail);
-    if (kind === 'leases') {
-      const lease = this.#request(leaseRequest.parse(body));
-      if (typeof lease === 'string') return problem(409, lease, lease);
-      if (lease === null)
-        return problem(
-          422,
-          'unsatisfiable',
-          `the flavor has ${this.maxProcessors} processors, the job asks for more`,
-        );
-      await this.#wait(lease, url.searchParams);
-      return send(lease.state === 'granted' ? 201 : 202, this.#view(lease));
-    }
-    if (kind === 'releases') {
-      const wanted = releaseRequest.parse(body);
-      this.releases.push(wanted);
-      const ended = this.live(wanted.job).filter(
-        (lease) =>
-          wanted.attempt === undefined ||
-          JSON.stringify(wanted.attempt) === JSON.stringify(lease.body.attempt),
-      );
-      for (const lease of ended) this.end(lease, wanted.reason);
-      return send(200, { outcome: ended.length > 0 ? 'ended' : 'nothing-to-end', detail: '' });
-    }
-    if (kind === 'sync') {
-      this.syncs.push(syncRequest.parse(body));
-      return send(200, { ended: [] });
-    }
-    if (kind === 'node') return send(200, this.node);
-    return problem(404, 'not-found', 'no such page');
-  }
-
-  #request(body: LeaseRequest): Lease | 'stale-attempt' | 'rival-attempt' | null {
-    if (body.processors > this.maxProcessors) return null;
-    const id = createHash('sha256')
-      .update(JSON.stringify([body.job, body.attempt]))
-      .digest('hex')
-      .slice(0, 24);
-    const same = this.leases.find((lease) => lease.id === id);
-    if (same !== undefined) return same.state === 'ended' ? 'stale-attempt' : same;
-    const others = this.leases.filter((lease) => lease.body.job === body.job);
-    if (others.some((lease) => lease.body.attempt.start > body.attempt.start)) return 'stale-attempt';
-    if (this.live(body.job).length > 0) return 'rival-attempt';
-    const lease: Lease = { id, body, state: 'waiting', vm: null, ready: false, detail: 'waits for a VM' };
-    this.leases.push(lease);
-    this.#grant();
-    return lease;
+  /** As an operator ends it. */
+  async end(lease: Lease, reason: string): Promise<void> {
+    await this.#keeper.dispatch({ type: 'releaseById', id: lease.id, reason });
   }
 }

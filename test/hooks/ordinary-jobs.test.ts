@@ -13,7 +13,7 @@ describe('jobs run on the VM as they would under Torque alone', () => {
   });
   afterAll(() => site?.close());
   afterEach(() => {
-    expect(site.service.leases.filter((one) => one.state !== 'ended').map((one) => one.body.job)).toEqual([]);
+    expect(site.service.liveJobs()).toEqual([]);
   });
 
   const run = (script: string, more: Partial<Submission> = {}): Promise<JobResult> =>

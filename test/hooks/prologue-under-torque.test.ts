@@ -14,8 +14,7 @@ const replace = (hook: 'prologue' | 'epilogue', text: string): string => {
   chmodSync(path, 0o500);
   return before;
 };
-const liveLeases = (): string[] =>
-  site.service.leases.filter((one) => one.state !== 'ended').map((one) => one.body.job);
+const liveLeases = (): string[] => site.service.liveJobs();
 
 describe('the double calls hooks as a mom does', () => {
   beforeAll(async () => {

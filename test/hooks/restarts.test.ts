@@ -31,7 +31,7 @@ describe('the mom dies and comes back', () => {
   });
 
   it('in a prologue whose epilogue is lost: the newer attempt ends the older one by itself', async () => {
-    site.service.paused = true;
+    site.service.pause();
     const id = site.mom.submit({ user: alice.name, script });
     await site.mom.running(id);
     const first = site.mom.starts(id)[0]?.starter ?? 0;

@@ -10,11 +10,13 @@ afterEach(() => site?.close());
 describe('when no VM is Free', () => {
   it('the prologue returns soon and the job starter waits, saying for what', async () => {
     site = await Site.open();
-    site.service.paused = true;
+    site.service.pause();
     const id = site.mom.submit({ user: alice.name, script: 'echo done' });
     await site.mom.running(id, 5000);
     await site.mom.until(id, () => site.mom.stderr(id).includes('waiting for'), 'a message');
-    expect(site.mom.stderr(id)).toContain('vmpool: waiting for a VM (place 1 in the line): waits for a VM');
+    expect(site.mom.stderr(id)).toContain(
+      'vmpool: waiting for a VM (place 1 in the line): all 1 VMs of the pool are taken',
+    );
     site.service.grant();
     const result = await site.mom.finished(id);
     expect(result.stdout.toString()).toBe('done\n');
@@ -32,7 +34,7 @@ describe('when no VM is Free', () => {
 
   it('after maxWait it gives up with 99 and a message', async () => {
     site = await Site.open({ config: { maxWaitSeconds: 2 }, mom: { requeueExitCode: null } });
-    site.service.paused = true;
+    site.service.pause();
     const result = await site.mom.finished(site.mom.submit({ user: alice.name, script: 'true' }));
     expect(result.exitStatus).toBe(99);
     expect(result.stderr).toMatch(/waited \d+ s for .*gave up/);
@@ -41,17 +43,21 @@ describe('when no VM is Free', () => {
 
   it('it gives up before the walltime is over', async () => {
     site = await Site.open({ mom: { requeueExitCode: null } });
-    site.service.paused = true;
+    site.service.pause();
     const id = site.mom.submit({ user: alice.name, script: 'true', walltimeSeconds: 5 });
     expect((await site.mom.finished(id)).exitStatus).toBe(99);
   });
 
   it('qdel while it waits: ends at once, and the request too', async () => {
     site = await Site.open();
-    site.service.paused = true;
+    site.service.pause();
     const id = site.mom.submit({ user: alice.name, script: 'true' });
     await site.mom.running(id);
-    await site.mom.until(id, () => site.service.calls.some((call) => call.method === 'GET'), 'the waiting');
+    await site.mom.until(
+      id,
+      () => site.service.calls.some((call) => call.path.endsWith('ready')),
+      'the waiting',
+    );
     await site.mom.qdel(id);
     expect((await site.mom.finished(id)).exitStatus).toBe(143);
     expect(site.service.live(id)).toEqual([]);
@@ -59,11 +65,11 @@ describe('when no VM is Free', () => {
 
   it('a lease that ends while it waits is not waited for', async () => {
     site = await Site.open();
-    site.service.paused = true;
+    site.service.pause();
     const id = site.mom.submit({ user: alice.name, script: 'true' });
     await site.mom.running(id);
     const lease = site.service.leaseOf(id);
-    if (lease) site.service.end(lease, 'the operator ended it');
+    if (lease) await site.service.end(lease, 'the operator ended it');
     const result = await site.mom.finished(id);
     expect(result.exitStatus).toBe(98);
     expect(result.stderr).toContain('the operator ended it');
@@ -86,9 +92,9 @@ describe('when the service cannot give one', () => {
     expect(result).toMatchObject({ exitStatus: -2, starts: 1, state: 'complete' });
     const [file] = readdirSync(site.worker.path('/home/vmpalice/work'));
     expect(file).toBe('big.vmpool.28');
-    expect(readFileSync(site.worker.path(`/home/vmpalice/work/${file}`), 'utf8')).toContain('64 processors');
+    expect(readFileSync(site.worker.path(`/home/vmpalice/work/${file}`), 'utf8')).toContain('128 processors');
     expect(readFileSync(site.worker.path(`/var/spool/vmpool/messages/${id}.txt`), 'utf8')).toContain(
-      '64 processors',
+      '128 processors',
     );
   });
 
@@ -111,12 +117,11 @@ describe('when the service cannot give one', () => {
 
   it('service down while the job starter waits: it goes on when it is back', async () => {
     site = await Site.open();
-    site.service.paused = true;
+    site.service.pause();
     const id = site.mom.submit({ user: alice.name, script: 'echo ran' });
     await site.mom.running(id);
     await site.service.stop();
     await new Promise((resolve) => setTimeout(resolve, 500));
-    site.service.paused = false;
     await site.service.start();
     site.service.grant();
     expect((await site.mom.finished(id)).stdout.toString()).toBe('ran\n');
@@ -138,7 +143,7 @@ describe('when the service cannot give one', () => {
 
   it('a job started too often is held', async () => {
     site = await Site.open({ config: { startLimit: 2, maxWaitSeconds: 0 } });
-    site.service.paused = true;
+    site.service.pause();
     const result = await site.mom.finished(site.mom.submit({ user: alice.name, script: 'true' }));
     expect(result).toMatchObject({ state: 'held', starts: 3 });
   });

@@ -5,8 +5,9 @@ const stub = (directory: string, body: string): string => `#!/bin/sh\nd='${direc
 
 const commands: Readonly<Record<string, string>> = {
   qstat:
-    '[ -e "$d/down" ] && { echo "qstat: cannot connect to server" >&2; exit 111; }\n[ -f "$d/$2.qstat" ] || { echo "qstat: Unknown Job Id $2" >&2; exit 153; }\nexec cat "$d/$2.qstat"\n',
-  qhold: '[ "$1 $2" = "-h s" ] || exit 2\n[ -e "$d/down" ] && exit 111\n: > "$d/$3.held"\n',
+    '[ -e "$d/slow" ] && sleep "$(cat "$d/slow")"\n[ -e "$d/down" ] && { echo "qstat: cannot connect to server" >&2; exit 111; }\n[ -f "$d/$2.qstat" ] || { echo "qstat: Unknown Job Id $2" >&2; exit 153; }\nexec cat "$d/$2.qstat"\n',
+  qhold:
+    '[ "$1 $2" = "-h s" ] || exit 2\n[ -e "$d/down" ] && exit 111\n[ -e "$d/no-manager" ] && { echo "qhold: Unauthorized Request  $3" >&2; exit 1; }\n: > "$d/$3.held"\n',
   qrls: '[ "$1 $2" = "-h s" ] || exit 2\n[ -e "$d/down" ] && exit 111\nrm -f "$d/$3.held"\n',
 };
 
@@ -34,6 +35,15 @@ export class ServerDouble {
   }
   isHeld(id: string): boolean {
     return existsSync(join(this.directory, `${id}.held`));
+  }
+  /** The worker's root is one of the server's managers, or not. */
+  manager(yes: boolean): void {
+    if (yes) rmSync(join(this.directory, 'no-manager'), { force: true });
+    else writeFileSync(join(this.directory, 'no-manager'), '');
+  }
+  /** The server answers only after so many seconds. */
+  slow(seconds: number): void {
+    writeFileSync(join(this.directory, 'slow'), String(seconds));
   }
   /** The server stops or starts answering. */
   down(yes: boolean): void {

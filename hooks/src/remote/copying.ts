@@ -122,18 +122,18 @@ s=\${PIPESTATUS[1]}; [ "$s" = 1 ] && s=0; exit "$s"
 }
 
 function settle(children: readonly ReturnType<typeof spawn>[], limitMs: number): Promise<CopyResult> {
-  const err: string[] = [];
+  const err: string[][] = children.map(() => []);
   let late = false;
   const timer = setTimeout(() => {
     late = true;
     for (const child of children) child.kill('SIGKILL');
   }, limitMs);
   const ends = children.map(
-    (child) =>
+    (child, index) =>
       new Promise<number | null>((resolve) => {
-        child.stderr?.on('data', (part: Buffer) => err.push(part.toString()));
+        child.stderr?.on('data', (part: Buffer) => err[index]?.push(part.toString()));
         child.once('error', (error) => {
-          err.push(error.message);
+          err[index]?.push(error.message);
           resolve(null);
         });
         child.once('close', resolve);
@@ -143,7 +143,9 @@ function settle(children: readonly ReturnType<typeof spawn>[], limitMs: number):
     clearTimeout(timer);
     // 1 is tar's "a file changed while it was read": not a failure.
     if (codes.every((code, index) => code === 0 || (code === 1 && index === 1))) return { ok: true };
-    const said = err.join('').trim().split('\n').slice(-5).join('; ');
+    // The VM's side is the first: what it says is the cause, and our own tar only complains of its end.
+    const texts = err.map((parts) => parts.join('').trim()).filter((text) => text !== '');
+    const said = (texts[0] ?? '').split('\n').slice(-5).join('; ');
     const why = late
       ? `not done within ${Math.round(limitMs / 1000)} s`
       : said || `ended with ${codes.join(', ')}`;

@@ -7,7 +7,7 @@ import type { ProcessId } from '../processes.js';
 /**
  * What root's hooks remember of one start of a job.
  *
- * `asking`: the prologue is at work. `open`: it ended well, the job may run. `ending`: an epilogue (or a newer
+ * `asking`: the prologue is at work (with `start` 0, no ids and no lease until Torque's server has told the start). `open`: it ended well, the job may run. `ending`: an epilogue (or a newer
  * start) has taken over; nothing may run any more. `ended`: released; kept for a day so that a second epilogue
  * knows that there is nothing to do.
  */

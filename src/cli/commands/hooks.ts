@@ -38,7 +38,8 @@ export const hooksCommand = (world: World): Command => {
   const act = (check: boolean) => async (options: HooksOptions) => {
     const installed = installHooks({ hooksDir: bundledHooks, check, ...installOptions(options) });
     // What an installation lacks is said first; the service is asked once a worker could reach it.
-    const result = check && installed.ok ? withFinding(installed, await checkService(options.root)) : installed;
+    const result =
+      check && installed.ok ? withFinding(installed, await checkService(options.root)) : installed;
     world.terminal.out(options.json === true ? JSON.stringify(result, null, 2) : findingsText(result, world));
     if (!result.ok) world.exitWith(exitCodes.notInOrder);
   };
