@@ -32,7 +32,7 @@ const secret = (): string => randomBytes(32).toString('hex');
 
 /** Makes the directory with keys, tokens, the service's configuration and the pool stack's. */
 export const makePlace = (subnet: string): Place => {
-  const directory = mkdtempSync('/var/tmp/vmpool-demo-');
+  const directory = mkdtempSync(`/var/tmp/vmpool-demo-${String(process.pid)}-`);
   const at = (name: string): string => join(directory, name);
   const write = (name: string, text: string): string => {
     writeFileSync(at(name), text, { mode: 0o600 });
