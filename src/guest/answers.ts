@@ -13,7 +13,8 @@ export type ProbeAnswer =
 export type OrderAnswer =
   | { readonly kind: 'ok'; readonly notes: readonly string[] }
   | {
-      readonly kind: 'refused' | 'foreign' | 'failed';
+      /** `stale`: a later order was carried out before; `why` is its number. */
+      readonly kind: 'refused' | 'foreign' | 'stale' | 'failed';
       readonly why: string;
       readonly notes: readonly string[];
     };
@@ -65,8 +66,8 @@ export function parseOrderAnswer(output: string): OrderAnswer | null {
   if (last === undefined || !lines.every((line) => line.startsWith('note '))) return null;
   const notes = lines.slice(0, 50).map((line) => printable(line.slice('note '.length)));
   if (last === 'ok') return { kind: 'ok', notes };
-  const match = /^(refused|foreign|failed) (.+)$/.exec(last);
+  const match = /^(refused|foreign|stale|failed) (.+)$/.exec(last);
   const kind = match?.[1];
-  if (kind !== 'refused' && kind !== 'foreign' && kind !== 'failed') return null;
+  if (kind !== 'refused' && kind !== 'foreign' && kind !== 'stale' && kind !== 'failed') return null;
   return { kind, why: printable(match?.[2] ?? ''), notes };
 }

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,7 +6,7 @@ import type { LeaseId, MemberName } from '../pool/model.js';
 import { parseContract, parseOrderAnswer, parseProbe, printable, type OrderAnswer } from './answers.js';
 import { Baselines, type Baseline } from './baselines.js';
 import { compareSurvey, referenceOf, type CompareLimits, type Finding } from './compare.js';
-import { GuestConnection, hung, messageOf } from './connection.js';
+import { GuestConnection, messageOf } from './connection.js';
 import { GuestFailure } from './failure.js';
 import { ConnectionPool } from './connection-pool.js';
 import { leaseIdPattern } from './marker.js';
@@ -24,6 +23,7 @@ import type {
   StageResult,
 } from './port.js';
 import { nulFields, scriptCommand } from './quote.js';
+import { limited, pause } from './limited.js';
 import { guestScript, type ScriptName } from './scripts.js';
 import type { Slots } from './slots.js';
 import { parseSurvey, type Survey } from './survey.js';
@@ -33,6 +33,7 @@ const unpack = promisify(gunzip);
 const answerLimit = 256 * 1024;
 const surveyLimit = 64 * 1024 * 1024;
 const unpackedLimit = 512 * 1024 * 1024;
+const overtaken = 'a later order was carried out on the VM before this one';
 /** A service that starts on demand needs a moment to settle or end. */
 const secondLookMs = 700;
 
@@ -46,6 +47,7 @@ export function createGuest(options: GuestOptions): Guest {
 class SshGuest implements Guest {
   readonly #connections: ConnectionPool;
   readonly #baselines: Baselines;
+  #lastNumber = 0;
 
   constructor(
     private readonly options: GuestOptions,
@@ -59,9 +61,8 @@ class SshGuest implements Guest {
   }
 
   async probe(target: GuestTarget, signal: AbortSignal): Promise<ProbeResult> {
-    return this.#limited(
+    return limited(
       'probe',
-      target,
       this.limits.probeMs,
       signal,
       async (within): Promise<ProbeResult> => {
@@ -75,9 +76,8 @@ class SshGuest implements Guest {
   }
 
   async contract(target: GuestTarget, signal: AbortSignal): Promise<ContractResult> {
-    return this.#limited(
+    return limited(
       'contract',
-      target,
       this.limits.contractMs,
       signal,
       async (within) => {
@@ -106,9 +106,8 @@ class SshGuest implements Guest {
     target: GuestTarget,
     signal: AbortSignal,
   ): Promise<{ ok: true } | { ok: false; why: string }> {
-    return this.#limited(
+    return limited(
       'baseline',
-      target,
       this.limits.baselineMs,
       signal,
       async (within) => {
@@ -126,13 +125,12 @@ class SshGuest implements Guest {
   async stage(target: GuestTarget, order: StageOrder, signal: AbortSignal): Promise<StageResult> {
     const checked = checkOrder(order, this.limits, this.options.adminUser, this.options.environment ?? {});
     if (!checked.ok) return { ok: false, kind: 'refused', why: checked.why };
-    return this.#limited(
+    return limited(
       'stage',
-      target,
       this.limits.stageMs,
       signal,
       async (within) => {
-        const answer = await this.#order(target, 'stage', [], nulFields(checked.fields), within);
+        const answer = await this.#numbered(target, 'stage', nulFields(checked.fields), within);
         switch (answer.kind) {
           case 'ok':
             return { ok: true };
@@ -144,6 +142,8 @@ class SshGuest implements Guest {
               kind: 'foreign-marker',
               why: `the VM carries the marker of lease ${answer.why}`,
             };
+          case 'stale':
+            return { ok: false, kind: 'unreachable', why: overtaken };
           case 'failed':
             return { ok: false, kind: 'unreachable', why: answer.why };
         }
@@ -155,9 +155,8 @@ class SshGuest implements Guest {
   async scrub(target: GuestTarget, lease: LeaseId | null, signal: AbortSignal): Promise<ScrubResult> {
     if (lease !== null && !leaseIdPattern.test(lease))
       throw new Error(`not a lease id: ${JSON.stringify(lease)}`);
-    return this.#limited(
+    return limited(
       'scrub',
-      target,
       this.limits.scrubMs,
       signal,
       async (within): Promise<ScrubResult> => {
@@ -173,7 +172,7 @@ class SshGuest implements Guest {
           ],
           'latin1',
         );
-        const answer = await this.#order(target, 'scrub', [], input, within);
+        const answer = await this.#numbered(target, 'scrub', input, within);
         switch (answer.kind) {
           case 'foreign':
             return {
@@ -182,6 +181,8 @@ class SshGuest implements Guest {
               why: `the VM carries the marker of lease ${answer.why}`,
               findings: [],
             };
+          case 'stale':
+            return { ok: false, kind: 'unreachable', why: overtaken, findings: [] };
           case 'refused':
           case 'failed':
             return {
@@ -271,6 +272,27 @@ class SshGuest implements Guest {
     return { survey, stream: outcome.stdout };
   }
 
+  /**
+   * Gives an order under a number that the VM keeps: it refuses whatever comes later with a lower one, as the order of
+   * a service that was killed may. The number is the time, so that it grows from one service to the next; where the
+   * clock has gone back since, the VM's answer tells from where to count.
+   */
+  async #numbered(
+    target: GuestTarget,
+    name: 'stage' | 'scrub',
+    input: Buffer,
+    signal: AbortSignal,
+  ): Promise<OrderAnswer> {
+    this.#lastNumber = Math.max(Math.floor(this.options.clock.now()), this.#lastNumber + 1);
+    const answer = await this.#order(target, name, [String(this.#lastNumber)], input, signal);
+    if (answer.kind !== 'stale') return answer;
+    const last = Number(answer.why);
+    // An order of this service's own came first.
+    if (!(last > this.#lastNumber)) return answer;
+    // Not kept: what one VM says must not count for the others.
+    return this.#order(target, name, [String(last + 1)], input, signal);
+  }
+
   async #order(
     target: GuestTarget,
     name: ScriptName,
@@ -336,40 +358,6 @@ class SshGuest implements Guest {
       handshakes,
     );
   }
-
-  /** Runs a call within its time limit. What a VM does becomes a result; only misuse is thrown. */
-  async #limited<T>(
-    what: string,
-    target: GuestTarget,
-    timeoutMs: number,
-    signal: AbortSignal,
-    work: (within: AbortSignal) => Promise<T>,
-    failed: (step: GuestFailure['step'], why: string) => T,
-  ): Promise<T> {
-    const controller = new AbortController();
-    const abort = (): void => controller.abort();
-    // A service may have one signal for all of its calls; each adds one listener and takes it away again.
-    setMaxListeners(0, signal);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    let timedOut = false;
-    const timer = setTimeout(() => {
-      timedOut = true;
-      controller.abort(hung);
-    }, timeoutMs);
-    try {
-      return await work(controller.signal);
-    } catch (error) {
-      if (!(error instanceof GuestFailure)) throw error;
-      const why = timedOut
-        ? `no answer to the ${what} within ${timeoutMs / 1000} s (${error.message})`
-        : error.message;
-      return failed(timedOut ? 'command' : error.step, why);
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
-    }
-  }
 }
 
 function counted(list: readonly string[]): (string | number)[] {
@@ -382,17 +370,4 @@ function noAnswer(script: string, output: string): string {
 
 function withStderr(why: string, stderr: string): string {
   return stderr.trim() === '' ? why : `${why} (${printable(stderr.trim())})`;
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    if (signal.aborted) return done();
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

@@ -24,7 +24,11 @@ afterAll(() => lab.close());
 /** The script, killed before its n-th command. Answers whether it was (it may end before). */
 async function cutAt(script: 'stage' | 'scrub', commands: number, input: Buffer): Promise<boolean> {
   const bomb = `set -T; commands=0; trap '((++commands == ${commands})) && kill -9 $$' DEBUG\n`;
-  const { code } = await machine.run(scriptCommand('root', bomb + guestScript(script), []), undefined, input);
+  const { code } = await machine.run(
+    scriptCommand('root', bomb + guestScript(script), [String(Date.now())]),
+    undefined,
+    input,
+  );
   return code !== 0;
 }
 

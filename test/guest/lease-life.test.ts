@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Guest } from '../../src/guest/port.js';
 import type { LeaseId } from '../../src/pool/model.js';
-import { Lab, type Machine, orderFor, patience } from './machine.js';
+import { checkOrder } from '../../src/guest/order.js';
+import { nulFields, scriptCommand } from '../../src/guest/quote.js';
+import { guestScript } from '../../src/guest/scripts.js';
+import { Lab, type Machine, orderFor, patience, type Ran } from './machine.js';
 
 jest.setTimeout(60_000);
 
@@ -94,6 +97,31 @@ describe('one machine through a lease', () => {
     }
     await machine.run(`mv -f /root/marker ${marker}`);
     expect(await guest.scrub(machine.target, 'lease-4' as LeaseId, patience())).toEqual({ ok: true });
+  });
+
+  it('refuses orders that arrive after later ones, as those of a killed service may', async () => {
+    const order = orderFor('late');
+    const checked = checkOrder(order, { uidMin: 1000, gidMin: 1000 }, 'root', {});
+    const stageInput = nulFields(checked.ok ? checked.fields : []);
+    const scrubInput = nulFields(['late', 1000, 0, 0, 0]);
+    const give = (script: 'stage' | 'scrub', number: number, input: Buffer): Promise<Ran> =>
+      machine.run(scriptCommand('root', guestScript(script), [String(number)]), undefined, input);
+    const early = Date.now() - 1;
+
+    expect(await guest.stage(machine.target, order, patience())).toEqual({ ok: true });
+    expect(await guest.scrub(machine.target, order.lease, patience())).toEqual({ ok: true });
+    expect((await give('stage', early, stageInput)).out).toMatch(/^stale \d+\n$/);
+    expect(await guest.probe(machine.target, patience())).toMatchObject({ ok: true, marker: null });
+    expect((await machine.asJob('true')).code).toBe(255);
+
+    expect(await guest.stage(machine.target, order, patience())).toEqual({ ok: true });
+    expect((await give('scrub', early, scrubInput)).out).toMatch(/^stale \d+\n$/);
+    expect((await machine.asJob('id -un')).out).toBe('alice\n');
+    // Another service's orders are carried out although its clock is behind.
+    const behind = lab.guest({ clock: { now: () => 5 } });
+    expect(await behind.scrub(machine.target, order.lease, patience())).toEqual({ ok: true });
+    expect(await behind.stage(machine.target, order, patience())).toEqual({ ok: true });
+    expect(await guest.scrub(machine.target, order.lease, patience())).toEqual({ ok: true });
   });
 
   it('without a marker is scrubbed for no lease', async () => {

@@ -1,8 +1,9 @@
 # Removes everything of a lease from this machine. Safe to be cut anywhere and repeated.
+# Argument: the order's number; one below that of the last order is refused.
 # Standard input, each field ended by NUL: lease (empty: the machine should bear no marker), lowest uid, then counted
 # lists of the baseline: mounts ("TYPE POINT", as in mountinfo), processes ("UID EXE COMMAND"), names in /tmp, /var/tmp and
 # /dev/shm ("/tmp/NAME").
-# Answers: any number of "note WHAT WENT WRONG", then ok | foreign LEASE | failed WHY
+# Answers: any number of "note WHAT WENT WRONG", then ok | foreign LEASE | stale NUMBER | failed WHY
 set -u
 umask 077
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -33,8 +34,13 @@ pool=/etc/vmpool
 
 # Root's alone: whoever may open it may lock it.
 umask 077
-exec 9>/run/vmpool.lock && chmod 600 /run/vmpool.lock && flock -w 30 9 ||
+exec 9>>/run/vmpool.lock && chmod 600 /run/vmpool.lock && flock -w 30 9 ||
   answer failed "another order is still being carried out on this machine"
+# An order that was held up on its way, by a network or a service that was killed, must not undo a later one.
+last=
+IFS= read -r last </run/vmpool.lock
+[[ $last =~ ^[0-9]{1,16}$ ]] || last=0
+[ "$1" -ge "$last" ] || answer stale "$last"
 
 # --- whose is it? Whoever does not name the lease of the marker knows nothing of the job that may be running.
 if [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; then
@@ -45,6 +51,7 @@ if [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; then
     answer foreign unreadable
   fi
 fi
+printf '%s\n' "$1" >/run/vmpool.lock
 name= uid= gid= user= groups=() members=() homes=() dirs=() tmps=()
 if [ -f "$pool/made" ]; then
   while read -r kind rest; do

@@ -1,7 +1,8 @@
 # Prepares this machine for one lease. Safe to be cut anywhere and repeated; another lease's marker is never touched.
+# Argument: the order's number; one below that of the last order is refused.
 # Standard input, each field ended by NUL: lease, name, uid, gid, home, shell, job's TMPDIR, lowest uid, lowest gid,
 # public key, environment file, marker, then name and gid of every group.
-# Answers one line: ok | refused WHY | foreign LEASE | failed WHY
+# Answers one line: ok | refused WHY | foreign LEASE | stale NUMBER | failed WHY
 set -u
 umask 022
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -23,9 +24,14 @@ pool=/etc/vmpool
 
 # Root's alone: whoever may open it may lock it.
 umask 077
-exec 9>/run/vmpool.lock && chmod 600 /run/vmpool.lock && flock -w 20 9 ||
+exec 9>>/run/vmpool.lock && chmod 600 /run/vmpool.lock && flock -w 20 9 ||
   failed "another order is still being carried out on this machine"
 umask 022
+# An order that was held up on its way, by a network or a service that was killed, must not undo a later one.
+last=
+IFS= read -r last </run/vmpool.lock
+[[ $last =~ ^[0-9]{1,16}$ ]] || last=0
+[ "$1" -ge "$last" ] || answer stale "$last"
 [ -d "$pool/keys" ] || failed "$pool/keys is missing: the machine was never made ready"
 
 # --- whose is the machine?
@@ -37,6 +43,7 @@ if [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; then
     answer foreign unreadable
   fi
 fi
+printf '%s\n' "$1" >/run/vmpool.lock
 
 # --- can the order be met? Nothing is changed before this is known.
 [ "$uid" -ge "$uid_min" ] || answer refused "uid $uid of $name is below $uid_min"

@@ -171,6 +171,27 @@ describe('what a VM answers', () => {
     ]);
   });
 
+  it('numbers orders upwards, and counts on from a VM that has seen higher numbers, for that VM alone', async () => {
+    let seen = 2_000_000;
+    vm.behaviour = (command, channel) => {
+      const number = Number(/'(\d+)'$/.exec(command)?.[1]);
+      if (number > seen) seen = number;
+      else return answer(channel, `stale ${seen}\n`);
+      answer(channel, 'ok\n');
+    };
+    expect(await guest.stage(vm.target, order, never)).toEqual({ ok: true });
+    expect(seen).toBe(2_000_001);
+    expect(await guest.stage(vm.target, order, never)).toEqual({ ok: true });
+    const numbers = vm.commands.map((command) => Number(/'(\d+)'$/.exec(command)?.[1]));
+    expect(numbers).toEqual([1_000_000, 2_000_001, 1_000_001, 2_000_002]);
+    vm.behaviour = (_command, channel) => answer(channel, 'stale 5\n');
+    expect(await guest.stage(vm.target, order, never)).toEqual({
+      ok: false,
+      kind: 'unreachable',
+      why: 'a later order was carried out on the VM before this one',
+    });
+  });
+
   it('names what the contract misses, a wrong clock included', async () => {
     vm.behaviour = (_command, channel) => answer(channel, 'missing useradd\nclock 5000\nend\n');
     const contract = await guest.contract(vm.target, never);
