@@ -280,6 +280,10 @@ export class FakeGuest implements Guest {
     return Promise.resolve();
   }
 
+  keepOnly(): Promise<void> {
+    return Promise.resolve();
+  }
+
   close(): Promise<void> {
     this.closed = true;
     return Promise.resolve();
