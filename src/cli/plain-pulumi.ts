@@ -12,6 +12,12 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** Looks of the command line do not depend on the installation, which may not exist yet. */
 const anyInstallation = '00000000-0000-4000-8000-000000000000';
 
+/** Of the caller's environment; NODE_OPTIONS and the like would change what the program does. */
+const passedOn = [
+  ...['HOME', 'LANG', 'PATH', 'TMPDIR', 'USER', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
+  ...['HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY', 'https_proxy', 'http_proxy', 'no_proxy'],
+];
+
 /** Pulumi's plain command line, run as the service's own engine would run it. */
 export interface PlainPulumi {
   readonly bin: string;
@@ -54,9 +60,7 @@ export const plainPulumi = async (config: Config, env: Env): Promise<PlainPulumi
     run: (args, signal) => {
       const { environment, directory } = plain(config.pool);
       const own = Object.fromEntries(
-        ['HOME', 'LANG', 'PATH', 'TMPDIR', 'USER', 'SSL_CERT_FILE', 'SSL_CERT_DIR'].flatMap((name) =>
-          env[name] === undefined ? [] : [[name, env[name]]],
-        ),
+        passedOn.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
       );
       return runToEnd(
         options.pulumi.bin,

@@ -15,7 +15,7 @@ import { startJanitor } from './janitor.js';
 import { Journal } from './journal.js';
 import { leftOfJobs, leftOnMachine, lookAtMachine } from './leftovers.js';
 import { demoLoad } from './load.js';
-import { startCloud, startService } from './parts.js';
+import { ownEnvironment, startCloud, startService } from './parts.js';
 import { freeSubnet, makePlace, poolMax, poolMin, poolName, type Place } from './place.js';
 import { playOut, submitAll, type PlayedJob } from './play.js';
 import { costOf, liveScreen, resultTable } from './screen.js';
@@ -207,7 +207,7 @@ class Demo {
     const { place, view, signal } = this;
     const loaded = loadConfig(place.configFile, process.env);
     if (!loaded.ok) throw new Error(formatConfigErrors(place.configFile, loaded.errors));
-    const pulumi = await plainPulumi(loaded.config, process.env);
+    const pulumi = await plainPulumi(loaded.config, ownEnvironment());
     const commands = [
       ['--cwd', place.project, 'stack', 'init', poolName],
       ['up', '--yes', '--skip-preview', '--stack', poolName, '--config-file', place.poolConfig],

@@ -12,8 +12,11 @@ const cloudReady = z.object({
   env: z.record(z.string(), z.string()),
 });
 
-/** A little environment for the demo's own processes: nothing of the caller's that could change what they do. */
-const ownEnvironment = (): Record<string, string> =>
+/**
+ * A little environment for the demo's own processes: nothing of the caller's that could change what they do, above
+ * all no credentials of a real cloud.
+ */
+export const ownEnvironment = (): Record<string, string> =>
   Object.fromEntries(
     ['HOME', 'LANG', 'PATH', 'TMPDIR', 'USER', 'VMPOOL_CACHE', 'VMPOOL_TEST_RUN', 'XDG_CACHE_HOME'].flatMap(
       (name) => {
