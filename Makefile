@@ -11,7 +11,7 @@ setup: ## Installs what is missing and builds (idempotent, seconds the second ti
 	@$(NODE) scripts/setup.mjs
 
 demo: ## Runs a mixed load of real jobs through the whole path on the embedded cloud
-	@$(NODE) scripts/setup.mjs
+	@$(NODE) scripts/setup.mjs --demo
 	@$(NODE) dist/src/cli/main.js demo
 
 test: ## Sets everything up and passes all the tests (SUITES="fast guest" for some)

@@ -4,23 +4,16 @@
  * Needs Node, Go, gcc and the package registries. Idempotent; what is in place costs milliseconds.
  *
  *   node scripts/setup.mjs          for running
+ *   node scripts/setup.mjs --demo   the same, but stops at once where the demo could not run
  *   node scripts/setup.mjs --test   and the second Node version that the tests run under
  */
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { forgetLostOutput, removeOrphans, sourcesStamp } from './build-state.mjs';
+import { keepDaemonsDown, runChild } from './child.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const forTests = process.argv.includes('--test');
@@ -35,20 +28,23 @@ function fail(text) {
 }
 
 /** Runs a command, its output to the terminal; ends the set-up with advice when it fails. */
-function run(what, command, args, advice, options = {}) {
+async function run(what, command, args, advice, options = {}) {
   const since = Date.now();
   say(`${what} ...`);
-  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
-  if (result.status !== 0) {
-    const why = result.error?.message ?? `exit code ${result.status ?? result.signal}`;
-    fail(`${what} failed (${command} ${args.join(' ')}: ${why}).\n${advice}`);
-  }
+  const { why } = await runChild(command, args, { cwd: root, ...options });
+  if (why !== null) fail(`${what} failed (${command} ${args.join(' ')}: ${why}).\n${advice}`);
   say(`${what}: done in ${elapsed(since)}`);
 }
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   fail(`Node ${process.versions.node} is too old: Node 20.19 or newer is needed.`);
+}
+if (process.argv.includes('--demo') && process.getuid?.() !== 0) {
+  fail(
+    'the demo needs root, because the servers of its embedded cloud are isolated machines of their own ' +
+      '(namespaces, mounts, accounts). Run it as root, in a container or a virtual machine if you like. Nothing was set up.',
+  );
 }
 
 // ---------------------------------------------------------------- system packages
@@ -65,29 +61,23 @@ const systemNeeds = [
   { file: '/usr/bin/openssl', pkg: 'openssl' },
 ];
 
-function systemPackages() {
+async function systemPackages() {
   const missing = systemNeeds.filter(({ file }) => !existsSync(file)).map(({ pkg }) => pkg);
   if (missing.length === 0) return;
   const byHand = `Install them by hand: ${missing.join(' ')}`;
   if (process.getuid?.() !== 0) fail(`system packages are missing and this is not root.\n${byHand}`);
   if (!existsSync('/usr/bin/apt-get'))
     fail(`system packages are missing and there is no apt-get here.\n${byHand}`);
-  // No daemon is to start because its package is installed.
-  const policy = '/usr/sbin/policy-rc.d';
-  const ours = !existsSync(policy);
-  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  const undo = keepDaemonsDown();
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const apt = (args) => ['-qq', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Use-Pty=0', ...args];
-  try {
-    run('package lists', 'apt-get', apt(['update']), 'Is the package mirror reachable?', { env });
-    const install = apt(['install', '-y', '--no-install-recommends', ...missing]);
-    run(`system packages (${missing.join(' ')})`, 'apt-get', install, byHand, {
-      env,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-  } finally {
-    if (ours) rmSync(policy, { force: true });
-  }
+  await run('package lists', 'apt-get', apt(['update']), 'Is the package mirror reachable?', { env });
+  const install = apt(['install', '-y', '--no-install-recommends', ...missing]);
+  await run(`system packages (${missing.join(' ')})`, 'apt-get', install, byHand, {
+    env,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  undo();
 }
 
 // ---------------------------------------------------------------- npm packages
@@ -98,38 +88,28 @@ function stampMatches(file, value) {
   return existsSync(file) && readFileSync(file, 'utf8') === value;
 }
 
-function npmPackages() {
+async function npmPackages() {
   const stamp = join(root, 'node_modules', '.vmpool-setup');
   const wanted = hashOf(readFileSync(join(root, 'package-lock.json'), 'utf8'));
   if (stampMatches(stamp, wanted)) return;
   // No install scripts: what they would download or compile is either not needed or set up below.
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-  run('npm packages', 'npm', args, 'Is the npm registry reachable?');
+  await run('npm packages', 'npm', args, 'Is the npm registry reachable?');
   writeFileSync(stamp, wanted);
 }
 
 // ---------------------------------------------------------------- build
 
-function newestChange(dir) {
-  let newest = 0;
-  for (const entry of readdirSync(dir, { withFileTypes: true })) {
-    const path = join(dir, entry.name);
-    newest = Math.max(newest, entry.isDirectory() ? newestChange(path) : statSync(path).mtimeMs);
-  }
-  return newest;
-}
-
-function build() {
+async function build() {
   const stamp = join(root, 'dist', '.vmpool-build');
-  const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
-  const files = ['tsconfig.json', 'tsconfig.build.json', 'scripts/bundle-hooks.mjs', 'package.json'];
-  const newest = Math.max(
-    ...['src', 'stacks', 'hooks', 'test/mom'].map((d) => newestChange(join(root, d))),
-    ...files.map((f) => statSync(join(root, f)).mtimeMs),
-  );
-  const wanted = hashOf(lock, String(newest));
+  const wanted = sourcesStamp(root);
   if (stampMatches(stamp, wanted)) return;
-  run('build', 'npm', ['run', '--silent', 'build'], 'The compiler says above what is wrong.');
+  // A build that breaks off must not pass for a finished one.
+  rmSync(stamp, { force: true });
+  const gone = removeOrphans(root);
+  if (gone.length > 0) say(`removed ${gone.length} compiled files whose source is gone`);
+  forgetLostOutput(root);
+  await run('build', 'npm', ['run', '--silent', 'build'], 'The compiler says above what is wrong.');
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, wanted);
 }
@@ -139,7 +119,7 @@ function build() {
 /** The tests run under both; the one that runs this script is there already. */
 export const testedNodes = { 20: '20.20.2', 22: '22.23.3' };
 
-function otherNode() {
+async function otherNode() {
   const other = major === 22 ? 20 : 22;
   const version = testedNodes[other];
   const cache =
@@ -160,24 +140,23 @@ function otherNode() {
       '--loglevel=error',
       `node-linux-${arch}@${version}`,
     ];
-    run(`Node ${version} for the tests`, 'npm', args, 'Is the npm registry reachable?', { cwd: temp });
+    await run(`Node ${version} for the tests`, 'npm', args, 'Is the npm registry reachable?', { cwd: temp });
     mkdirSync(dirname(target), { recursive: true });
-    const result = spawnSync('cp', [
-      '-a',
-      join(temp, 'node_modules', `node-linux-${arch}`),
-      `${target}.${process.pid}`,
-    ]);
-    if (result.status !== 0) fail(`Node ${version} could not be copied to ${target}`);
+    cpSync(join(temp, 'node_modules', `node-linux-${arch}`), `${target}.${process.pid}`, {
+      recursive: true,
+      preserveTimestamps: true,
+      verbatimSymlinks: true,
+    });
     renameSync(`${target}.${process.pid}`, target);
   } finally {
     rmSync(temp, { recursive: true, force: true });
   }
 }
 
-systemPackages();
-npmPackages();
-const engine = spawnSync(process.execPath, ['scripts/engine/install.mjs'], { cwd: root, stdio: 'inherit' });
-if (engine.status !== 0) fail('the Pulumi engine could not be set up; the lines above say why.');
-build();
-if (forTests) otherNode();
+await systemPackages();
+await npmPackages();
+const engine = await runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root });
+if (engine.why !== null) fail('the Pulumi engine could not be set up; the lines above say why.');
+await build();
+if (forTests) await otherNode();
 say(`ready (${elapsed(started)})`);

@@ -1,0 +1,3 @@
+export function sourcesStamp(root: string): string;
+export function removeOrphans(root: string): string[];
+export function forgetLostOutput(root: string): void;

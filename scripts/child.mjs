@@ -1,0 +1,66 @@
+/** Child processes that end with their parent, and things that are undone however the parent ends. */
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+
+const undos = new Set();
+const children = new Set();
+let interrupted = null;
+
+function undoAll() {
+  for (const undo of undos) undo();
+  undos.clear();
+}
+
+const exitCode = (signal) => 128 + constants.signals[signal];
+
+/** The first signal is passed on and its end awaited, so that apt is not cut off in the middle; a second ends at once. */
+function onSignal(signal) {
+  if (interrupted !== null || children.size === 0) process.exit(exitCode(signal));
+  interrupted = signal;
+  for (const child of children) child.kill(signal);
+}
+
+let watching = false;
+function watch() {
+  if (watching) return;
+  watching = true;
+  process.on('exit', undoAll);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal);
+}
+
+/** Runs a command to its end. Never rejects; `why` tells what went wrong in words, null when nothing did. */
+export function runChild(command, args, options = {}) {
+  watch();
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { stdio: 'inherit', ...options });
+    children.add(child);
+    const end = (why) => {
+      children.delete(child);
+      if (interrupted !== null) process.exit(exitCode(interrupted));
+      resolve({ why });
+    };
+    child.once('error', (error) => end(error.message));
+    child.once('exit', (code, signal) =>
+      end(code === 0 ? null : signal === null ? `exit code ${code}` : `ended by ${signal}`),
+    );
+  });
+}
+
+const mark = '# Written while packages are installed, removed right after.';
+
+/**
+ * While this is there, no daemon starts because its package is installed. An administrator's own file stays as
+ * it is; ours goes however this process ends, and one that a killed process left is taken over. Returns the undo.
+ */
+export function keepDaemonsDown(path = '/usr/sbin/policy-rc.d') {
+  if (existsSync(path) && !readFileSync(path, 'utf8').includes(mark)) return () => undefined;
+  watch();
+  const undo = () => rmSync(path, { force: true });
+  undos.add(undo);
+  writeFileSync(path, `#!/bin/sh\n${mark}\nexit 101\n`, { mode: 0o755 });
+  return () => {
+    undos.delete(undo);
+    undo();
+  };
+}
