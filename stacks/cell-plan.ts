@@ -28,6 +28,8 @@ export interface InstancePlan {
 export interface FloatingIpPlan {
   readonly resource: string;
   readonly association: string;
+  /** Says whose it is to an operator who finds one that no stack knows. */
+  readonly description: string;
   readonly pool: string;
   /** Position of the SSH network among the server's interfaces. */
   readonly interfaceIndex: number;
@@ -112,6 +114,7 @@ const planInstance = (config: CellConfig, { name, generation, spec }: ListedMemb
           resource: name + floatingIpSuffix,
           association: name + associationSuffix,
           pool: spec.floatingIpPool,
+          description: `vmpool ${config.installation} ${name}`,
           interfaceIndex: Math.max(0, spec.networks.indexOf(spec.sshNetwork)),
         },
 });

@@ -95,7 +95,11 @@ const withFloatingIp = (
   fixed: pulumi.Output<Addresses>,
   pinned: pulumi.CustomResourceOptions,
 ): pulumi.Output<Addresses> => {
-  const floating = new openstack.networking.FloatingIp(plan.resource, { pool: plan.pool }, pinned);
+  const floating = new openstack.networking.FloatingIp(
+    plan.resource,
+    { pool: plan.pool, description: plan.description },
+    pinned,
+  );
   const inside = server.networks.apply((networks) => networks[plan.interfaceIndex]);
   const association = new openstack.networking.FloatingIpAssociate(
     plan.association,

@@ -9,6 +9,7 @@ import {
   type ParsedState,
   type VersionedDeployment,
 } from './deployment.js';
+import { stateCommandLimitMs } from './limits.js';
 import { breakFileLocks, busyMessage, isStaleLockOfOurs, locksInMessage } from './locks.js';
 import { projectName } from './options.js';
 import { PulumiFailed, type PulumiCli } from './pulumi-command.js';
@@ -21,8 +22,6 @@ export type StateFound =
 
 export type LockCheck = { readonly kind: 'free' } | { readonly kind: 'busy'; readonly message: string };
 
-/** Limit of a command that only reads or writes state, in milliseconds. */
-const stateCommandLimitMs = 2 * 60_000;
 /** Updates kept in a stack's history. */
 const keptUpdates = 3;
 

@@ -5,6 +5,7 @@ import type { InstallationId, MemberName } from '../pool/model.js';
 import type { Backend } from './backend.js';
 import { outputsOf, type VersionedDeployment } from './deployment.js';
 import { EventTranslator } from './event-translator.js';
+import { summaryLimitMs, updateLimitMs } from './limits.js';
 import { cellStackName, type EngineOptions } from './options.js';
 import type {
   CellState,
@@ -14,16 +15,19 @@ import type {
   PreviewResult,
   PublishedMember,
 } from './port.js';
-import { cellStateOf, prepareState, type ListedAndRetiring } from './prepare.js';
+import {
+  cellStateOf,
+  instancesIn,
+  lostIn,
+  membersIn,
+  membersToRun,
+  prepareState,
+  type ListedAndRetiring,
+} from './prepare.js';
 import { PulumiFailed } from './pulumi-command.js';
 import type { StackFiles } from './stack-files.js';
 import { Places, Turns } from './turns.js';
 import type { Updater } from './updater.js';
-
-/** Beside the limits of a create and of a delete: what Pulumi itself may need for an update, in milliseconds. */
-const overheadMs = 5 * 60_000;
-/** Limit of an update that calls no cloud, in milliseconds. */
-const summaryLimitMs = 2 * 60_000;
 
 type Ready =
   | { readonly kind: 'refused'; readonly message: string; readonly state: CellState | null }
@@ -85,7 +89,8 @@ export class Cells {
 
   async publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void> {
     const stack = summaryStackName(this.options.pool);
-    await this.alone(stack, async () => {
+    // It takes no place of the cells: it would wait for their slowest server, and it calls no cloud.
+    await this.turns.use(stack, async () => {
       const locks = this.backend.breakLocks(stack);
       if (locks.kind === 'busy') {
         throw new Error(locks.message);
@@ -178,25 +183,31 @@ export class Cells {
     if (found.kind === 'broken') {
       return { kind: 'refused', message: found.message, state: null };
     }
-    const lostBefore = this.files.lostCreates(stack);
-    const named = new Set([...wish.members.map(({ name }) => name), ...wish.retire]);
-    let lost = lostBefore;
-    const configOf = (without: readonly MemberName[]): CellConfig => ({
+    const remembered = this.files.lostCreates(stack);
+    if (remembered.kind === 'broken') {
+      return { kind: 'refused', message: remembered.message, state: null };
+    }
+    const deployment = found.kind === 'found' ? found.state.deployment : {};
+    const lost = [...new Set([...remembered.names, ...lostIn(deployment)])];
+    const config: CellConfig = {
       installation: this.options.installation as InstallationId,
       pool: this.options.pool,
       cell: wish.cell,
       timeoutSeconds: Math.ceil(this.options.createTimeoutMs / 1000),
-      members: wish.members.filter(({ name }) => !without.includes(name)),
-    });
-    const lists = (config: CellConfig): ListedAndRetiring => ({
+      members: membersToRun(wish.members, lost, deployment),
+    };
+    const lists: ListedAndRetiring = {
       members: config.members.map(({ name }) => name),
       retire: wish.retire,
       serverGroups: planCell(config).serverGroups.map(({ resource }) => resource),
-    });
+    };
+    const named = new Set([...wish.members.map(({ name }) => name), ...wish.retire]);
+    // Whose server is in the state has lost its floating IP only, and ends through Pulumi.
+    const instances = instancesIn(deployment);
+    const unseen = lost.filter((name) => named.has(name) && !instances.has(name));
     let exclude: readonly string[] = [];
     if (found.kind === 'found') {
-      const prepared = prepareState(found.state.deployment, lists(configOf(lostBefore)));
-      lost = [...new Set([...lostBefore, ...prepared.lost])];
+      const prepared = prepareState(deployment, lists, lost);
       exclude = prepared.unlistedUrns;
       // First the names on record, then the state without its pending operations: killed in between, the next
       // start finds both and does the same again.
@@ -206,14 +217,15 @@ export class Cells {
         await this.backend.write(stack, next, signal);
       }
     }
-    const config = configOf(lost);
     this.files.writeConfig(stack, cellConfigValues(config));
-    // A lost name that the wish no longer holds will never be asked for again.
-    const remembered = lost.filter((name) => named.has(name));
-    if (remembered.length < lost.length) {
-      this.files.writeLostCreates(stack, remembered);
+    // A lost name that the wish no longer holds will never be asked for again; what the state still holds of it
+    // is to be released.
+    const present = membersIn(deployment);
+    const kept = lost.filter((name) => named.has(name) || present.has(name));
+    if (kept.length < lost.length) {
+      this.files.writeLostCreates(stack, kept);
     }
-    return { kind: 'ready', exists: found.kind === 'found', wish: lists(config), config, lost, exclude };
+    return { kind: 'ready', exists: found.kind === 'found', wish: lists, config, lost: unseen, exclude };
   }
 
   private updateOptions(
@@ -229,7 +241,7 @@ export class Cells {
       // Each create holds a place for ten seconds or more; floating IPs and the group need some too.
       parallel: Math.max(8, 2 * size + 2),
       exclude: ready.exclude,
-      limitMs: 2 * this.options.createTimeoutMs + overheadMs,
+      limitMs: updateLimitMs(this.options.createTimeoutMs),
       signal,
       onEvent,
     };

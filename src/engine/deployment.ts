@@ -59,6 +59,8 @@ const parseText = (text: string, read: (value: unknown) => VersionedDeployment):
 
 const stackType = 'pulumi:pulumi:Stack';
 export const instanceType = 'openstack:compute/instance:Instance';
+export const floatingIpType = 'openstack:networking/floatingIp:FloatingIp';
+export const associationType = 'openstack:networking/floatingIpAssociate:FloatingIpAssociate';
 export const serverGroupType = 'openstack:compute/serverGroup:ServerGroup';
 
 /** Last part of a URN: the resource's name in the program. */

@@ -2,10 +2,8 @@ import type { automation } from '@pulumi/pulumi';
 import { z } from 'zod';
 import { memberOfResource } from '../../stacks/cell-plan.js';
 import type { CellName, MemberName, ServerId } from '../pool/model.js';
-import { instanceType, nameOfUrn, typeOfUrn } from './deployment.js';
+import { associationType, instanceType, nameOfUrn, typeOfUrn } from './deployment.js';
 import type { AddressesByNetwork, EngineEvent } from './port.js';
-
-const associationType = 'openstack:networking/floatingIpAssociate:FloatingIpAssociate';
 
 const instanceOutputs = z.object({
   networks: z

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { automation } from '@pulumi/pulumi';
 import { randomUUID } from 'node:crypto';
 import { runVariable } from './environment.js';
+import { stopGraceMs } from './limits.js';
 import { endRun } from './orphans.js';
 import type { Runs } from './runs.js';
 
@@ -37,8 +38,6 @@ interface RunOptions {
   readonly limitMs: number;
 }
 
-/** Time for a `pulumi` that was asked to stop, before it is killed, in milliseconds. */
-const stopGraceMs = 30_000;
 const keptOutput = 4 * 1024 * 1024;
 
 /** Starts the CLI, one process a call, and keeps record of it. */

@@ -6,6 +6,10 @@ import type { MemberName } from '../pool/model.js';
 import { writeFileAtomically } from './atomic-file.js';
 import { stackConfigPath, stacksDirectory } from './environment.js';
 
+export type LostCreates =
+  | { readonly kind: 'read'; readonly names: readonly MemberName[] }
+  | { readonly kind: 'broken'; readonly message: string };
+
 /** The engine's working directory for Pulumi: a copy of the project file, and one config file a stack. */
 export class StackFiles {
   constructor(private readonly stateDir: string) {}
@@ -36,13 +40,33 @@ export class StackFiles {
     writeFileAtomically(path, header + stringify({ ...kept, config }, { lineWidth: 0, aliasDuplicateObjects: false }));
   }
 
-  /** Members whose create was begun under their name and never confirmed. Kept until no wish names them. */
-  lostCreates(stack: string): readonly MemberName[] {
+  /**
+   * Members whose create was begun under their name and never confirmed. Kept until no wish names them. A damaged
+   * list is not taken for an empty one: a name on it would be created a second time.
+   */
+  lostCreates(stack: string): LostCreates {
     const path = this.lostPath(stack);
     if (!existsSync(path)) {
-      return [];
+      return { kind: 'read', names: [] };
     }
-    return z.array(z.string()).parse(JSON.parse(readFileSync(path, 'utf8'))) as MemberName[];
+    let why: string;
+    try {
+      const parsed = z.array(z.string().min(1)).safeParse(JSON.parse(readFileSync(path, 'utf8')));
+      if (parsed.success) {
+        return { kind: 'read', names: parsed.data as MemberName[] };
+      }
+      why = z.prettifyError(parsed.error).replaceAll('\n', ' ');
+    } catch (error) {
+      why = error instanceof Error ? error.message : String(error);
+    }
+    return {
+      kind: 'broken',
+      message:
+        `stack ${stack} is left alone: ${path} cannot be read (${why}). It lists the members whose create was lost ` +
+        'with a killed engine, which must not be created again under their name. Write into it as a JSON list, such ' +
+        `as ["name", "name"], the names of this cell's servers that the cloud has (\`openstack server list\`) and ` +
+        `the stack has not (\`pulumi stack --stack ${stack}\`); [] if there are none`,
+    };
   }
 
   writeLostCreates(stack: string, names: readonly MemberName[]): void {

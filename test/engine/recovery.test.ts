@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { CellWish, ConvergeResult } from '../../src/engine/port.js';
 import { collectEvents, stackOf, startEngineBench, until, type EngineBench } from '../support/engine.js';
 
@@ -37,6 +37,26 @@ describe('an engine that was killed', () => {
 
   const state = (cell: string): string =>
     readFileSync(join(bench.directory, '.pulumi', 'stacks', 'vmpool', `${stackOf(bench, cell)}.json`), 'utf8');
+
+  const hasState = (cell: string): boolean =>
+    existsSync(join(bench.directory, '.pulumi', 'stacks', 'vmpool', `${stackOf(bench, cell)}.json`));
+
+  /** Names of the OpenStack resources in a cell's state. */
+  const recorded = (cell: string): readonly string[] => {
+    const file = JSON.parse(state(cell)) as {
+      checkpoint: { latest?: { resources?: { urn: string; type: string; id?: string }[] } };
+    };
+    return (file.checkpoint.latest?.resources ?? [])
+      .filter(({ type, id }) => type.startsWith('openstack:') && id !== undefined && id !== '')
+      .map(({ urn }) => urn.slice(urn.lastIndexOf('::') + 2))
+      .sort();
+  };
+
+  /** How many floating IPs the cloud has for a member. */
+  const floatingIps = async (member: string): Promise<number> => {
+    const found = await bench.floatingIps();
+    return found.filter((description) => description.endsWith(` ${member}`)).length;
+  };
 
   /** Kills at the moment when the server is made and Pulumi does not know it yet. */
   const killInCreate = async (victim: 'pulumi' | 'node', wish: CellWish, name: string): Promise<ConvergeResult> => {
@@ -80,6 +100,74 @@ describe('an engine that was killed', () => {
       expect(membersIn(gone)).toEqual([other]);
     },
     3 * minutes,
+  );
+
+  it(
+    'in the middle of a create leaves no floating IP behind',
+    async () => {
+      const { cell, name, other } = next();
+      const wish = bench.wish(cell, [bench.member(name, { floatingIpPool: 'public' })]);
+      const update = converge(wish);
+      await until('the floating IP is in the state and the server in the cloud', async () =>
+        hasState(cell) && recorded(cell).includes(`${name}.floating-ip`) && (await bench.servers()).has(name),
+      );
+      expect(await floatingIps(name)).toBe(1);
+      for (const pid of [...bench.processes('node'), ...bench.processes('pulumi')]) {
+        process.kill(pid, 'SIGKILL');
+      }
+      expect((await update).ok).toBe(false);
+
+      const again = await converge(bench.wish(cell, [bench.member(name, { floatingIpPool: 'public' }), bench.member(other)]));
+      expect(again).toMatchObject({ ok: true, state: { lostCreates: [name], unlisted: [] } });
+      expect(await floatingIps(name)).toBe(0);
+      expect(recorded(cell)).toEqual([other]);
+      const preview = await bench.plain(stackOf(bench, cell), ['preview', '--expect-no-changes']);
+      expect(preview.code).toBe(0);
+    },
+    3 * minutes,
+  );
+
+  it(
+    'while a floating IP is made keeps the server and does not make a second one',
+    async () => {
+      const { cell, name } = next();
+      const wish = bench.wish(cell, [bench.member(name, { floatingIpPool: 'public' })]);
+      await bench.fault({ effect: { kind: 'api-slow', method: 'POST', path: '*floatingips*', ms: 40_000 } });
+      const update = converge(wish);
+      await until('the server is in the state', () => hasState(cell) && recorded(cell).includes(name));
+      for (const pid of bench.processes('pulumi')) {
+        process.kill(pid, 'SIGKILL');
+      }
+      expect((await update).ok).toBe(false);
+      await bench.clearFaults();
+
+      for (let round = 0; round < 2; round += 1) {
+        const again = await converge(wish);
+        expect(again).toMatchObject({ ok: true, state: { instances: [{ member: name }], lostCreates: [], unlisted: [] } });
+        expect(recorded(cell)).toEqual([name]);
+      }
+      const gone = await converge(bench.wish(cell, [], [name]));
+      expect(gone).toEqual({ ok: true, state: { instances: [], lostCreates: [], unlisted: [] } });
+    },
+    3 * minutes,
+  );
+
+  it(
+    'leaves a cell alone whose list of lost creates is damaged, and says what to write into it',
+    async () => {
+      const { cell, name } = next();
+      const wish = bench.wish(cell, [bench.member(name)]);
+      const path = join(dirname(bench.configPath(stackOf(bench, cell))), `${stackOf(bench, cell)}.lost.json`);
+      for (const damaged of ['["p-1', '{"name": 1}']) {
+        writeFileSync(path, damaged);
+        const refused = await converge(wish);
+        expect(refused).toMatchObject({ ok: false, state: null, message: expect.stringContaining('Write into it') });
+        expect(readFileSync(path, 'utf8')).toBe(damaged);
+      }
+      expect((await bench.servers()).has(name)).toBe(false);
+      rmSync(path);
+    },
+    minutes,
   );
 
   it(

@@ -14,6 +14,7 @@ import type { FaultOrder } from '../../src/embedded/faults.js';
 import { createEngine } from '../../src/engine/client.js';
 import { enginePlainEnv, markOf, stackConfigPath } from '../../src/engine/environment.js';
 import { cellStackName, engineOptionsSchema, type EngineOptions } from '../../src/engine/options.js';
+import type { CallLimits } from '../../src/engine/limits.js';
 import { markedProcesses } from '../../src/engine/orphans.js';
 import type { CellMember, CellWish, Engine, EngineEvent } from '../../src/engine/port.js';
 import type { CellName, InstallationId, MemberName, MemberSpec, ServerId } from '../../src/pool/model.js';
@@ -38,7 +39,7 @@ export interface EngineBench {
   member(name: string, changes?: Partial<MemberSpec>): CellMember;
   wish(cell: string, members: readonly CellMember[], retire?: readonly string[]): CellWish;
   /** Opens one more engine on the same state, as a restarted service would. */
-  reopen(): Promise<Engine>;
+  reopen(limits?: Partial<CallLimits>): Promise<Engine>;
   /** The plain command line from the repository's root, with what `enginePlainEnv` says. */
   plain(stack: string, args: readonly string[], configFile?: string): Promise<PlainResult>;
   /** `pulumi stack init`, away from the repository's root: it writes a config file where it runs. */
@@ -48,6 +49,8 @@ export interface EngineBench {
   clearFaults(): Promise<void>;
   /** Servers of this installation by name. */
   servers(): Promise<ReadonlyMap<string, ServerId>>;
+  /** Descriptions of the floating IPs that the cloud has. */
+  floatingIps(): Promise<readonly string[]>;
   /** Names of Nova's actions on each server of this installation, its create left out. */
   actions(): Promise<Readonly<Record<string, readonly string[]>>>;
   /** Pids of this engine's own processes by program name. */
@@ -93,8 +96,8 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
     ...given.engine,
   });
   const engines: Engine[] = [];
-  const open = async (): Promise<Engine> => {
-    const engine = await createEngine(options);
+  const open = async (limits: Partial<CallLimits> = {}): Promise<Engine> => {
+    const engine = await createEngine({ ...options, limits });
     engines.push(engine);
     return engine;
   };
@@ -176,6 +179,7 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
     fault: (order) => control('POST', '/faults', order),
     clearFaults: () => control('DELETE', '/faults'),
     servers,
+    floatingIps: () => floatingIpsOf(embedded),
     actions: async () => {
       const found = await Promise.all(
         [...(await servers())].map(async ([name, id]) => {
@@ -251,6 +255,35 @@ export const until = async (
     await sleep(pollMs);
   }
   throw new Error(`waited ${String(limitMs)} ms in vain: ${what}`);
+};
+
+const floatingIpsOf = async (embedded: EmbeddedCloud): Promise<readonly string[]> => {
+  const { env } = embedded;
+  const domain = { name: env['OS_USER_DOMAIN_NAME'] };
+  const login = await fetch(`${env['OS_AUTH_URL'] ?? ''}/auth/tokens`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      auth: {
+        identity: {
+          methods: ['password'],
+          password: { user: { name: env['OS_USERNAME'], domain, password: env['OS_PASSWORD'] } },
+        },
+        scope: { project: { name: env['OS_PROJECT_NAME'], domain } },
+      },
+    }),
+  });
+  const { token } = (await login.json()) as {
+    token: { catalog: { type: string; endpoints: { interface: string; url: string }[] }[] };
+  };
+  const network = token.catalog
+    .find(({ type }) => type === 'network')
+    ?.endpoints.find((endpoint) => endpoint.interface === 'public');
+  const answer = await fetch(`${(network?.url ?? '').replace(/\/$/, '')}/v2.0/floatingips`, {
+    headers: { 'x-auth-token': login.headers.get('x-subject-token') ?? '' },
+  });
+  const { floatingips } = (await answer.json()) as { floatingips: { description: string }[] };
+  return floatingips.map(({ description }) => description);
 };
 
 const run = (

@@ -115,6 +115,7 @@ describe("a cell's plan", () => {
     expect(plan.instances[0]?.floatingIp).toEqual({
       resource: 'p-4-aa.floating-ip',
       association: 'p-4-aa.floating-ip-association',
+      description: 'vmpool inst p-4-aa',
       pool: 'public',
       interfaceIndex: 1,
     });
