@@ -2,41 +2,59 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { engineEnvironment } from './environment.js';
-import { answerSchema, type EngineAnswer, type EngineRequest } from './messages.js';
+import { z } from 'zod';
+import { engineEnvironment, markOf } from './environment.js';
+import { callLimits, type CallLimits } from './limits.js';
+import { answerSchema, headOf, redactAnswer, type EngineAnswer, type EngineRequest } from './messages.js';
 import { engineOptionsSchema, type EngineOptions, type EngineOptionsInput } from './options.js';
+import { endOrphans } from './orphans.js';
 import type { CellWish, ConvergeResult, Engine, EngineEvent, PreviewResult, PublishedMember } from './port.js';
+import { engineRedactor, type Redact } from './redact.js';
 
 /** What happened to a call: an answer of the engine process, or the process's end. */
 type Outcome = Exclude<EngineAnswer, { type: 'event' }> | { readonly type: 'died'; readonly message: string };
 
 interface Pending {
   readonly onEvent: (event: EngineEvent) => void;
-  readonly settle: (outcome: Outcome) => void;
+  /** Answers the caller, if it still waits, and forgets the call. */
+  readonly end: (outcome: Outcome) => void;
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  /** Every call of this process is answered with how it ended; the next call starts another. */
+  readonly gone: (how: string) => void;
 }
 
 type Call = Extract<EngineRequest, { id: number }>;
 type Question = Exclude<Call, { type: 'abort' }>;
 type WithoutId<T> = T extends { id: number } ? Omit<T, 'id'> : never;
 
-/** How long `close` waits for updates under way to stop by themselves, in milliseconds. */
-const closeLimitMs = 60_000;
+export type EngineClientInput = EngineOptionsInput & {
+  /** The engine process's program; that of the product by default. */
+  readonly processPath?: string;
+  readonly limits?: Partial<CallLimits>;
+};
 
 /**
  * Opens the engine: one process, started with the first call and again after it died. At each start it ends
  * what an earlier one left behind, so no two engines of one installation and pool may live at a time; the
- * store's ownership is what guarantees that.
+ * store's ownership is what guarantees that. Every call ends within its limit, also if the process is stuck.
  */
-export const createEngine = (input: EngineOptionsInput & { readonly processPath?: string }): Promise<Engine> => {
-  const { processPath, ...rest } = input;
+export const createEngine = (input: EngineClientInput): Promise<Engine> => {
+  const { processPath, limits, ...rest } = input;
   const options = engineOptionsSchema.parse(rest);
+  const path = processPath ?? join(options.repoRoot, 'dist', 'src', 'engine', 'process.js');
   return Promise.resolve(
-    new EngineClient(options, processPath ?? join(options.repoRoot, 'dist', 'src', 'engine', 'process.js')),
+    new EngineClient(options, path, { ...callLimits(options.createTimeoutMs), ...limits }),
   );
 };
 
 class EngineClient implements Engine {
-  private child: ChildProcess | null = null;
+  private running: Running | null = null;
+  private redact: Redact = (text) => text;
+  /** A process was killed: what it had started may still run. */
+  private leftBehind = false;
   private closed = false;
   private nextId = 0;
   private readonly pending = new Map<number, Pending>();
@@ -44,6 +62,7 @@ class EngineClient implements Engine {
   constructor(
     private readonly options: EngineOptions,
     private readonly processPath: string,
+    private readonly limits: CallLimits,
   ) {}
 
   async converge(
@@ -51,7 +70,7 @@ class EngineClient implements Engine {
     onEvent: (event: EngineEvent) => void,
     signal: AbortSignal,
   ): Promise<ConvergeResult> {
-    const outcome = await this.call({ type: 'converge', wish }, signal, onEvent);
+    const outcome = await this.call({ type: 'converge', wish }, signal, this.limits.cellMs, onEvent);
     if (outcome.type === 'converged') {
       return outcome.result;
     }
@@ -59,7 +78,7 @@ class EngineClient implements Engine {
   }
 
   async preview(wish: CellWish, signal: AbortSignal): Promise<PreviewResult> {
-    const outcome = await this.call({ type: 'preview', wish }, signal);
+    const outcome = await this.call({ type: 'preview', wish }, signal, this.limits.cellMs);
     if (outcome.type === 'previewed') {
       return outcome.result;
     }
@@ -67,7 +86,7 @@ class EngineClient implements Engine {
   }
 
   async poolOutputs(signal: AbortSignal): Promise<unknown> {
-    const outcome = await this.call({ type: 'poolOutputs' }, signal);
+    const outcome = await this.call({ type: 'poolOutputs' }, signal, this.limits.otherMs);
     if (outcome.type === 'outputs') {
       return outcome.outputs;
     }
@@ -76,7 +95,7 @@ class EngineClient implements Engine {
 
   async publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void> {
     const plain = members.map((member) => ({ ...member, addresses: mutable(member.addresses) }));
-    const outcome = await this.call({ type: 'publishSummary', members: plain }, signal);
+    const outcome = await this.call({ type: 'publishSummary', members: plain }, signal, this.limits.otherMs);
     if (outcome.type !== 'published') {
       throw new Error(failureOf(outcome));
     }
@@ -84,26 +103,28 @@ class EngineClient implements Engine {
 
   async close(): Promise<void> {
     this.closed = true;
-    const { child } = this;
-    if (child === null) {
-      return;
+    const { running } = this;
+    if (running !== null) {
+      const { child } = running;
+      const exit = once(child, 'exit').catch(() => undefined);
+      if (child.connected) {
+        child.send({ type: 'close' } satisfies EngineRequest, () => undefined);
+      }
+      if (!(await endsWithin(exit, this.limits.closeMs))) {
+        this.kill(running, 'it did not close in time');
+        await endsWithin(exit, this.limits.sweepMs);
+      }
     }
-    const exit = once(child, 'exit');
-    if (child.connected) {
-      child.send({ type: 'close' } satisfies EngineRequest);
-    }
-    const limit = new AbortController();
-    await Promise.race([exit, sleep(closeLimitMs, undefined, { signal: limit.signal, ref: false }).catch(() => undefined)]);
-    limit.abort();
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill('SIGKILL');
-      await exit;
+    if (this.leftBehind) {
+      this.leftBehind = false;
+      await endOrphans(markOf(this.options), this.limits.sweepMs);
     }
   }
 
   private call(
     question: WithoutId<Question>,
     signal: AbortSignal,
+    limitMs: number,
     onEvent: (event: EngineEvent) => void = () => undefined,
   ): Promise<Outcome> {
     if (this.closed) {
@@ -115,72 +136,118 @@ class EngineClient implements Engine {
     const id = this.nextId;
     this.nextId += 1;
     return new Promise((resolve) => {
-      const child = this.process();
+      const running = this.process();
+      const { child } = running;
+      const overdue = (): void =>
+        this.kill(running, `it was stuck: ${question.type} had not ended when its time was over`);
+      let deadline = setTimeout(overdue, limitMs);
+      let patience: NodeJS.Timeout | undefined;
       const abort = (): void => {
         if (child.connected) {
-          child.send({ type: 'abort', id } satisfies EngineRequest);
+          child.send({ type: 'abort', id } satisfies EngineRequest, () => undefined);
         }
+        const message = 'aborted; the engine is still bringing it to an end';
+        patience = setTimeout(() => resolve({ type: 'died', message }), this.limits.abortAnswerMs);
+        clearTimeout(deadline);
+        deadline = setTimeout(overdue, Math.min(limitMs, this.limits.abortEndMs));
       };
       signal.addEventListener('abort', abort, { once: true });
-      const settle = (outcome: Outcome): void => {
+      const end = (outcome: Outcome): void => {
         if (this.pending.delete(id)) {
           signal.removeEventListener('abort', abort);
+          clearTimeout(deadline);
+          clearTimeout(patience);
           resolve(outcome);
         }
       };
-      this.pending.set(id, { onEvent, settle });
+      this.pending.set(id, { onEvent, end });
       child.send({ ...question, id }, (error) => {
         if (error !== null) {
-          settle({ type: 'died', message: `the engine process does not take messages: ${error.message}` });
+          end({ type: 'died', message: `the engine process does not take messages: ${error.message}` });
         }
       });
     });
   }
 
-  private process(): ChildProcess {
-    if (this.child !== null) {
-      return this.child;
+  private kill({ child, gone }: Running, why: string): void {
+    child.kill('SIGKILL');
+    // Not only when its end is reported: a process may hang in the kernel.
+    gone(`was killed because ${why}`);
+  }
+
+  private process(): Running {
+    if (this.running !== null) {
+      return this.running;
     }
+    const env = engineEnvironment(this.options, process.env);
+    const redact = engineRedactor(this.options, env);
     const child = fork(this.processPath, [], {
       cwd: this.options.repoRoot,
-      env: engineEnvironment(this.options, process.env),
+      env,
       execArgv: [],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       serialization: 'json',
     });
-    this.child = child;
     let lastWords = '';
     child.stderr?.setEncoding('utf8');
     child.stderr?.on('data', (text: string) => {
       lastWords = (lastWords + text).slice(-2000);
     });
-    child.on('message', (message) => this.receive(message));
-    const ended = (how: string): void => {
-      if (this.child === child) {
-        this.child = null;
+    const gone = (how: string): void => {
+      if (this.running?.child === child) {
+        this.running = null;
+        this.leftBehind = true;
+        const words = redact(lastWords.trim());
         for (const pending of [...this.pending.values()]) {
-          pending.settle({ type: 'died', message: `the engine process ${how}${lastWords === '' ? '' : `: ${lastWords.trim()}`}` });
+          pending.end({ type: 'died', message: `the engine process ${how}${words === '' ? '' : `: ${words}`}` });
         }
       }
     };
-    child.on('error', (error) => ended(`failed (${error.message})`));
+    const running: Running = { child, gone };
+    this.running = running;
+    this.redact = redact;
+    child.on('message', (message) => {
+      if (this.running === running) {
+        this.receive(message);
+      }
+    });
+    child.on('error', (error) => gone(`failed (${error.message})`));
     child.on('exit', (code, killedBy) =>
-      ended(killedBy === null ? `ended with ${String(code)}` : `was killed (${killedBy})`),
+      gone(killedBy === null ? `ended with ${String(code)}` : `was killed (${killedBy})`),
     );
     child.send({ type: 'configure', options: this.options } satisfies EngineRequest, () => undefined);
-    return child;
+    return running;
   }
 
   private receive(message: unknown): void {
-    const answer = answerSchema.parse(message);
-    const pending = this.pending.get(answer.id);
-    if (answer.type === 'event') {
-      pending?.onEvent(answer.event);
-    } else {
-      pending?.settle(answer);
+    const parsed = answerSchema.safeParse(message);
+    if (parsed.success) {
+      const answer = redactAnswer(parsed.data, this.redact);
+      const pending = this.pending.get(answer.id);
+      if (answer.type === 'event') {
+        pending?.onEvent(answer.event);
+      } else {
+        pending?.end(answer);
+      }
+      return;
+    }
+    const { id, type } = headOf(message);
+    // An event is news only: the call's result says the same when it ends.
+    if (id !== null && type !== 'event') {
+      const why = this.redact(z.prettifyError(parsed.error).replaceAll('\n', ' '));
+      this.pending.get(id)?.end({ type: 'died', message: `the engine process's answer makes no sense: ${why}` });
     }
   }
 }
+
+/** Does it end before the limit? */
+const endsWithin = async (end: Promise<unknown>, limitMs: number): Promise<boolean> => {
+  const limit = new AbortController();
+  const late = sleep(limitMs, false, { signal: limit.signal }).catch(() => false);
+  const inTime = await Promise.race([end.then(() => true), late]);
+  limit.abort();
+  return inTime;
+};
 
 const failureOf = (outcome: Outcome): string =>
   outcome.type === 'died' || outcome.type === 'failed' ? outcome.message : `unexpected answer ${outcome.type}`;

@@ -79,3 +79,30 @@ export const answerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('failed'), id, message: z.string() }),
 ]);
 export type EngineAnswer = z.output<typeof answerSchema>;
+
+/** What can be told of a message that is none of these: to whom it would have belonged. */
+export const headOf = (message: unknown): { readonly id: number | null; readonly type: string | null } => {
+  const head = z.object({ id: id.nullable().catch(null), type: z.string().nullable().catch(null) }).safeParse(message);
+  return head.success ? head.data : { id: null, type: null };
+};
+
+/** The same answer without secrets: whatever in it are words may end in a log or on a status page. */
+export const redactAnswer = (answer: EngineAnswer, redact: (text: string) => string): EngineAnswer => {
+  switch (answer.type) {
+    case 'event':
+      return 'message' in answer.event
+        ? { ...answer, event: { ...answer.event, message: redact(answer.event.message) } }
+        : answer;
+    case 'converged':
+      return answer.result.ok
+        ? answer
+        : { ...answer, result: { ...answer.result, message: redact(answer.result.message) } };
+    case 'previewed':
+      return { ...answer, result: { ...answer.result, text: redact(answer.result.text) } };
+    case 'failed':
+      return { ...answer, message: redact(answer.message) };
+    case 'outputs':
+    case 'published':
+      return answer;
+  }
+};

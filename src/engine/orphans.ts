@@ -42,9 +42,9 @@ export const endOrphans = async (mark: string, graceMs: number): Promise<readonl
   const orphans = markedProcesses(mark);
   for (const { pid, program } of orphans) {
     if (program === 'pulumi') {
-      send(pid, 'SIGINT');
+      endProcess(pid, 'SIGINT');
     } else if (!program.startsWith('pulumi-')) {
-      send(pid, 'SIGKILL');
+      endProcess(pid, 'SIGKILL');
     }
   }
   const pollMs = 100;
@@ -58,7 +58,7 @@ export const endOrphans = async (mark: string, graceMs: number): Promise<readonl
       return orphans;
     }
     for (const { pid } of left) {
-      send(pid, 'SIGKILL');
+      endProcess(pid, 'SIGKILL');
     }
     await sleep(pollMs);
   }
@@ -72,11 +72,12 @@ export const endOrphans = async (mark: string, graceMs: number): Promise<readonl
 /** Ends at once what a killed `pulumi` of this engine left: a plugin may be about to make one more server. */
 export const endRun = (run: string): void => {
   for (const { pid } of markedProcesses(run, runVariable)) {
-    send(pid, 'SIGKILL');
+    endProcess(pid, 'SIGKILL');
   }
 };
 
-const send = (pid: number, signal: NodeJS.Signals): void => {
+/** A process that is gone already is no error. */
+export const endProcess = (pid: number, signal: NodeJS.Signals): void => {
   try {
     process.kill(pid, signal);
   } catch {

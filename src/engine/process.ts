@@ -1,11 +1,13 @@
 import { automation } from '@pulumi/pulumi';
 import { basename, dirname } from 'node:path';
+import { z } from 'zod';
 import { Backend } from './backend.js';
 import { Cells } from './cells.js';
 import { markOf } from './environment.js';
-import { requestSchema, type EngineAnswer, type EngineRequest } from './messages.js';
+import { closeExitMs, closeGraceMs } from './limits.js';
+import { headOf, requestSchema, type EngineAnswer, type EngineRequest } from './messages.js';
 import type { EngineOptions } from './options.js';
-import { endOrphans } from './orphans.js';
+import { endOrphans, endProcess, markedProcesses } from './orphans.js';
 import { PulumiCli } from './pulumi-command.js';
 import { Runs } from './runs.js';
 import { StackFiles } from './stack-files.js';
@@ -47,6 +49,7 @@ const send = (answer: EngineAnswer): void => {
 
 const running = new Map<number, { readonly controller: AbortController; readonly done: Promise<void> }>();
 let configured: EngineOptions | null = null;
+let notConfigured = 'the engine has not been configured';
 let opened: Promise<Cells> | null = null;
 
 /** Opens once; after a failure the next call tries again. */
@@ -66,7 +69,7 @@ const serve = async (
 ): Promise<EngineAnswer> => {
   const { id } = request;
   if (configured === null) {
-    return { type: 'failed', id, message: 'the engine has not been configured' };
+    return { type: 'failed', id, message: notConfigured };
   }
   try {
     const cells = await cellsOf(configured);
@@ -89,7 +92,7 @@ const serve = async (
   }
 };
 
-/** Asks what runs to stop, waits for it and ends. A second reason to end changes nothing. */
+/** Asks what runs to stop, waits for it and ends. */
 const end = async (): Promise<void> => {
   for (const { controller } of running.values()) {
     controller.abort(new Error('the service ended the engine'));
@@ -98,8 +101,32 @@ const end = async (): Promise<void> => {
   process.exit(0);
 };
 
-process.on('message', (message) => {
-  const request = requestSchema.parse(message);
+/** The service waits for this end, so it comes soon: creates that take longer than the grace are lost. */
+const close = (): void => {
+  setTimeout(() => {
+    for (const { pid } of configured === null ? [] : markedProcesses(markOf(configured))) {
+      endProcess(pid, 'SIGKILL');
+    }
+  }, closeGraceMs).unref();
+  setTimeout(() => process.exit(1), closeExitMs).unref();
+  void end();
+};
+
+const take = (message: unknown): void => {
+  const parsed = requestSchema.safeParse(message);
+  if (!parsed.success) {
+    // One call that makes no sense is answered as failed; those under way go on.
+    const { id, type } = headOf(message);
+    const why = `the engine was asked for something that makes no sense: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`;
+    if (type === 'configure') {
+      notConfigured = why;
+    }
+    if (id !== null) {
+      send({ type: 'failed', id, message: why });
+    }
+    return;
+  }
+  const request = parsed.data;
   switch (request.type) {
     case 'configure':
       configured = request.options;
@@ -108,7 +135,7 @@ process.on('message', (message) => {
       running.get(request.id)?.controller.abort(new Error('the update was aborted'));
       return;
     case 'close':
-      void end();
+      close();
       return;
     case 'converge':
     case 'preview':
@@ -122,7 +149,9 @@ process.on('message', (message) => {
       running.set(request.id, { controller, done });
     }
   }
-});
+};
+
+process.on('message', take);
 process.on('disconnect', () => void end());
 // Ctrl-C reaches the whole process group of the service: the service decides what ends and how.
 process.on('SIGINT', () => undefined);
