@@ -1,39 +1,18 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { Faults } from '../faults.js';
-import { ApiError, badRequest, conflict, notFound } from '../http/errors.js';
+import { conflict, notFound } from '../http/errors.js';
 import type { Images } from '../image/images.js';
 import type { Machines, SshMode } from '../machines.js';
 import type { NetworkState } from '../network/network.js';
 import { drawFrom, type Flavor, type Quotas, type Timing } from '../options.js';
+import { checkCreate, type CreateRequest, type NetworkChoice } from './create-request.js';
 import type { ActionEvent, KeyPair, Server, ServerAction, ServerGroup, ServerStatus } from './model.js';
 
 export interface Caller {
   readonly userId: string;
   readonly projectId: string;
   readonly requestId: string;
-}
-
-export interface NetworkChoice {
-  readonly networkId?: string | undefined;
-  readonly portId?: string | undefined;
-  readonly fixedIp?: string | undefined;
-}
-
-export interface CreateRequest {
-  readonly name: string;
-  readonly imageId: string | null;
-  readonly flavorId: string;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly tags: readonly string[];
-  readonly description: string | null;
-  readonly keyName: string | undefined;
-  readonly configDrive: boolean;
-  readonly userData: string | undefined;
-  readonly availabilityZone: string | undefined;
-  readonly securityGroups: readonly string[];
-  readonly networks: readonly NetworkChoice[] | 'auto' | 'none';
-  readonly serverGroupId: string | undefined;
 }
 
 export interface ComputeParts {
@@ -97,27 +76,6 @@ export class Compute {
     };
   }
 
-  #checkQuota(projectId: string, flavor: Flavor, name: string): void {
-    const limits = this.parts.quotasOf(projectId);
-    const used = this.usage(projectId);
-    const wanted = { instances: 1, cores: flavor.vcpus, ram: flavor.ram };
-    if (this.parts.faults.strikeServer('quota', name))
-      throw new ApiError(
-        403,
-        `Quota exceeded for instances: Requested 1, but already used ${used.instances} of ${used.instances} instances`,
-      );
-    const over = (['instances', 'cores', 'ram'] as const).filter(
-      (each) => limits[each] >= 0 && used[each] + wanted[each] > limits[each],
-    );
-    if (over.length === 0) return;
-    const list = (values: Record<'instances' | 'cores' | 'ram', number>): string =>
-      over.map((each) => values[each]).join(', ');
-    throw new ApiError(
-      403,
-      `Quota exceeded for ${over.join(', ')}: Requested ${list(wanted)}, but already used ${list(used)} of ${list(limits)} ${over.join(', ')}`,
-    );
-  }
-
   log(server: Server, action: string, caller: Caller, event: string): () => void {
     const now = this.parts.clock.now();
     const entry: ActionEvent = { event, startAt: now, finishAt: null, result: null };
@@ -140,35 +98,8 @@ export class Compute {
   }
 
   create(request: CreateRequest, caller: Caller): Server {
-    const { network, clock, faults, images } = this.parts;
-    const flavor = this.flavor(request.flavorId);
-    if (!flavor) throw badRequest(`Flavor ${request.flavorId} could not be found.`);
-    if (request.imageId !== null) {
-      const image = images.find(request.imageId);
-      if (!image) throw badRequest(`Can not find requested image`);
-      if (image.status !== 'active')
-        throw badRequest(`Image ${image.id} is unacceptable: Image is not active. Image is unacceptable`);
-    }
-    const key =
-      request.keyName === undefined ? undefined : this.keyPairs.get(`${caller.userId}/${request.keyName}`);
-    if (request.keyName !== undefined && !key) throw badRequest('Invalid key_name provided.');
-    if (request.availabilityZone !== undefined && request.availabilityZone !== 'nova')
-      throw badRequest('The requested availability zone is not available');
-    const securityGroups = request.securityGroups.map((wanted) => {
-      const group = network.findGroup(wanted, caller.projectId);
-      if (!group) throw badRequest(`Unable to find security_group with name or id '${wanted}'`);
-      return group.id;
-    });
-    const group = request.serverGroupId === undefined ? undefined : this.groups.get(request.serverGroupId);
-    if (request.serverGroupId !== undefined && !group)
-      throw badRequest(`Instance group ${request.serverGroupId} could not be found.`);
-    const choices = this.#chooseNetworks(request.networks, caller.projectId);
-    this.#checkQuota(caller.projectId, flavor, request.name);
-    const newPorts = choices.filter((choice) => choice.portId === undefined).length;
-    const ports = this.parts.quotasOf(caller.projectId).port;
-    if (ports >= 0 && network.used('port', caller.projectId) + newPorts > ports)
-      throw new ApiError(403, 'Maximum number of ports exceeded');
-
+    const { clock, faults } = this.parts;
+    const { flavor, group, choices, securityGroups } = checkCreate(this, request, caller);
     const now = clock.now();
     const server: Server = {
       id: randomUUID(),
@@ -194,8 +125,7 @@ export class Compute {
       locked: false,
       lockedReason: null,
       availabilityZone: request.availabilityZone ?? 'nova',
-      securityGroups:
-        securityGroups.length > 0 ? securityGroups : [network.defaultGroup(caller.projectId).id],
+      securityGroups,
       serverGroupId: group?.id,
       actions: [],
       machine: undefined,
@@ -213,30 +143,6 @@ export class Compute {
       this.#networking(server, choices, caller, finish, buildMs * 0.9, sshMs),
     );
     return server;
-  }
-
-  #chooseNetworks(wanted: CreateRequest['networks'], projectId: string): readonly NetworkChoice[] {
-    const { network } = this.parts;
-    if (wanted === 'none') return [];
-    if (wanted === 'auto' || wanted.length === 0) {
-      const own = [...network.networks.values()].filter(
-        (each) => !each.external && (each.shared || each.projectId === projectId),
-      );
-      if (wanted === 'auto') return own[0] ? [{ networkId: own[0].id }] : [];
-      if (own.length > 1)
-        throw conflict('Multiple possible networks found, use a Network ID to be more specific.');
-      return own.map((each) => ({ networkId: each.id }));
-    }
-    for (const choice of wanted) {
-      if (choice.portId !== undefined) {
-        const port = network.ports.get(choice.portId);
-        if (!port) throw badRequest(`Port id ${choice.portId} could not be found.`);
-        if (port.deviceId) throw conflict(`Port ${choice.portId} is still in use.`);
-      } else if (!network.networks.has(choice.networkId ?? '')) {
-        throw badRequest(`Network ${choice.networkId ?? ''} could not be found.`);
-      }
-    }
-    return wanted;
   }
 
   #networking(

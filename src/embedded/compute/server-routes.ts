@@ -7,7 +7,8 @@ import { nextLink, pageOf } from '../http/paging.js';
 import { actOn } from './actions.js';
 import { labelRoutes, metadataSchema, tagsSchema } from './label-routes.js';
 import { callerOf, isAdmin, serverOf, versionOf, type ComputeRouting } from './routing.js';
-import { newPassword, type CreateRequest } from './compute.js';
+import { newPassword } from './compute.js';
+import type { CreateRequest } from './create-request.js';
 import { vmState, type Server, type ServerAction } from './model.js';
 import { addressesView, briefView, serverView } from './server-view.js';
 
