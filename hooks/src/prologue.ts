@@ -78,7 +78,7 @@ export async function prologue(context: PrologueContext): Promise<PrologueExit> 
     return holdJob(
       context,
       account,
-      `job ${args.job} was started ${qstat.startCount} times (limit ${config.startLimit}); it is held. Look why, then: qrls -h s ${args.job}`,
+      `job ${args.job} was started ${qstat.startCount} times (limit ${config.startLimit})`,
       false,
     );
   const record: AttemptRecord = {
@@ -151,12 +151,7 @@ async function askForVm(
   };
   const lease = await askUntil(context, client, body);
   if (lease.kind === 'unreachable')
-    return holdJob(
-      context,
-      account,
-      `no VM could be asked for: ${lease.why}. The job is held until it can`,
-      true,
-    );
+    return holdJob(context, account, `no VM could be asked for: ${lease.why}`, true);
   if (lease.kind === 'problem') {
     if (lease.code === 'unsatisfiable') return refuse(context, account, lease.detail);
     if (lease.code === 'rival-attempt')
@@ -267,7 +262,10 @@ async function holdJob(
       account,
       `${why}. It could not be held either (${qhold} -h s: ${failed}); submit it again. Operator: root of the worker must be one of the Torque server's managers`,
     );
-  report('prologue', why);
+  report(
+    'prologue',
+    `${why}. Job ${args.job} is held${passing ? ' until that has passed' : `; look why, then: qrls -h s ${args.job}`}`,
+  );
   if (passing) {
     const spool = new Spool(config.spool);
     spool.prepare();

@@ -174,8 +174,8 @@ export class LeaseService {
             );
           return answer;
         }),
-      waitFor: (id, until, ms, signal) =>
-        heard('GET', `/v1/leases/${id}?until=${until}`, () => service.waitFor(id, until, ms, signal)),
+      waitFor: (...args) =>
+        heard('GET', `/v1/leases/${args[0]}?until=${args[1]}`, () => service.waitFor(...args)),
       release: (worker, body) =>
         heard('POST', '/v1/releases', () => {
           this.releases.push(body);

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { installHooks } from '../../hooks/install.js';
 import { Mom, type MomOptions } from '../mom/mom.js';
@@ -37,6 +37,8 @@ export class Site {
       readonly vms?: number;
       readonly mom?: Partial<MomOptions>;
       readonly config?: Readonly<Record<string, unknown>>;
+      /** PEM files of the service's certificate and key, and the authority that the worker trusts. */
+      readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
     } = {},
   ): Promise<Site> {
     const hooksDir = join(repository, '.cache', 'hooks-under-test');
@@ -51,7 +53,7 @@ export class Site {
         VmMachine.start(`vm${index + 1}`, nextAddress(), 22_022),
       ),
     );
-    const service = new LeaseService(vms);
+    const service = new LeaseService(vms, options.tls ?? null);
     await service.start();
     const users = [alice, bob, carol, low];
     for (const one of users) worker.addUser(one);
@@ -74,8 +76,13 @@ export class Site {
     });
     mkdirSync(worker.path('/etc/vmpool'), { recursive: true });
     writeFileSync(worker.path('/etc/vmpool/worker.token'), `${service.token}\n`, { mode: 0o600 });
+    if (options.tls !== undefined)
+      writeFileSync(worker.path('/etc/vmpool/ca.pem'), readFileSync(options.tls.ca), { mode: 0o644 });
     const config = {
-      service: { url: service.url },
+      service: {
+        url: service.url,
+        ...(options.tls === undefined ? {} : { caFile: '/etc/vmpool/ca.pem' }),
+      },
       worker: 'worker1',
       quickWaitSeconds: 1,
       prologueLimitSeconds: 20,
@@ -117,6 +124,7 @@ export class Site {
     chownSync(this.worker.path(path), owner.uid, owner.gid);
   }
   spool(): string[] {
+    if (!existsSync(this.worker.path('/var/spool/vmpool/jobs'))) return [];
     return execFileSync(
       'find',
       [this.worker.path('/var/spool/vmpool/jobs'), '-mindepth', '1', '-printf', '%P\n'],

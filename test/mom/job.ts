@@ -19,6 +19,8 @@ export interface Submission {
   readonly arrayIndex?: number;
   /** A command to run as a task of pbsdsh beside the job once it runs: see `Mom.pbsdsh`. */
   readonly umask?: number;
+  /** `-r n`. Torque requeues it all the same when its prologue fails. */
+  readonly rerunnable?: boolean;
 }
 
 export interface Start {

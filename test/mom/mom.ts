@@ -9,7 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { chmodSync, chownSync, readdirSync } from 'node:fs';
+import { chmodSync, chownSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -30,7 +30,9 @@ import {
   type Start,
   type Submission,
 } from './job.js';
+import { collect, sessionMembers, signalNumber } from './processes.js';
 import { ServerDouble } from './server.js';
+import { MomThread, type MomThreadOptions } from './thread.js';
 import type { SandboxUser } from './worker-sandbox.js';
 
 export interface MomOptions {
@@ -42,13 +44,21 @@ export interface MomOptions {
   readonly starter: string;
   /** mom_priv's parent, as the worker sees it. */
   readonly home: string;
-  /** As `$job_starter` in mom_priv/config. */
+  /** As `$runningstarter` in mom_priv/config. */
   readonly jobStarter: string;
   readonly users: readonly SandboxUser[];
   readonly np?: number;
   /** `$prologalarm`; the mom kills 10 s before it (`prologGraceMs`). */
   readonly prologAlarmMs?: number;
   readonly prologGraceMs?: number;
+  /** How much later than the end of a prologue that took too long the mom notices it: up to 10 s. */
+  readonly noticeMs?: number;
+  /** How much later than `qdel -p` the mom hears of it: some 18 s. */
+  readonly purgeMs?: number;
+  /** Null: starts do not wait for each other. */
+  readonly thread?: MomThreadOptions | null;
+  /** The server's `disable_automatic_requeue`. */
+  readonly disableAutomaticRequeue?: boolean;
   readonly epilogueLimitMs?: number;
   /** The server's `kill_delay`. */
   readonly killDelayMs?: number;
@@ -83,11 +93,16 @@ export class Mom {
   readonly #jobs = new Map<string, Tracked>();
   readonly #children = new Set<ChildProcess>();
   #sequence = 27;
+  /** Epilogues do not run: as when the mom dies again, or the node before they begin. */
+  loseEpilogues = false;
+  readonly #thread: MomThread | null;
   #alive = true;
   /** Rises with every death of the mom: what an older life started tells it nothing any more. */
   #life = 0;
 
   constructor(private readonly options: MomOptions) {
+    const { thread = null } = options;
+    this.#thread = thread === null ? null : new MomThread(thread);
     for (const part of ['', 'mom_priv', 'mom_priv/jobs', 'spool', 'aux', 'stub']) this.#directory(part);
     this.server = new ServerDouble(this.#host('stub'), join(options.home, 'stub'));
   }
@@ -173,6 +188,25 @@ export class Mom {
       await wait(50);
       return this.#ended(job, start, life, -14, 0);
     }
+    if (this.#thread === null) return this.#fork(job, start, life, files);
+    await new Promise<void>((forked) => {
+      const prologue = async (): Promise<void> => {
+        const running = this.#fork(job, start, life, files);
+        void running.finally(forked);
+        while (start.result === null && !start.over) await wait(5);
+      };
+      void this.#thread?.start(prologue);
+    });
+  }
+
+  /** Runs the prologue and then the job; what follows the end of either. */
+  async #fork(
+    job: Tracked,
+    start: Start,
+    life: number,
+    files: { environment: string; line: string },
+  ): Promise<void> {
+    const { submission, account, place } = job;
     const groups = account.groups.map((one) => one.gid).join(',');
     const limit = (this.options.prologAlarmMs ?? 300_000) - (this.options.prologGraceMs ?? 10_000);
     const [command, args] = this.options.enter(
@@ -229,6 +263,8 @@ export class Mom {
     // Whoever asked for the end (qdel, a new life of the mom) also does what follows.
     if (life !== this.#life || !start.tracked) return;
     const verdict = start.result ?? 'exit 1';
+    if (verdict.startsWith('timeout')) await wait(this.options.noticeMs ?? 0);
+    if (life !== this.#life) return;
     if (verdict === 'exit 1') return this.#ended(job, start, life, -2, 0);
     if (verdict !== 'exit 0' && !verdict.startsWith('signal')) {
       if (submission.interactive === true) return this.#ended(job, start, life, -2, 0);
@@ -296,7 +332,9 @@ export class Mom {
     if (life !== this.#life) return;
     const again =
       job.requeueing ||
-      (!job.deleting && (exitStatus === -14 || exitStatus === (this.options.requeueExitCode ?? null)));
+      (!job.deleting &&
+        ((exitStatus === -14 && this.options.disableAutomaticRequeue !== true) ||
+          exitStatus === (this.options.requeueExitCode ?? null)));
     this.#afterEpilogue(job, again);
   }
 
@@ -317,7 +355,7 @@ export class Mom {
   }
 
   async #epilogue(job: Tracked, session: number, exitStatus: number): Promise<void> {
-    if (!this.#usable('epilogue')) return;
+    if (this.loseEpilogues || !this.#usable('epilogue')) return;
     const run: EpilogueRun = { session: String(session), exitStatus: String(exitStatus), code: null, ms: 0 };
     job.epilogues.push(run);
     const began = performance.now();
@@ -362,6 +400,24 @@ export class Mom {
   }
   qrerun(id: string): Promise<void> {
     return this.#stop(this.#job(id), true);
+  }
+  /** `qdel -p`: the server forgets the job at once, the mom hears of it later. */
+  async qdelPurge(id: string): Promise<void> {
+    const job = this.#job(id);
+    this.server.forget(id);
+    job.deleting = true;
+    await wait(this.options.purgeMs ?? 18_000);
+    await this.#stop(job, false);
+  }
+  /** A qrerun whose SIGKILL, due kill_delay after the SIGTERM, comes late and hits the next start of the job. */
+  async qrerunKillingLate(id: string): Promise<void> {
+    const job = this.#job(id);
+    const first = job.starts.at(-1);
+    if (first === undefined) throw new Error(`job ${id} was never started`);
+    job.requeueing = true;
+    this.signalSession(first.starter, 'SIGTERM');
+    await this.until(id, () => job.starts.length > first.count && job.state === 'running', 'the next start');
+    this.signalSession(job.starts.at(-1)?.starter ?? 0, 'SIGKILL');
   }
   qsig(id: string, signal: NodeJS.Signals): void {
     const start = this.#job(id).starts.at(-1);
@@ -428,8 +484,16 @@ export class Mom {
     for (const job of this.#jobs.values()) for (const start of job.starts) start.tracked = false;
   }
 
-  /** Starts it again. `default`: running jobs are adopted; `q`: requeued while their processes run; `r`: killed first. */
-  async restart(mode: 'default' | 'q' | 'r', startAgainAfterMs = 200): Promise<void> {
+  /** The node loses its power. `down` ends every process and gives it another boot id. */
+  async reboot(down: () => void): Promise<void> {
+    this.kill();
+    down();
+    await wait(50);
+    await this.restart('reboot');
+  }
+
+  /** Starts it again. `default`: running jobs are adopted; `q`: requeued while their processes run; `r`: killed first. `reboot`: over. */
+  async restart(mode: 'default' | 'q' | 'r' | 'reboot', startAgainAfterMs = 200): Promise<void> {
     this.#alive = true;
     const life = this.#life;
     const recoveries = [...this.#jobs.values()].map(async (job) => {
@@ -445,6 +509,8 @@ export class Mom {
         await wait(startAgainAfterMs);
         return this.#afterEpilogue(job, true);
       }
+      // Looks like success.
+      if (mode === 'reboot') return this.#ended(job, start, life, 0, start.starter);
       if (mode === 'default') {
         void (async () => {
           while (sessionMembers(start.starter).length > 0 && life === this.#life) await wait(20);
@@ -522,47 +588,4 @@ export class Mom {
           if (session > 1) this.signalSession(session, 'SIGKILL');
     for (const child of this.#children) child.kill('SIGKILL');
   }
-}
-
-function collect(child: ChildProcess): Promise<{ code: number; stdout: string; stderr: string }> {
-  const out: Buffer[] = [];
-  const err: Buffer[] = [];
-  child.stdout?.on('data', (part: Buffer) => out.push(part));
-  child.stderr?.on('data', (part: Buffer) => err.push(part));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) =>
-      resolve({
-        code: code ?? 256,
-        stdout: Buffer.concat(out).toString(),
-        stderr: Buffer.concat(err).toString(),
-      }),
-    );
-  });
-}
-
-const numbers: Readonly<Record<string, number>> = {
-  SIGTERM: 15,
-  SIGKILL: 9,
-  SIGINT: 2,
-  SIGHUP: 1,
-  SIGUSR1: 10,
-};
-const signalNumber = (signal: string | null): number => numbers[signal ?? ''] ?? 9;
-
-/** Pids of the session's live processes. */
-export function sessionMembers(session: number): number[] {
-  if (session <= 1) return [];
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-        const [state, , , its] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-        return Number(its) === session && state !== 'Z';
-      } catch {
-        return false;
-      }
-    });
 }

@@ -7,7 +7,7 @@ const commands: Readonly<Record<string, string>> = {
   qstat:
     '[ -e "$d/slow" ] && sleep "$(cat "$d/slow")"\n[ -e "$d/down" ] && { echo "qstat: cannot connect to server" >&2; exit 111; }\n[ -f "$d/$2.qstat" ] || { echo "qstat: Unknown Job Id $2" >&2; exit 153; }\nexec cat "$d/$2.qstat"\n',
   qhold:
-    '[ "$1 $2" = "-h s" ] || exit 2\n[ -e "$d/down" ] && exit 111\n[ -e "$d/no-manager" ] && { echo "qhold: Unauthorized Request  $3" >&2; exit 1; }\n: > "$d/$3.held"\n',
+    '[ "$1 $2" = "-h s" ] || exit 2\n[ -e "$d/down" ] && exit 111\n[ -e "$d/no-manager" ] && { echo "qhold: Unauthorized Request  $3" >&2; exit 1; }\n[ -f "$d/$3.qstat" ] || { echo "qhold: Unknown Job Id $3" >&2; exit 153; }\n: > "$d/$3.held"\n',
   qrls: '[ "$1 $2" = "-h s" ] || exit 2\n[ -e "$d/down" ] && exit 111\nrm -f "$d/$3.held"\n',
 };
 

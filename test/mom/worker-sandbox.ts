@@ -1,5 +1,16 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { appendFileSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import {
+  appendFileSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -71,6 +82,20 @@ export class WorkerSandbox {
       appendFileSync(this.path('/etc/group'), `${group.name}:x:${group.gid}:${user.name}\n`);
     mkdirSync(this.path(user.home), { recursive: true, mode: 0o700 });
     chownSync(this.path(user.home), user.uid, user.gid);
+  }
+
+  /** Every process of it ends, and the next that look find another boot id. */
+  reboot(): void {
+    const mine = readlinkSync(`/proc/${this.pid}/ns/mnt`);
+    for (const name of readdirSync('/proc').filter((one) => /^\d+$/.test(one) && Number(one) !== this.pid))
+      try {
+        if (readlinkSync(`/proc/${name}/ns/mnt`) === mine) process.kill(Number(name), 'SIGKILL');
+      } catch {
+        // It has ended, or is the kernel's.
+      }
+    writeFileSync(this.path('/etc/boot-id'), `${randomUUID()}\n`);
+    const [command, args] = this.enter('mount', '--bind', '/etc/boot-id', '/proc/sys/kernel/random/boot_id');
+    execFileSync(command, args);
   }
 
   async stop(): Promise<void> {
