@@ -99,6 +99,8 @@ export function probed(s: State, name: MemberName, result: ProbeResult, c: Conte
     // One lost packet is no verdict: a Free VM leaves the pool at the second failed probe in a row, at once for a wrong key.
     if (result.step === 'host-key' && member.hostKeys.length > 0)
       return moveMember(state, name, 'unfit', result.why, c, note);
+    // An operator may look at a VM that does not answer; files that wait to be fetched are no use on one.
+    if (member.hold !== null && member.hold.kind !== 'copy-back') return state;
     const failures = state.sight.checked[name]?.failures ?? 1;
     return failures < 2 ? state : moveMember(state, name, 'silent', `${result.step}: ${result.why}`, c, note);
   }

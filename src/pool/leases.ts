@@ -247,13 +247,19 @@ export function sync(
   return { state, ended: ended.map((live) => live.request.key.job) };
 }
 
+/** Does nothing run there any more, as Nova says? What is started again begins without the job's processes. */
+function isStopped(member: Member): boolean {
+  const status = member.server?.status;
+  return status === 'SHUTOFF' || status === 'GONE' || status === 'DELETED' || status === 'SOFT_DELETED';
+}
+
 /**
  * May this request be served now, as far as earlier attempts of its job are concerned? Null: yes. Also a held VM whose
  * marker names the job bears an earlier attempt, whether the store knows of it or not.
  */
 export function blockedBy(s: State, request: Request): Member | null {
   for (const member of membersOf(s.book)) {
-    const tenant = member.tenant;
+    const tenant = isStopped(member) ? null : member.tenant;
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
     const mystery = member.hold?.kind === 'unknown' || member.hold?.kind === 'restored';
     const marker = mystery ? (s.sight.markers[member.name]?.marker ?? null) : null;

@@ -97,6 +97,7 @@ export const lifecycle: Readonly<Record<Place, Readonly<Partial<Record<Occurrenc
   },
   held: {
     unheld: 'scrubbing',
+    silent: 'unreachable',
     absent: 'lost',
     overdue: 'deleting',
   },

@@ -46,7 +46,8 @@ export function moveMember(
   if (from === 'Busy' && member.hold !== null) {
     to = 'held';
     why = member.hold.why;
-  } else if (from === 'lost' && to === 'unreachable' && member.hold !== null) {
+  } else if (from !== 'held' && (to === 'unreachable' || to === 'scrubbing') && member.hold !== null) {
+    // Back from where it could not be reached: what it was held for is still so.
     to = 'held';
     why = member.hold.why;
   } else if (to === 'scrubbing' && member.tenant !== null && c.policy.reuse === 'never') {
@@ -71,7 +72,7 @@ export function moveMember(
     hold:
       to === 'held'
         ? (member.hold ?? { kind: 'operator', why, at: c.now })
-        : to === 'Busy' || to === 'lost'
+        : to === 'Busy' || to === 'lost' || to === 'unreachable'
           ? member.hold
           : null,
   };

@@ -128,6 +128,8 @@ export async function openParts(
       clock: { now: () => Date.now() },
       log: (message, about) => log.debug({ ...about }, message),
     });
+    // Left behind by a service that ended between a VM's end and the end of what was kept of it.
+    await guest.keepOnly(Object.values(book.members).map((member) => member.name));
     const history = await openHistory({
       dir: join(config.stateDir, 'history'),
       maxBytes: 16 * 1024 * 1024,

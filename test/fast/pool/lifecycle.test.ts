@@ -82,6 +82,7 @@ scrubbing absent lost
 scrubbing held held
 scrubbing overdue deleting
 held unheld scrubbing
+held silent unreachable
 held absent lost
 held overdue deleting
 lost reappeared unreachable

@@ -173,3 +173,42 @@ it('time in which the service was down counts against no VM', () => {
   pool.pass(60_000);
   expect(pool.place(name as MemberName)).toBe('deleting');
 });
+
+describe('a VM that is held for files that could not be copied back', () => {
+  const held = (): Pool => {
+    const pool = ready(1, { max: 2 }, { unreachableLimitMs: 60_000 });
+    const lease = pool.ask(keyOf('7'));
+    pool.stage(lease);
+    pool.release(keyOf('7'), 'fetch them from the VM');
+    return pool;
+  };
+
+  it('stays held while it answers', () => {
+    const pool = held();
+    const { name } = pool.member();
+    for (let i = 0; i < 5; i += 1) pool.pass(60_000).probe(name, keyOf('7'));
+    expect(pool.place(name)).toBe('held');
+  });
+
+  it('does not hold up the next start of its job for ever when it is dead', () => {
+    const pool = held();
+    const { name } = pool.member();
+    const next = pool.ask(keyOf('7', attempt(2)));
+    pool.silence(name);
+    pool.pass(2_500).silence(name);
+    expect(pool.place(name)).toBe('unreachable');
+    pool.pass(61_000);
+    expect(pool.place(name)).toBe('deleting');
+    expect(pool.book.requests[next] ?? pool.book.leases[next]).toBeDefined();
+  });
+
+  it('is held again when it answers again', () => {
+    const pool = held();
+    const { name } = pool.member();
+    pool.silence(name);
+    pool.pass(2_500).silence(name);
+    pool.pass(10_000).probe(name, keyOf('7'));
+    expect(pool.place(name)).toBe('held');
+    expect(pool.member().hold?.kind).toBe('copy-back');
+  });
+});
