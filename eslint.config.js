@@ -22,16 +22,9 @@ export default tseslint.config(
   { files: ['scripts/**', 'src/cli/**', 'test/**', 'hooks/**', 'bench/**'], rules: { 'no-console': 'off' } },
   {
     files: ['**/*.js', '**/*.mjs', '**/*.cjs'],
+    // What the running Node has is what these scripts may use.
     languageOptions: {
-      globals: {
-        process: 'readonly',
-        console: 'readonly',
-        URL: 'readonly',
-        setTimeout: 'readonly',
-        Buffer: 'readonly',
-        performance: 'readonly',
-        fetch: 'readonly',
-      },
+      globals: Object.fromEntries(Object.getOwnPropertyNames(globalThis).map((name) => [name, 'readonly'])),
     },
   },
   prettier,

@@ -1,4 +1,3 @@
-/* global performance, setInterval, clearInterval, clearTimeout */
 /** Builds a part from its Go module. */
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';

@@ -1,4 +1,3 @@
-/* global AbortSignal, fetch */
 /** The official downloads, where they can be reached: probed at once, verified by the published SHA-256 sums. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

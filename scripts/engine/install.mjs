@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-/* global performance */
 /**
  * Puts the Pulumi engine in place: CLI, Node language host, openstack and command plugins.
  *

@@ -1,4 +1,3 @@
-/* global performance */
 /** A lock file between set-ups: two builds at once would only slow each other down. */
 import { linkSync, mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
