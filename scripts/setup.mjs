@@ -9,11 +9,12 @@
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { forgetLostOutput, removeOrphans, sourcesStamp } from './build-state.mjs';
 import { keepDaemonsDown, runChild } from './child.mjs';
+import { otherNode } from './tested-nodes.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const forTests = process.argv.includes('--test');
@@ -116,16 +117,9 @@ async function build() {
 
 // ---------------------------------------------------------------- the other Node version
 
-/** The tests run under both; the one that runs this script is there already. */
-export const testedNodes = { 20: '20.20.2', 22: '22.23.3' };
-
-async function otherNode() {
-  const other = major === 22 ? 20 : 22;
-  const version = testedNodes[other];
-  const cache =
-    process.env.VMPOOL_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'vmpool');
-  const target = join(cache, 'node', `v${version}`);
-  if (existsSync(join(target, 'bin', 'node'))) return;
+async function secondNode() {
+  const { version, dir: target, program } = otherNode();
+  if (existsSync(program)) return;
   const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
   const temp = join(tmpdir(), `vmpool-node-${process.pid}`);
   mkdirSync(temp, { recursive: true });
@@ -158,5 +152,5 @@ await npmPackages();
 const engine = await runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root });
 if (engine.why !== null) fail('the Pulumi engine could not be set up; the lines above say why.');
 await build();
-if (forTests) await otherNode();
+if (forTests) await secondNode();
 say(`ready (${elapsed(started)})`);
