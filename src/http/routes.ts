@@ -45,13 +45,19 @@ const visibleLease = ({ service, identity, params }: Call<unknown, unknown>): Le
   return view;
 };
 
-const afterWaiting = async (call: Call<unknown, WaitQuery>, view: LeaseView): Promise<LeaseView> => {
+/** The view at the end of the wait that the call asks for. `fresh`: the request itself has just been made or repeated. */
+const afterWaiting = async (
+  call: Call<unknown, WaitQuery>,
+  view: LeaseView,
+  fresh: boolean,
+): Promise<LeaseView> => {
   const { wait, until } = call.query;
   const ms = Math.min(wait * 1000, call.maxWaitMs);
   const met = view.state === 'ended' || (until === 'ready' ? view.ready : view.state === 'granted');
-  if (met || ms <= 0) return view;
   const role = call.identity?.role;
   const asOwner = role === 'worker' || role === 'capability';
+  // Also a look without a wait shows that the job's side still wants what it has asked for.
+  if (met || (ms <= 0 && (fresh || !asOwner))) return view;
   const later = await call.service.waitFor(view.id, until, ms, call.signal, asOwner);
   if (later === null) throw unknownLease();
   return later;
@@ -98,7 +104,7 @@ export const routes: readonly Route[] = [
     answers: { 200: leaseAnswer, 201: leaseAnswer, 202: leaseAnswer },
     handle: async (call) => {
       const asked = valueOf(await call.service.request(workerOf(call), call.body));
-      const view = await afterWaiting(call, asked);
+      const view = await afterWaiting(call, asked, true);
       return {
         status: leaseStatus[view.state],
         headers: { Location: `/v1/leases/${view.id}` },
@@ -113,7 +119,7 @@ export const routes: readonly Route[] = [
     summary: 'The lease or request; with `wait`, once it is granted or ready.',
     query: waitQuery,
     answers: { 200: leaseView },
-    handle: async (call) => ok(await afterWaiting(call, visibleLease(call))),
+    handle: async (call) => ok(await afterWaiting(call, visibleLease(call), false)),
   }),
   route({
     method: 'DELETE',

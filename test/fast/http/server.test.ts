@@ -55,6 +55,11 @@ describe('long polls', () => {
       await send('GET', path, { token });
       expect(pool.calls.at(-1)).toBe('waitFor granted 10 as a bystander');
     }
+    const { length } = pool.calls;
+    await send('GET', path.replace('0.01', '0'), { token: tokens.viewer });
+    expect(pool.calls).toHaveLength(length);
+    await send('GET', path.replace('0.01', '0'), worker);
+    expect(pool.calls.at(-1)).toBe('waitFor granted 0');
   });
 
   it('end when the client leaves; the request it made stands and is found again', async () => {
