@@ -97,7 +97,7 @@ export function installHooks(options: InstallOptions): InstallResult {
   place('sync', join(libDir, 'sync'), 0o755);
   place('nodecheck', join(libDir, 'nodecheck'), 0o755);
 
-  const directives: readonly MomDirective[] = [
+  const directives: MomDirective[] = [
     { name: '$job_starter', value: join(libDir, 'jobstarter') },
     { name: '$prologalarm', value: String(alarm) },
     { name: '$jobstartblocktime', value: '0' },
@@ -107,6 +107,9 @@ export function installHooks(options: InstallOptions): InstallResult {
   ];
   const momConfig = at(join(momHome, 'mom_priv/config'));
   const before = existsSync(momConfig) ? readFileSync(momConfig, 'utf8') : '';
+  // As root, Node would obey what a user puts into the job's variables.
+  if (/^\s*\$job_starter_run_privileged\b/m.test(before))
+    directives.push({ name: '$job_starter_run_privileged', value: 'false' });
   const after = changedMomConfig(before, directives);
   if (before === after) done(`${momHome}/mom_priv/config has the lines it needs`);
   else if (check)

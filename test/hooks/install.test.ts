@@ -148,6 +148,14 @@ describe('--check finds', () => {
       /\$down_on_error is set 2 times; leave "\$down_on_error 1"/,
     ],
     [
+      'a job starter that would run as root',
+      () => {
+        const lines = readFileSync(at(`${priv}/config`), 'utf8');
+        file(`${priv}/config`, `${lines}$job_starter_run_privileged true\n`, 0o644);
+      },
+      /"\$job_starter_run_privileged true" should be "\$job_starter_run_privileged false"/,
+    ],
+    [
       'a missing line',
       () => file(`${priv}/config`, '$pbsserver head\n', 0o644),
       /the line "\$job_starter \/usr\/lib\/vmpool\/jobstarter" is missing/,
@@ -182,7 +190,7 @@ describe('--check finds', () => {
     spoil();
     const found = checked();
     expect(found.join('\n')).toMatch(finding);
-    if (!String(finding).includes('job_starter')) expect(found).toHaveLength(1);
+    if (!String(finding).includes('vmpool\\/jobstarter')) expect(found).toHaveLength(1);
   });
 
   it('several errors of a configuration at once', () => {

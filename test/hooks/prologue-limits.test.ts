@@ -129,4 +129,11 @@ describe('our prologue at its limits', () => {
     expect(site.mom.stderr(id)).toContain('service.url: is missing');
     expect(existsSync(at('/var/spool/vmpool/jobs'))).toBe(false);
   });
+
+  it('a job starter that a mom runs as root refuses: it would obey the job’s own variables', async () => {
+    site = await Site.open({ vms: 0 });
+    const starter = await site.mom.runHook('/usr/local/lib/vmpool/jobstarter', '/bin/bash');
+    expect(starter).toMatchObject({ code: 98, stdout: '' });
+    expect(starter.stderr).toContain('$job_starter_run_privileged');
+  });
 });

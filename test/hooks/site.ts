@@ -23,6 +23,9 @@ const low = { ...user('vmplow', 64_104), uid: 499, gid: 499, groups: [{ name: 'v
 let nextVm = 0;
 const nextAddress = (): string => `127.77.${process.pid % 250}.${(nextVm++ % 250) + 1}`;
 
+/** Once for each file of tests. */
+let bundled = false;
+
 /** A worker with the real hooks under the mom's double, a lease service, and VMs with real sshds. */
 export class Site {
   private constructor(
@@ -42,7 +45,8 @@ export class Site {
     } = {},
   ): Promise<Site> {
     const hooksDir = join(repository, '.cache', 'hooks-under-test');
-    execFileSync(process.execPath, [join(repository, 'scripts/bundle-hooks.mjs'), hooksDir]);
+    if (!bundled) execFileSync(process.execPath, [join(repository, 'scripts/bundle-hooks.mjs'), hooksDir]);
+    bundled = true;
     const starter = await buildStarter(
       join(repository, 'test/mom/starter.c'),
       join(repository, '.cache/mom'),

@@ -4,6 +4,12 @@ import { readWorkerConfig } from '../config.js';
 process.stderr.on('error', () => undefined);
 
 async function main(): Promise<number> {
+  if (process.getuid?.() === 0) {
+    process.stderr.write(
+      'vmpool: the job starter runs as the job’s user, never as root: remove $job_starter_run_privileged from mom_priv/config\n',
+    );
+    return exitRefused;
+  }
   const read = readWorkerConfig(process.env);
   if (!read.ok) {
     process.stderr.write(`vmpool: ${read.path}: ${read.errors.join('; ')}\n`);

@@ -9,15 +9,23 @@ export interface Account {
   readonly shell: string;
 }
 
-const run = (command: string, args: readonly string[]): Promise<string> =>
+/** One shell, because starting a process costs a prologue more than anything that these do. */
+const lookUp = `
+getent passwd "$1" || echo; echo --
+ids=$(id -G -- "$1") && echo "$ids"; echo --
+[ -z "$ids" ] || getent group $ids
+exit 0
+`;
+
+const run = (user: string): Promise<string> =>
   new Promise((resolve, reject) => {
     execFile(
-      command,
-      [...args],
+      '/bin/sh',
+      ['-c', lookUp, 'sh', user],
       { timeout: 10_000, killSignal: 'SIGKILL', encoding: 'utf8' },
-      (error, out) => {
-        // getent exits 2 when one of several keys is not found; what it found counts.
-        if (error && out === '') reject(new Error(`${command} ${args.join(' ')}: ${error.message}`));
+      (error, out, err) => {
+        if (error)
+          reject(new Error(`the account ${user} cannot be looked up: ${err.trim() || error.message}`));
         else resolve(out);
       },
     );
@@ -28,13 +36,13 @@ const run = (command: string, args: readonly string[]): Promise<string> =>
  * (blanks, as some directories have) are sent under a name made of their number: the number is what counts.
  */
 export async function lookUpAccount(user: string): Promise<Account> {
-  const [passwd, ids] = await Promise.all([run('getent', ['passwd', user]), run('id', ['-G', '--', user])]);
+  const [passwd = '', ids = '', groups = ''] = (await run(user)).split(/^--\n/m);
   const [name = '', , uid = '', gid = '', , home = '', shell = ''] = passwd.trim().split(':');
-  if (name === '' || !/^\d+$/.test(uid) || !/^\d+$/.test(gid))
-    throw new Error(`no account ${user} on this worker (getent passwd)`);
+  if (name === '' || !/^\d+$/.test(uid) || !/^\d+$/.test(gid) || ids.trim() === '')
+    throw new Error(`the worker's name service knows no account ${user} (getent passwd, id -G)`);
   const gids = [...new Set([gid, ...ids.trim().split(/\s+/)])].filter((id) => /^\d+$/.test(id));
   const names = new Map<string, string>();
-  for (const line of (await run('getent', ['group', ...gids]).catch(() => '')).split('\n')) {
+  for (const line of groups.split('\n')) {
     const [groupName = '', , groupId = ''] = line.split(':');
     if (/^[a-z_][a-z0-9_.-]{0,31}\$?$/i.test(groupName)) names.set(groupId, groupName);
   }
