@@ -140,6 +140,7 @@ export interface Book {
   readonly members: Readonly<Record<string, Member>>;
   readonly requests: Readonly<Record<string, Request>>;
   readonly leases: Readonly<Record<string, Lease>>;
+  /** By job; or by worker, a blank and job where only that worker's word is known. */
   readonly ended: Readonly<Record<string, EndedJob>>;
   readonly cells: readonly CellName[];
   readonly breaker: Breaker;

@@ -34,15 +34,23 @@ function liveOf(s: State, job: string): Live | null {
   return null;
 }
 
+/** What one worker says of a start that this book does not know binds that worker alone: `worker job`. */
+const wordOf = (key: LeaseKey): string => `${key.worker} ${key.job}`;
+
+/** Has this attempt, or a later start of its job, ended as far as the book knows? */
+export function hasEnded(s: State, key: LeaseKey): boolean {
+  return isEnded(s.book.ended[key.job], key.attempt) || isEnded(s.book.ended[wordOf(key)], key.attempt);
+}
+
 function isEnded(ended: EndedJob | undefined, attempt: Attempt): boolean {
   if (ended === undefined) return false;
   if (attempt.start !== ended.start) return attempt.start < ended.start;
   return ended.attempts.some((e) => compareAttempts(e.attempt, attempt) === 'same');
 }
 
-function rememberEnd(s: State, key: LeaseKey, detail: string, c: Context): State {
+function rememberEnd(s: State, key: LeaseKey, detail: string, c: Context, under: string = key.job): State {
   const id = leaseIdOf(key);
-  const before = s.book.ended[key.job];
+  const before = s.book.ended[under];
   const entry = { attempt: key.attempt, id };
   const start = key.attempt.start;
   if (before !== undefined && before.start > start) return s;
@@ -56,7 +64,7 @@ function rememberEnd(s: State, key: LeaseKey, detail: string, c: Context): State
     at: c.now,
     detail,
   };
-  return withBook(s, { ended: { ...s.book.ended, [key.job]: ended } });
+  return withBook(s, { ended: { ...s.book.ended, [under]: ended } });
 }
 
 /**
@@ -74,7 +82,7 @@ export function ask(s: State, a: Ask, c: Context, note: NoteSink): { state: Stat
     return { state: polled(s, id, c), outcome: { kind: 'accepted', id } };
   }
   const live = liveOf(s, a.key.job);
-  if (isEnded(s.book.ended[a.key.job], a.key.attempt)) {
+  if (hasEnded(s, a.key)) {
     return refuse('stale-attempt', `this start of job ${a.key.job} has already ended`);
   }
   let state = s;
@@ -156,16 +164,16 @@ export function release(
   note: NoteSink,
 ): { state: State; outcome: ReleaseOutcome } {
   const live = liveOf(s, r.job);
-  const owner = live?.request.key.worker ?? s.book.ended[r.job]?.worker ?? r.worker;
-  // One worker's word never ends the future of another's job.
-  if (owner !== r.worker)
-    return { state: s, outcome: { ended: [], detail: `job ${r.job} holds nothing here` } };
   const mine = live !== null && live.request.key.worker === r.worker ? live : null;
+  const order =
+    mine === null || r.attempt === null ? 'same' : compareAttempts(mine.request.key.attempt, r.attempt);
   let state = s;
-  if (r.attempt !== null)
-    state = rememberEnd(state, { worker: r.worker, job: r.job, attempt: r.attempt }, r.reason, c);
-  if (mine === null) return { state, outcome: { ended: [], detail: `job ${r.job} holds nothing` } };
-  const order = r.attempt === null ? 'same' : compareAttempts(mine.request.key.attempt, r.attempt);
+  // Also the end of a start that is not known here: its late request is refused.
+  if (r.attempt !== null && (mine === null || order !== 'same')) {
+    const key = { worker: r.worker, job: r.job, attempt: r.attempt };
+    state = rememberEnd(state, key, r.reason, c, wordOf(key));
+  }
+  if (mine === null) return { state, outcome: { ended: [], detail: `job ${r.job} holds nothing here` } };
   // An older attempt than the one that is ended cannot be alive any more: the start count grew since.
   if (order === 'newer' || order === 'rival') {
     return {
@@ -261,7 +269,8 @@ export function blockedBy(s: State, request: Request): Member | null {
   for (const member of membersOf(s.book)) {
     const tenant = isStopped(member) ? null : member.tenant;
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
-    const mystery = member.hold?.kind === 'unknown' || member.hold?.kind === 'restored';
+    const mystery =
+      (member.hold?.kind === 'unknown' || member.hold?.kind === 'restored') && !isStopped(member);
     const marker = mystery ? (s.sight.markers[member.name]?.marker ?? null) : null;
     if (marker !== null && marker.key.job === request.key.job && marker.lease !== request.id) return member;
     // A VM whose story is not known may carry an earlier start of this very job.
@@ -398,10 +407,10 @@ export function expireLeases(s: State, c: Context, note: NoteSink): State {
       }
     }
   }
-  const old = Object.values(state.book.ended).filter((e) => isForgettable(state, e, c));
+  const old = Object.entries(state.book.ended).filter(([, e]) => isForgettable(state, e, c));
   if (old.length > 0) {
     const ended = { ...state.book.ended };
-    for (const e of old) delete ended[e.job];
+    for (const [under] of old) delete ended[under];
     state = withBook(state, { ended });
   }
   return state;

@@ -88,7 +88,7 @@ export function wishOf(s: State, cell: CellName): CellWish {
 }
 
 /** Requests come in bursts (arrays): a cell's run waits so long for the rest of the burst before it locks the cell. */
-const gatherMs = 50;
+export const gatherMs = 50;
 
 /** Cells whose stack differs from the book, and that may be run now; those that somebody waits for come first. */
 export function cellsDue(s: State, c: Context): CellName[] {

@@ -2,7 +2,7 @@ import type { Context, Member, State } from './book.js';
 import { membersOf, without } from './book.js';
 import { createFailed } from './breaker.js';
 import { compareAttempts } from './ids.js';
-import { expireLeases, grantAll } from './leases.js';
+import { expireLeases, grantAll, hasEnded } from './leases.js';
 import type { NoteSink } from './members.js';
 import { dropMember, moveMember, patchMember, placeOf, putMember, withBook } from './members.js';
 import type { Millis } from './model.js';
@@ -147,7 +147,6 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   if (hold.kind === 'foreign-marker') return overdueHold(s, member, c, note);
   const rival = Object.values(s.book.leases).find((l) => l.request.key.job === marker.key.job);
   const request = s.book.requests[marker.lease];
-  const ended = s.book.ended[marker.key.job];
   // Another attempt of the job may wait: one asked for after the VM was held, or with a greater start count, has
   // followed the one on the VM; any other was before it and came back with an earlier copy of the store.
   const other = Object.values(s.book.requests).find(
@@ -155,12 +154,7 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   );
   const order = other === undefined ? 'same' : compareAttempts(marker.key.attempt, other.key.attempt);
   const newer = other !== undefined && (order === 'older' || (order === 'rival' && other.askedAt >= hold.at));
-  const stale =
-    newer ||
-    (rival !== undefined && rival.member !== member.name) ||
-    (ended !== undefined &&
-      (ended.start > marker.key.attempt.start ||
-        ended.attempts.some((e) => compareAttempts(e.attempt, marker.key.attempt) === 'same')));
+  const stale = newer || (rival !== undefined && rival.member !== member.name) || hasEnded(s, marker.key);
   if (stale) {
     return moveMember(
       s,

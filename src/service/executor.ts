@@ -2,7 +2,7 @@ import type { Cloud } from '../cloud/port.js';
 import { CloudError } from '../cloud/port.js';
 import type { CellWish, Engine } from '../engine/port.js';
 import type { Context } from '../pool/book.js';
-import { wishOf } from '../pool/planner.js';
+import { gatherMs, wishOf } from '../pool/planner.js';
 import type { PoolEvent } from '../pool/step.js';
 import type { Work } from '../pool/work.js';
 import { workOf } from '../pool/work.js';
@@ -44,6 +44,8 @@ export class Executor {
   >();
   private readonly consoles = new Set<string>();
   private stopped = false;
+  private gathering = false;
+  private readonly ended = new AbortController();
   private scheduled = false;
 
   constructor(private readonly parts: ExecutorParts) {}
@@ -55,6 +57,19 @@ export class Executor {
     setImmediate(() => {
       this.scheduled = false;
       if (!this.stopped) this.look();
+    });
+  }
+
+  /** Looks again when a burst of new members has been gathered, which no event tells of. */
+  private lookAfterGathering(): void {
+    const { keeper, context, clock } = this.parts;
+    const { now } = context();
+    const members = Object.values(keeper.durable().book.members);
+    if (this.gathering || !members.some((m) => m.engine === 'planned' && now - m.bornAt < gatherMs)) return;
+    this.gathering = true;
+    void clock.sleep(gatherMs, this.ended.signal).then(() => {
+      this.gathering = false;
+      this.kick();
     });
   }
 
@@ -86,6 +101,7 @@ export class Executor {
   private look(): void {
     const { keeper, context } = this.parts;
     this.keepConsoles();
+    this.lookAfterGathering();
     for (const item of workOf(keeper.durable(), context())) {
       if (this.running.has(item.key)) continue;
       if (item.kind === 'converge' && !this.mayConverge(item.wish)) continue;
@@ -119,7 +135,7 @@ export class Executor {
             { err: error, work: item.kind, key: item.key },
             'work failed in an unforeseen way',
           );
-        return this.failed(item, error instanceof Error ? error.message : String(error));
+        return this.failed(item, error instanceof Error ? error.message : String(error), abort.signal);
       })
       .catch((error: unknown) =>
         this.parts.log.error({ err: error, key: item.key }, 'the outcome of work could not be kept'),
@@ -137,6 +153,7 @@ export class Executor {
    */
   async stop(cellsMs: number, ms: number): Promise<void> {
     this.stopped = true;
+    this.ended.abort();
     const cells = [...this.running].filter(([key]) => key.startsWith('cell/')).map(([, run]) => run);
     for (const [key, { abort }] of this.running) if (!key.startsWith('cell/')) abort.abort();
     await this.within(cellsMs, cells);
@@ -159,7 +176,9 @@ export class Executor {
   }
 
   /** So that failed work keeps its distance before it is tried again. */
-  private async failed(item: Work, why: string): Promise<void> {
+  private async failed(item: Work, why: string, signal: AbortSignal): Promise<void> {
+    // Cut off by a stop: that says nothing of the VM or the cloud.
+    if (signal.aborted) return;
     switch (item.kind) {
       case 'welcome':
         await this.tell({ type: 'welcomed', member: item.member, result: { kind: 'silent', why } });
@@ -191,11 +210,11 @@ export class Executor {
       case 'end':
       case 'endStray':
         await this.tell({ type: 'cloudFailed', why });
-        await this.parts.clock.sleep(2_000, new AbortController().signal);
+        await this.parts.clock.sleep(2_000, signal);
         return;
       case 'probe':
         // Not the VM's fault: the probe could not even be tried.
-        await this.parts.clock.sleep(2_000, new AbortController().signal);
+        await this.parts.clock.sleep(2_000, signal);
         return;
     }
   }
@@ -205,16 +224,19 @@ export class Executor {
     switch (item.kind) {
       case 'welcome': {
         const result = await welcome(this.parts, item.target, item.server, signal);
+        if (signal.aborted) return;
         await this.tell({ type: 'welcomed', member: item.member, result });
         return;
       }
       case 'probe': {
         const result = await probeWith(this.parts, item.target, item.server, signal);
+        if (signal.aborted) return;
         await this.tell({ type: 'probed', member: item.member, result });
         return;
       }
       case 'stage': {
         const result = await guest.stage(item.target, item.order, signal);
+        if (signal.aborted) return;
         await this.tell({ type: 'staged', lease: item.order.lease, result });
         return;
       }
@@ -222,6 +244,7 @@ export class Executor {
         const result = await guest.scrub(item.target, item.lease, signal);
         // A reboot during the job is no news after its scrub.
         const probe = result.ok ? await guest.probe(item.target, signal) : null;
+        if (signal.aborted) return;
         await this.tell({
           type: 'scrubbed',
           member: item.member,
@@ -258,6 +281,7 @@ export class Executor {
           (event) => void this.tell({ type: 'engine', event }).catch(() => undefined),
           signal,
         );
+        if (signal.aborted && result.state === null) return;
         await this.tell({
           type: 'runEnded',
           wish: item.wish,

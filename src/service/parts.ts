@@ -60,7 +60,10 @@ export async function openBook(
       }
       if (!opened.restored) return { store: opened.store, book: opened.document };
       log.warn({}, 'the book was put back from a copy: every VM is looked at before it is leased again');
-      return { store: opened.store, book: distrust(opened.document, Date.now()) };
+      return {
+        store: opened.store,
+        book: distrust(opened.document, Date.now(), config.guest.hostKeys === 'console'),
+      };
     }
     case 'owned':
       throw new StartError(

@@ -119,11 +119,13 @@ export function startPool(parts: PoolParts): RunningPool {
     }
   });
 
+  /** Of the adopted shape's flavor; a refused shape changes nothing. */
   let processors: number | null = null;
+  let proposed: number | null = null;
   const accept = async (shape: Shape, signal: AbortSignal): Promise<string | null> => {
     const objections: string[] = [];
     const flavor = await cloud.flavor(shape.spec.flavor, signal);
-    if (flavor.found) processors = flavor.value.vcpus;
+    if (flavor.found) proposed = flavor.value.vcpus;
     else objections.push(flavor.why);
     const image = await cloud.image(shape.spec.image, signal);
     if (!image.found) objections.push(image.why);
@@ -136,7 +138,9 @@ export function startPool(parts: PoolParts): RunningPool {
   const stopping = new AbortController();
   const adopt = async (signal: AbortSignal): ReturnType<PoolService['adopt']> => {
     try {
-      return await adoptOnce(keeper, engine, parts.parseOutputs, accept, signal);
+      const answer = await adoptOnce(keeper, engine, parts.parseOutputs, accept, signal);
+      if (answer.kind === 'done') processors = proposed;
+      return answer;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       await keeper.dispatch({ type: 'adoptFailed', why });
@@ -198,10 +202,12 @@ export function startPool(parts: PoolParts): RunningPool {
       unwatch();
       await Promise.all(loops.map((loop) => loop.stop()));
       await executor.stop(stopCellsMs, stopLimitMs);
-      await engine.close();
-      await guest.close();
-      await history.close();
-      await parts.store.close();
+      // Each owner closes what it has, also when another could not; the store goes last: it is the ownership.
+      for (const part of [engine, guest, history, parts.store]) {
+        await part.close().catch((error: unknown) => {
+          log.error({ err: error }, 'a part could not be closed in order');
+        });
+      }
     },
   };
 }

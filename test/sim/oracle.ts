@@ -302,7 +302,15 @@ export class Oracle implements Watcher {
         (m) => m.tenant !== null && m.tenant.job === job && m.tenant.lease !== request.id,
       );
       const marked = Object.values(this.service.state().sight.markers).some((m) => m.marker?.key.job === job);
-      if (!held && !marked)
+      // A later start waits until every VM whose story is not known was asked whether it bears an earlier one.
+      const mystery =
+        request.key.attempt.start > 1 &&
+        Object.values(b.members).some(
+          (m) =>
+            (m.hold?.kind === 'unknown' || m.hold?.kind === 'restored') &&
+            this.service.state().sight.markers[m.name] === undefined,
+        );
+      if (!held && !marked && !mystery)
         this.fail('first come, first served', `${request.id} of job ${job} was passed over`);
     }
   }

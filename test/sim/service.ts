@@ -182,7 +182,7 @@ export class SimService {
       const { installation, pool, shape } = this.durableBook;
       this.durableBook = { ...emptyOf(this.durableBook, this.agenda.now), installation, pool, shape };
     } else if (this.faults.strikes('store-restored')) {
-      this.durableBook = distrust(this.random.pick(this.archive) ?? this.durableBook, this.agenda.now);
+      this.durableBook = distrust(this.random.pick(this.archive) ?? this.durableBook, this.agenda.now, true);
     }
     this.current = { book: this.durableBook, sight: emptySight };
     this.up = true;

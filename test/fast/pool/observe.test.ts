@@ -280,7 +280,7 @@ describe('a VM held because its story is not known', () => {
 it('after a store was put back, no VM that it calls Free is leased unseen', () => {
   const pool = ready(1);
   const { name } = pool.member();
-  pool.state = { book: distrust(pool.book, pool.now), sight: pool.state.sight };
+  pool.state = { book: distrust(pool.book, pool.now, true), sight: pool.state.sight };
   pool.restart();
   const id = pool.ask(keyOf('1'));
   expect(pool.book.requests[id]).toBeDefined();

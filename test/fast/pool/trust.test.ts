@@ -1,14 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { emptySight } from '../../../src/pool/book.js';
 import { leaseIdOf } from '../../../src/pool/ids.js';
-import type { MemberName } from '../../../src/pool/model.js';
 import { distrust } from '../../../src/pool/restore.js';
 import { problemsOf } from '../../../src/pool/views.js';
 import { attempt, keyOf, Pool, ready, shapeOf, viewOf } from './fixture.js';
 
 /** The pool after its book was put back from a copy that is as old as the present one. */
 function putBack(pool: Pool): void {
-  pool.state = { book: distrust(pool.book, pool.now), sight: emptySight };
+  pool.state = { book: distrust(pool.book, pool.now, true), sight: emptySight };
 }
 
 describe('a book put back from a copy', () => {
@@ -171,7 +170,7 @@ it('time in which the service was down counts against no VM', () => {
   pool.pass(1);
   expect(pool.place(name)).toBe('unreachable');
   pool.pass(60_000);
-  expect(pool.place(name as MemberName)).toBe('deleting');
+  expect(pool.place(name)).toBe('deleting');
 });
 
 describe('a VM that is held for files that could not be copied back', () => {
