@@ -9,7 +9,7 @@ import type {
   SyncAnswer,
   SyncRequest,
 } from '../http/api.js';
-import type { Context } from '../pool/book.js';
+import type { Book, Context } from '../pool/book.js';
 import type { Outcome } from '../pool/step.js';
 import { leaseView, nodeVerdict, statusView } from '../pool/views.js';
 import type { BookKeeper } from './book-keeper.js';
@@ -30,9 +30,11 @@ function unexpected(outcome: Outcome): never {
   throw new Error(`the core answered ${outcome.type} where another outcome belongs`);
 }
 
-function holds(view: LeaseView | null, until: WaitUntil): boolean {
-  if (view === null || view.state === 'ended') return true;
-  return until === 'ready' ? view.ready : view.state === 'granted';
+/** Asked by every long poll at every change: looks the id up and no more. */
+function holds(book: Book, id: string, until: WaitUntil): boolean {
+  if (book.requests[id] !== undefined) return false;
+  const lease = book.leases[id];
+  return lease === undefined || until === 'granted' || lease.ready;
 }
 
 /** The routes' side of the pool: every answer is given from what is durable. */
@@ -92,8 +94,8 @@ export function createPoolService(parts: ServiceParts): PoolService {
       asOwner: boolean,
     ): Promise<LeaseView | null> {
       if (asOwner) void keeper.dispatch({ type: 'poll', id }).catch(() => undefined);
-      const first = view(id);
-      if (holds(first, until) || ms <= 0 || signal.aborted) return Promise.resolve(first);
+      const over = (): boolean => holds(keeper.durable().book, id, until);
+      if (over() || ms <= 0 || signal.aborted) return Promise.resolve(view(id));
       return new Promise((resolve) => {
         const end = (): void => {
           clearTimeout(timer);
@@ -102,7 +104,7 @@ export function createPoolService(parts: ServiceParts): PoolService {
           resolve(view(id));
         };
         const unwatch = keeper.watch(() => {
-          if (holds(view(id), until)) end();
+          if (over()) end();
         });
         const timer = setTimeout(end, ms);
         signal.addEventListener('abort', end, { once: true });
