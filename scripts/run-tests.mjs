@@ -100,7 +100,8 @@ const rowsOfSuites = [
   [jestSuite('guest', 'guest', minutes(8), { extra: serial })],
   [jestSuite('engine', 'engine', minutes(12), { extra: serial })],
   [jestSuite('hooks', 'hooks', minutes(10), { extra: serial })],
-  [jestSuite('e2e', 'e2e', minutes(12), { extra: serial })],
+  // Sites have networks and directories of their own, and mostly wait for Pulumi: two side by side.
+  [jestSuite('e2e', 'e2e', minutes(15), { extra: ['--maxWorkers=2'] })],
   [
     jestSuite('e2e other-node', 'e2e', minutes(6), {
       node: other,
