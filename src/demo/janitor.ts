@@ -3,7 +3,8 @@ import type { Place } from './place.js';
 
 /**
  * Reads until the demo is gone. Then what ran on the worker ends, and when cloud and service have ended too (the
- * kernel tells them), the directory goes. After an ordinary end there is nothing left for it to do.
+ * kernel tells them), and Pulumi, which names the directory in its environment alone, the directory goes. After an
+ * ordinary end there is nothing left for it to do.
  */
 const script = `
 directory=$1; keep=$2
@@ -17,7 +18,7 @@ end_worker() {
 }
 any_left() {
   for p in /proc/[0-9]*; do
-    case "$(tr '\\0' ' ' <"$p/cmdline" 2>/dev/null)" in *"$directory/"*) return 0 ;; esac
+    case "$(cat "$p/cmdline" "$p/environ" 2>/dev/null | tr '\\0' ' ')" in *"$directory/"*) return 0 ;; esac
   done
   return 1
 }
@@ -27,7 +28,13 @@ while [ $n -lt 300 ]; do
   any_left || break
   n=$((n + 1)); sleep 0.4
 done
-[ "$keep" = yes ] || rm -rf -- "$directory"
+[ "$keep" = yes ] && exit 0
+# What was writing when it was looked at may write once more.
+n=0
+while [ -e "$directory" ] && [ $n -lt 20 ]; do
+  rm -rf -- "$directory"
+  n=$((n + 1)); sleep 0.5
+done
 `;
 
 /** Starts what cleans up if the demo is killed outright. Returns what ends it after an ordinary end. */
