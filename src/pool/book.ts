@@ -256,6 +256,11 @@ export function membersOf(book: Book): Member[] {
   return Object.values(book.members);
 }
 
+/** Held because the store cannot say whether a job runs there: it does not know the VM, or not what came after a copy. */
+export function isUnexplained(member: Member): boolean {
+  return member.hold?.kind === 'unknown' || member.hold?.kind === 'restored';
+}
+
 export function isDeleting(member: Member): boolean {
   return member.state.kind === 'Unusable' && member.state.reason === 'deleting';
 }

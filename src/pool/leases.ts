@@ -1,5 +1,5 @@
 import type { Context, EndedJob, Lease, Member, Request, State } from './book.js';
-import { membersOf, without } from './book.js';
+import { isUnexplained, membersOf, without } from './book.js';
 import { compareAttempts, leaseIdOf } from './ids.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
@@ -269,8 +269,7 @@ export function blockedBy(s: State, request: Request): Member | null {
   for (const member of membersOf(s.book)) {
     const tenant = isStopped(member) ? null : member.tenant;
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
-    const mystery =
-      (member.hold?.kind === 'unknown' || member.hold?.kind === 'restored') && !isStopped(member);
+    const mystery = isUnexplained(member) && !isStopped(member);
     const marker = mystery ? (s.sight.markers[member.name]?.marker ?? null) : null;
     if (marker !== null && marker.key.job === request.key.job && marker.lease !== request.id) return member;
     // A VM whose story is not known may carry an earlier start of this very job.

@@ -1,5 +1,5 @@
 import type { Context, Member, State } from './book.js';
-import { isDeleting, isUnusable } from './book.js';
+import { isDeleting, isUnexplained, isUnusable } from './book.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember } from './members.js';
 import type { MemberName } from './model.js';
@@ -63,8 +63,7 @@ export function unhold(s: State, name: string, c: Context, note: NoteSink): Resu
 
 /** Held until it is explained, not until an operator gives it back. */
 export function isMystery(member: Member): boolean {
-  const kind = member.hold?.kind;
-  return kind === 'unknown' || kind === 'restored' || kind === 'foreign-marker';
+  return isUnexplained(member) || member.hold?.kind === 'foreign-marker';
 }
 
 /** Retires a VM: now when Free, when its job ends when Busy. */

@@ -1,5 +1,5 @@
 import type { Context, Member, State } from './book.js';
-import { membersOf, without } from './book.js';
+import { isUnexplained, membersOf, without } from './book.js';
 import { createFailed } from './breaker.js';
 import { compareAttempts } from './ids.js';
 import { expireLeases, grantAll, hasEnded } from './leases.js';
@@ -29,9 +29,7 @@ export function limitOf(member: Member, c: Context): Millis | null {
     case 'lost':
       return c.policy.errorLimitMs;
     case 'held':
-      return member.hold?.kind === 'unknown' || member.hold?.kind === 'restored'
-        ? null
-        : c.policy.heldLimitMs;
+      return isUnexplained(member) ? null : c.policy.heldLimitMs;
     case 'Free':
     case 'Busy':
     case 'deleting':
@@ -113,10 +111,7 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   if (seen === undefined || seen.at < hold.at) return overdueHold(s, member, c, note);
   const marker = seen.marker;
   // The worker on the marker has to speak for itself even when the configuration no longer names it.
-  const asked =
-    marker === null || (hold.kind !== 'unknown' && hold.kind !== 'restored')
-      ? c.workers
-      : [...c.workers, marker.key.worker];
+  const asked = marker === null || !isUnexplained(member) ? c.workers : [...c.workers, marker.key.worker];
   const silentWorker = asked.find((w) => (s.book.workers[w]?.syncedAt ?? 0) <= hold.at);
   if (silentWorker !== undefined) return overdueHold(s, member, c, note);
   const jobLives =

@@ -1,5 +1,5 @@
 import type { Book, Context, State } from '../../src/pool/book.js';
-import { emptySight } from '../../src/pool/book.js';
+import { emptyBook, emptySight } from '../../src/pool/book.js';
 import type { MemberName } from '../../src/pool/model.js';
 import type { Policy } from '../../src/pool/policy.js';
 import { distrust } from '../../src/pool/restore.js';
@@ -343,18 +343,5 @@ function unreachableScrub(member: MemberName): PoolEvent {
 }
 
 function emptyOf(book: Book, now: number): Book {
-  return {
-    ...book,
-    at: now,
-    seq: 0,
-    members: {},
-    requests: {},
-    leases: {},
-    ended: {},
-    cells: [],
-    breaker: { failures: 0, lastFailureAt: 0, until: 0, why: null },
-    workers: {},
-    retired: {},
-    strays: {},
-  };
+  return { ...emptyBook(book.installation, book.pool, now), shape: book.shape };
 }
