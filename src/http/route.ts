@@ -32,6 +32,8 @@ export interface Route {
   readonly path: string;
   /** Who may call; empty for everyone, without a token. */
   readonly roles: readonly Role[];
+  /** Those of them that reach only what is theirs: another's looks like what does not exist. */
+  readonly ownOnly: readonly Role[];
   readonly summary: string;
   /** Null when the route takes no body. */
   readonly body: z.ZodType | null;
@@ -56,13 +58,14 @@ export const route = <B = undefined, Q = Record<string, never>>(declared: {
   readonly method: Route['method'];
   readonly path: string;
   readonly roles: readonly Role[];
+  readonly ownOnly?: readonly Role[];
   readonly summary: string;
   readonly body?: z.ZodType<B>;
   readonly query?: z.ZodType<Q>;
   readonly answers: Route['answers'];
   readonly handle: (call: Call<B, Q>) => Promise<Reply> | Reply;
 }): Route => {
-  const { method, path, roles, summary, answers, handle } = declared;
+  const { method, path, roles, ownOnly = [], summary, answers, handle } = declared;
   const body = declared.body ?? null;
   // A declaration without a query takes none, and its handler's type says so.
   const query = declared.query ?? (z.strictObject({}) as unknown as z.ZodType<Q>);
@@ -70,6 +73,7 @@ export const route = <B = undefined, Q = Record<string, never>>(declared: {
     method,
     path,
     roles,
+    ownOnly,
     summary,
     body,
     query,
