@@ -15,7 +15,8 @@ import type { Cloud } from './port.js';
 import { readQuota } from './quota.js';
 import { defaultRetryPolicy } from './retry.js';
 import type { RetryPolicy } from './retry.js';
-import { deleteServer, listServers, readActions, readConsole, readServer, rebuildServer } from './servers.js';
+import { ServerLists } from './changes.js';
+import { deleteServer, readActions, readConsole, readServer, rebuildServer } from './servers.js';
 import { Session } from './session.js';
 import type { CloudLog } from './session.js';
 import { createTransport } from './transport.js';
@@ -114,6 +115,7 @@ export function createCloud(options: CloudOptions): OpenStackCloud {
     userAgent: 'vmpool',
   });
 
+  const lists = new ServerLists(session, options.installation, log);
   return {
     warnings: auth.warnings,
     calls: () => counter.all(),
@@ -135,7 +137,8 @@ export function createCloud(options: CloudOptions): OpenStackCloud {
         microversion: await session.microversion(signal),
       };
     },
-    listOurs: (signal) => listServers(session, options.installation, log, signal),
+    listOurs: (signal) => lists.all(signal),
+    listChanged: (signal) => lists.changed(signal),
     server: (id, signal) => readServer(session, id, signal),
     deleteServer: (id, signal) => deleteServer(session, id, clock, signal),
     async rebuildServer(id, imageNameOrId, signal) {

@@ -73,6 +73,12 @@ export type Lookup<T> =
 export interface Cloud {
   /** All servers of the project that carry this installation's UUID in their metadata. */
   listOurs(signal: AbortSignal): Promise<Listing>;
+  /**
+   * Only those of ours that have changed since the listing before, where the cloud can tell; deleted ones with the
+   * status DELETED. Never complete, unless everything had to be listed after all. What changes nothing in Nova's own
+   * record of a server, such as its addresses, is not sure to show.
+   */
+  listChanged(signal: AbortSignal): Promise<Listing>;
   /** A second look, by id; null when Nova says 404. */
   server(id: ServerId, signal: AbortSignal): Promise<ServerView | null>;
   /** Idempotent; a server that is not there counts as deleted. */

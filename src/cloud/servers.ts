@@ -65,37 +65,50 @@ function markerOf(href: string): string | null {
   return query < 0 ? null : new URLSearchParams(href.slice(query + 1)).get('marker');
 }
 
+/** A listing with the time of the cloud's own clock at its first page. */
+export interface DatedListing extends Listing {
+  readonly dateMs: number | null;
+  /** False when a page failed. */
+  readonly whole: boolean;
+}
+
 /**
  * All pages of the project's servers, kept to those that carry the installation's id. Nova lets no ordinary
  * user filter by metadata, and a filter by tag would hide a server whose tag is missing: so everything is
  * read. The first page's failure is thrown; a later one's leaves what was seen, marked as not complete.
+ * With `changedSince` only servers whose record was changed after it, deleted ones with the status DELETED.
  */
 export async function listServers(
   session: Session,
   installation: InstallationId,
   log: CloudLog,
   signal: AbortSignal,
-): Promise<Listing> {
+  changedSince: Date | null = null,
+): Promise<DatedListing> {
   const seen = new Map<ServerId, ServerView>();
   const markers = new Set<string>();
   let why: string | null = null;
   let marker: string | null = null;
+  let dateMs: number | null = null;
+  const since = changedSince === null ? '' : `&changes-since=${changedSince.toISOString().slice(0, 19)}Z`;
   for (let page = 1; ; page += 1) {
     const what = `list the servers (page ${page})`;
     const query: string = marker === null ? '' : `&marker=${encodeURIComponent(marker)}`;
     let body: z.infer<typeof pageShape>;
     try {
-      body = await session.read(
+      const read = await session.readDated(
         {
           what,
           service: 'compute',
           method: 'GET',
-          path: `/servers/detail?limit=${pageSize}${query}`,
+          path: `/servers/detail?limit=${pageSize}${since}${query}`,
           timeoutMs: listTimeoutMs,
         },
         pageShape,
         signal,
       );
+      body = read.body;
+      dateMs ??= read.dateMs;
     } catch (error) {
       if (page === 1 || !(error instanceof CloudError) || signal.aborted) throw error;
       why = error.message;
@@ -123,9 +136,12 @@ export async function listServers(
     markers.add(marker);
   }
   const servers = [...seen.values()];
-  if (why === null) return { servers, complete: true };
-  log.warn({ seen: servers.length, why }, 'the list of servers is not complete; it proves no absence');
-  return { servers, complete: false, why };
+  if (why !== null) {
+    log.warn({ seen: servers.length, why }, 'the list of servers is not complete; it proves no absence');
+    return { servers, complete: false, why, dateMs, whole: false };
+  }
+  if (changedSince === null) return { servers, complete: true, dateMs, whole: true };
+  return { servers, complete: false, why: 'it shows only what has changed', dateMs, whole: true };
 }
 
 /** Null when Nova says 404. */

@@ -64,6 +64,8 @@ export interface Token {
 export const wantedMicroversion = '2.26';
 
 const defaultTimeoutMs = 20_000;
+/** A service that asks for a longer pause is asked again after this: a date far off is more likely a mistake. */
+const longestGateMs = 600_000;
 /** A token is renewed so long before its end, or at three quarters of a shorter life. */
 const renewBeforeEndMs = 120_000;
 
@@ -105,6 +107,8 @@ export class Session {
   #token: Token | null = null;
   #signingIn: Promise<Token> | null = null;
   #microversion: Promise<string | null> | null = null;
+  /** By service: until when it asked for no more calls. */
+  readonly #pausedUntil = new Map<string, number>();
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -182,6 +186,17 @@ export class Session {
     return this.#parse(call.what, answer.text, shape);
   }
 
+  /** As `read`, with the time that the cloud's own clock showed, null where the answer does not say. */
+  async readDated<T>(
+    call: Call,
+    shape: z.ZodType<T>,
+    signal: AbortSignal,
+  ): Promise<{ readonly body: T; readonly dateMs: number | null }> {
+    const answer = await this.call(call, signal);
+    const date = Date.parse(answer.headers['date'] ?? '');
+    return { body: this.#parse(call.what, answer.text, shape), dateMs: Number.isNaN(date) ? null : date };
+  }
+
   #parse<T>(what: string, text: string, shape: z.ZodType<T>): T {
     let json: unknown;
     try {
@@ -236,6 +251,7 @@ export class Session {
     const { transport, clock, counter, retry, redact, log, userAgent } = this.#parts;
     for (let tries = 1; ; tries += 1) {
       let failure: CloudError;
+      await this.#respectPause(request.what, request.service, signal);
       try {
         const answer = await transport.send({
           method: request.method,
@@ -255,6 +271,8 @@ export class Session {
         failure = this.#failure(request.what, answer);
         if (failure.kind === 'quota' || (request.once === true && answer.status >= 500)) throw failure;
         const asked = retryAfterMs(answer.headers['retry-after'], clock.now());
+        if (asked !== null)
+          this.#pausedUntil.set(request.service, clock.now() + Math.min(asked, longestGateMs));
         await this.#pauseOrThrow(failure, tries, asked, signal);
       } catch (error) {
         if (!(error instanceof TransportError)) throw error;
@@ -267,6 +285,21 @@ export class Session {
       }
       log.debug({ tries, limit: retry.maxTries, reason: failure.message }, 'calling the cloud again');
     }
+  }
+
+  /** What one call was told to wait for, all calls to that service wait for; a long pause is an error at once. */
+  async #respectPause(what: string, service: string, signal: AbortSignal): Promise<void> {
+    const { clock, retry } = this.#parts;
+    const restMs = (this.#pausedUntil.get(service) ?? 0) - clock.now();
+    if (restMs <= 0) return;
+    if (restMs > retry.longestRetryAfterMs) {
+      throw new CloudError(
+        'rate-limited',
+        `could not ${what}: the ${service} service asked for a pause, of which ${Math.ceil(restMs / 1000)} s are left; nothing is sent to it until then`,
+        restMs,
+      );
+    }
+    await clock.sleep(restMs, signal);
   }
 
   async #pauseOrThrow(failure: CloudError, tries: number, asked: number | null, signal: AbortSignal) {

@@ -5,7 +5,7 @@ import { createSucceeded, createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
 import { checked, moveMember, patchMember } from './members.js';
 import type { HostKey, LeaseId, MemberName } from './model.js';
-import { troubleOf } from './observe.js';
+import { disturbanceOf, troubleOf } from './observe.js';
 
 /** Outcome of welcoming a new VM: probe, contract, baseline. */
 export type WelcomeResult =
@@ -127,9 +127,13 @@ export function probed(s: State, name: MemberName, result: ProbeResult, c: Conte
     return moveMember(state, name, 'rebooted', 'it was rebooted', c, note);
   }
   if (member.state.kind === 'Busy') return state;
-  // A server in ERROR may go on answering SSH; it is no use to anybody until Nova says that it is well again.
-  if (isUnusable(member, 'error') && member.server !== null && troubleOf(member.server.status) !== null)
-    return state;
+  // A server in ERROR, or one that Nova is about to rebuild, may go on answering SSH; it is no use to anybody until
+  // Nova says that it is well again.
+  if (member.server !== null) {
+    const { status } = member.server;
+    if (isUnusable(member, 'error') && troubleOf(status) !== null) return state;
+    if (isUnusable(member, 'unreachable') && disturbanceOf(status) !== null) return state;
+  }
   return moveMember(state, name, 'answered', 'it answers again', c, note);
 }
 

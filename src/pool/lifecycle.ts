@@ -19,6 +19,8 @@ export type Occurrence =
   | 'unfit'
   /** Nova reports ERROR, or someone else stopped, paused, shelved or rescued it. */
   | 'broken'
+  /** Nova is at work on it by someone else's order: rebuild, resize, evacuation, reboot. */
+  | 'disturbed'
   /** The engine could not create it. */
   | 'createFailed'
   /** Nova says 404 to a look by id. */
@@ -58,6 +60,7 @@ export const lifecycle: Readonly<Record<Place, Readonly<Partial<Record<Occurrenc
     granted: 'Busy',
     silent: 'unreachable',
     rebooted: 'scrubbing',
+    disturbed: 'unreachable',
     foreignMarker: 'held',
     unfit: 'error',
     broken: 'error',

@@ -30,6 +30,9 @@ export function troubleOf(status: string, fault: string | null = null): string |
     case 'REBOOT':
     case 'HARD_REBOOT':
     case 'MIGRATING':
+    case 'RESIZE':
+    case 'REVERT_RESIZE':
+    case 'VERIFY_RESIZE':
     case 'PASSWORD':
     case 'UNKNOWN':
       return null;
@@ -38,6 +41,29 @@ export function troubleOf(status: string, fault: string | null = null): string |
     default:
       return `Nova reports ${status}: someone else changed this server`;
   }
+}
+
+/**
+ * What Nova does to a server by an order that was not ours, null for nothing: the guest is down for a while and may
+ * come back as another one. An evacuated server shows as REBUILD, one that is moved cold to another host as RESIZE
+ * and then VERIFY_RESIZE, in which it runs again. Live migration disturbs no guest.
+ */
+export function disturbanceOf(status: string): string | null {
+  switch (status) {
+    case 'REBUILD':
+    case 'REBOOT':
+    case 'HARD_REBOOT':
+    case 'RESIZE':
+    case 'REVERT_RESIZE':
+      return `Nova reports ${status}: someone else, or the cloud's maintenance, is at work on this server`;
+    default:
+      return null;
+  }
+}
+
+/** Shown by listings of what has changed, and by clouds that keep deleted servers for a while. */
+function isGone(status: string): boolean {
+  return status === 'DELETED' || status === 'SOFT_DELETED';
 }
 
 /** A server of ours as Nova shows it now. */
@@ -53,12 +79,14 @@ function appeared(s: State, member: Member, server: ServerView, c: Context, note
   if (server.id in state.sight.unlisted || member.name in state.sight.unlisted) {
     state = { ...state, sight: { ...state.sight, unlisted: without(state.sight.unlisted, member.name) } };
   }
-  if (server.status === 'DELETED' || server.status === 'SOFT_DELETED')
-    return absent(state, member.name, c, note);
+  if (isGone(server.status)) return absent(state, member.name, c, note);
   if (isUnusable(member, 'lost'))
     state = moveMember(state, member.name, 'reappeared', 'Nova knows its server again', c, note);
   const bad = troubleOf(server.status, server.fault);
-  if (bad === null) return state;
+  if (bad === null) {
+    const busy = disturbanceOf(server.status);
+    return busy === null ? state : moveMember(state, member.name, 'disturbed', busy, c, note);
+  }
   if (isUnusable(member, 'building')) state = createFailed(state, member.bornAt, bad, c, note);
   return moveMember(state, member.name, 'broken', bad, c, note);
 }
@@ -174,7 +202,7 @@ function isSafeName(name: string | undefined): name is string {
   return name !== undefined && /^[a-z0-9][a-z0-9-]{0,62}$/i.test(name);
 }
 
-/** A listing of our servers. It proves presence; absence only starts a second look by id. */
+/** A listing of our servers. It proves presence; absence, or a server listed as deleted, only starts a second look by id. */
 export function listed(
   s: State,
   servers: readonly ServerView[],
@@ -184,12 +212,15 @@ export function listed(
 ): State {
   let state = s;
   const seen = new Set<string>();
+  const doubted = new Set<string>();
   for (const server of servers) {
     if (server.metadata[identityKeys.pool] !== s.book.pool) continue;
     const name = server.metadata[identityKeys.member];
     if (!isSafeName(name)) continue;
     const member = state.book.members[name];
-    if (member === undefined) {
+    if (isGone(server.status)) {
+      if (member?.server?.id === server.id) doubted.add(name);
+    } else if (member === undefined) {
       if (state.book.retired[name] === undefined) {
         state = adopt(state, server, c, note);
         seen.add(name);
@@ -202,7 +233,8 @@ export function listed(
   const unlisted: Record<string, number> = {};
   for (const member of membersOf(state.book)) {
     if (seen.has(member.name)) continue;
-    const since = state.sight.unlisted[member.name] ?? (complete ? c.now : undefined);
+    const since =
+      state.sight.unlisted[member.name] ?? (complete || doubted.has(member.name) ? c.now : undefined);
     if (since !== undefined) unlisted[member.name] = since;
   }
   return {

@@ -6,6 +6,10 @@ import type { NoteSink } from './members.js';
 import { putMember, withBook } from './members.js';
 import type { CellName, MemberName } from './model.js';
 
+/** Nova's default quotas (`server_group_members`, `server_groups`): a group for each cell has to fit in them. */
+const groupMembersQuota = 10;
+const groupsQuota = 10;
+
 /**
  * Decides `count` new members and the cells that hold them. A cell whose `up` is running is locked for some
  * ten seconds and more, so new members go to idle cells with room, and to a new cell when there is none.
@@ -17,12 +21,18 @@ export function decideMembers(s: State, count: number, c: Context, note: NoteSin
   const load = new Map<CellName, number>();
   for (const cell of s.book.cells) load.set(cell, 0);
   for (const member of membersOf(s.book)) load.set(member.cell, (load.get(member.cell) ?? 0) + 1);
+  const grouped = shape.spec.serverGroupPolicy !== null;
+  const most = grouped ? Math.min(c.policy.cellSize, groupMembersQuota) : c.policy.cellSize;
+  const hasRoom = (cell: CellName): boolean => (load.get(cell) ?? 0) < most;
   const usable = s.book.cells.filter((cell) => {
     const sight = cellSight(s, cell);
-    return !sight.running && sight.notBefore <= c.now && (load.get(cell) ?? 0) < c.policy.cellSize;
+    return !sight.running && sight.notBefore <= c.now && hasRoom(cell);
   });
   for (let i = 0; i < count; i += 1) {
-    let cell = usable.find((name) => (load.get(name) ?? 0) < c.policy.cellSize);
+    let cell = usable.find(hasRoom);
+    // One more cell is one more server group: where the usual quota of those is reached, a running cell is waited for.
+    if (cell === undefined && grouped && state.book.cells.length >= groupsQuota)
+      cell = state.book.cells.find(hasRoom);
     if (cell === undefined) {
       cell = newCell(state);
       usable.push(cell);
@@ -37,7 +47,7 @@ export function decideMembers(s: State, count: number, c: Context, note: NoteSin
       seq,
       bornAt: c.now,
       generation: shape.generation,
-      spec: shape.spec,
+      spec: { ...shape.spec, availabilityZones: zoneFor(state, shape.spec.availabilityZones) },
       state: { kind: 'Unusable', reason: 'building', since: c.now, detail: 'decided, not yet seen by Nova' },
       engine: 'planned',
       server: null,
@@ -57,6 +67,23 @@ export function decideMembers(s: State, count: number, c: Context, note: NoteSin
     });
   }
   return state;
+}
+
+/**
+ * The zone with the fewest members. After failed creates the next one in that order: a zone without room must not
+ * hold up the others.
+ */
+function zoneFor(s: State, zones: readonly string[]): readonly string[] {
+  if (zones.length < 2) return zones;
+  const load = new Map(zones.map((zone) => [zone, 0]));
+  for (const { spec } of membersOf(s.book)) {
+    const [zone] = spec.availabilityZones;
+    if (zone !== undefined && spec.availabilityZones.length === 1 && load.has(zone))
+      load.set(zone, (load.get(zone) ?? 0) + 1);
+  }
+  const order = [...zones].sort((a, b) => (load.get(a) ?? 0) - (load.get(b) ?? 0));
+  const chosen = order[s.book.breaker.failures % order.length];
+  return chosen === undefined ? [] : [chosen];
 }
 
 /** Small numbers first: a cell that became empty is used again before a new one is made. */

@@ -5,6 +5,7 @@ import { isOpen } from './breaker.js';
 import { cellSight } from './engine-events.js';
 import { blockedBy, waiting } from './leases.js';
 import type { Millis } from './model.js';
+import { disturbanceOf, troubleOf } from './observe.js';
 import { isMystery } from './operator.js';
 
 const iso = (at: Millis): string => new Date(at).toISOString();
@@ -99,16 +100,26 @@ function endedView(ended: EndedJob, id: string): LeaseView {
   };
 }
 
+/** What is wrong with the server of a VM that is otherwise in use, or null. */
+function serverTrouble(member: Member): string | null {
+  const status = member.server?.status;
+  if (status === undefined) return null;
+  if (status === 'GONE') return 'its server is gone';
+  return troubleOf(status) ?? disturbanceOf(status);
+}
+
 function memberView(s: State, member: Member): MemberView {
   const { state } = member;
   const lease = state.kind === 'Busy' ? s.book.leases[state.lease] : undefined;
   const silent = s.sight.silent[member.name];
+  const trouble = serverTrouble(member);
   const detail =
     state.kind === 'Unusable'
       ? (silent?.why ?? state.detail)
-      : silent === undefined
-        ? ''
-        : `does not answer: ${silent.why}`;
+      : [
+          ...(trouble === null ? [] : [trouble]),
+          ...(silent === undefined ? [] : [`does not answer: ${silent.why}`]),
+        ].join('; ');
   return {
     name: member.name,
     cell: member.cell,
@@ -168,6 +179,15 @@ export function problemsOf(s: State, c: Context): string[] {
     if (member.state.kind === 'Unusable' && member.state.reason === 'held') {
       problems.push(`VM ${member.name} is held: ${member.state.detail} (${holdAdvice(s, member, c)})`);
     }
+  }
+  for (const lease of Object.values(s.book.leases)) {
+    const member = s.book.members[lease.member];
+    const trouble = member === undefined ? null : serverTrouble(member);
+    if (trouble === null) continue;
+    const { job } = lease.request.key;
+    problems.push(
+      `job ${job} runs on VM ${lease.member}, but ${trouble}; the pool leaves it alone until the job ends (qdel ${job} ends it)`,
+    );
   }
   const alarm = c.policy.leaseAlarmMs;
   if (alarm !== null) {

@@ -1,7 +1,9 @@
+import { CloudError } from '../cloud/port.js';
 import type { Cloud } from '../cloud/port.js';
 import type { Engine, PublishedMember } from '../engine/port.js';
 import type { State } from '../pool/book.js';
 import { membersOf } from '../pool/book.js';
+import { disturbanceOf } from '../pool/observe.js';
 import type { Shape } from '../pool/model.js';
 import type { BookKeeper } from './book-keeper.js';
 import type { Clock } from './clock.js';
@@ -54,7 +56,10 @@ function expectsNews(s: State): boolean {
   return membersOf(s.book).some(
     (m) =>
       m.state.kind === 'Unusable' &&
-      (m.state.reason === 'building' || m.state.reason === 'deleting' || m.state.reason === 'lost'),
+      (m.state.reason === 'building' ||
+        m.state.reason === 'deleting' ||
+        m.state.reason === 'lost' ||
+        (m.state.reason === 'unreachable' && m.server !== null && disturbanceOf(m.server.status) !== null)),
   );
 }
 
@@ -63,7 +68,15 @@ export interface WatchPeriods {
   readonly quietMs: number;
 }
 
-/** One paged listing a period; the period is short only while something is expected. */
+/** While something is expected, a listing of everything comes so often; those between show only what has changed. */
+const everythingEveryMs = 10_000;
+/** A cloud that asks for a longer pause is asked again after this all the same. */
+const longestPauseMs = 600_000;
+
+/**
+ * One paged listing a period; the period is short only while something is expected. What the listings of changes
+ * miss, the next one of everything finds: nothing depends on them but speed.
+ */
 export function watchCloud(
   keeper: BookKeeper,
   cloud: Cloud,
@@ -72,16 +85,22 @@ export function watchCloud(
   periods: () => WatchPeriods,
 ): Loop {
   let failures = 0;
+  let everythingAt: number | null = null;
   return startLoop(clock, log, 'cloud', async (signal) => {
     try {
-      const listing = await cloud.listOurs(signal);
+      const now = clock.now();
+      const due = everythingAt === null || now - everythingAt >= everythingEveryMs;
+      const listing = due ? await cloud.listOurs(signal) : await cloud.listChanged(signal);
       failures = 0;
+      if (listing.complete) everythingAt = now;
       await keeper.dispatch({ type: 'listed', servers: listing.servers, complete: listing.complete });
     } catch (error) {
       failures += 1;
       const why = error instanceof Error ? error.message : String(error);
       if (!signal.aborted) await keeper.dispatch({ type: 'cloudFailed', why });
-      return Math.min(60_000, periods().busyMs * 2 ** Math.min(failures, 6));
+      const asked = error instanceof CloudError ? (error.retryAfterMs ?? 0) : 0;
+      const own = Math.min(60_000, periods().busyMs * 2 ** Math.min(failures, 6));
+      return Math.max(own, Math.min(asked, longestPauseMs));
     }
     return expectsNews(keeper.durable()) ? periods().busyMs : periods().quietMs;
   });

@@ -80,6 +80,54 @@ describe('listing our servers', () => {
   });
 });
 
+describe('listing what has changed', () => {
+  const dated = (date: string, reply: Reply): Reply => ({ ...reply, headers: { date } });
+  const sinceOf = (asked: { query: URLSearchParams }[]): (string | null)[] =>
+    asked.map(({ query }) => query.get('changes-since'));
+
+  it('asks from the cloud\u2019s own time of the listing before, a little earlier, and is never complete', async () => {
+    const { cloud, played } = await start({
+      [listing]: (asked, nth) =>
+        asked.query.has('changes-since')
+          ? dated(
+              'Tue, 24 Nov 2026 10:00:30 GMT',
+              page([{ ...(server('b') as object), status: 'DELETED' }], null),
+            )
+          : dated(`Tue, 24 Nov 2026 10:00:0${nth} GMT`, page([server('a'), server('b')], null)),
+    });
+    expect((await cloud.listChanged(still)).complete).toBe(true);
+    const changed = await cloud.listChanged(still);
+    expect(changed).toMatchObject({ complete: false, servers: [{ id: 'b', status: 'DELETED' }] });
+    await cloud.listChanged(still);
+    expect((await cloud.listOurs(still)).complete).toBe(true);
+    expect(sinceOf(played.to(listing))).toEqual([null, '2026-11-24T09:59:56Z', '2026-11-24T10:00:25Z', null]);
+  });
+
+  it('starts from the same point again when a page was missing', async () => {
+    const { cloud, played } = await start({
+      [listing]: (asked) =>
+        asked.query.has('marker')
+          ? { status: 500 }
+          : asked.query.has('changes-since')
+            ? dated('Tue, 24 Nov 2026 10:01:00 GMT', page([server('a')], 'a'))
+            : dated('Tue, 24 Nov 2026 10:00:00 GMT', page([server('a')], null)),
+    });
+    await cloud.listOurs(still);
+    expect((await cloud.listChanged(still)).complete).toBe(false);
+    await cloud.listChanged(still);
+    const asked = sinceOf(played.to(listing).filter(({ query }) => !query.has('marker')));
+    expect(asked).toEqual([null, '2026-11-24T09:59:55Z', '2026-11-24T09:59:55Z']);
+  });
+
+  it('lists everything where the cloud refuses the question', async () => {
+    const { cloud, played } = await start({
+      [listing]: (asked) => (asked.query.has('changes-since') ? { status: 400 } : page([server('a')], null)),
+    });
+    for (let n = 0; n < 3; n += 1) expect((await cloud.listChanged(still)).complete).toBe(true);
+    expect(sinceOf(played.to(listing)).filter((since) => since !== null)).toHaveLength(1);
+  });
+});
+
 describe('one server', () => {
   it('that is not there is null; its fault and addresses are told', async () => {
     const { cloud } = await start({

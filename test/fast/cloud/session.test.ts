@@ -171,6 +171,27 @@ describe('a cloud that is not well', () => {
     expect(clock.slept).toEqual([]);
   });
 
+  it('holds up every other call to that service until the time has come, and no other service', async () => {
+    const clock = tellingClock();
+    const played = await start((url) => ({
+      ...basics(url),
+      'GET /compute/v2.1/servers/s1': (_, nth) =>
+        nth === 1 ? { status: 429, headers: { 'retry-after': '120' } } : { json: { server: server('s1') } },
+      'GET /image/v2/images': () => ({ json: { images: [] } }),
+    }));
+    const cloud = open(played.url, { clock });
+    await failure(cloud.server(id('s1'), still));
+    clock.advance(60_000);
+    const error = await failure(cloud.deleteServer(id('s1'), still));
+    expect(error).toMatchObject({ kind: 'rate-limited', retryAfterMs: 60_000 });
+    expect(error.message).toContain('the compute service asked for a pause');
+    expect(played.to('DELETE /compute/v2.1/servers/s1')).toEqual([]);
+    expect((await cloud.image('absent', still)).found).toBe(false);
+    clock.advance(50_000);
+    expect((await cloud.server(id('s1'), still))?.name).toBe('s1');
+    expect(clock.slept).toEqual([10_000]);
+  });
+
   it('is tried four times, each pause longer, and then reported in plain words', async () => {
     const clock = tellingClock();
     const played = await start(() => ({

@@ -26,6 +26,7 @@ const occurrences: readonly Occurrence[] = [
   'foreignMarker',
   'unfit',
   'broken',
+  'disturbed',
   'createFailed',
   'absent',
   'reappeared',
@@ -56,6 +57,7 @@ Free rebooted scrubbing
 Free foreignMarker held
 Free unfit error
 Free broken error
+Free disturbed unreachable
 Free absent lost
 Free held held
 Free overdue deleting

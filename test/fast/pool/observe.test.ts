@@ -3,6 +3,7 @@ import { leaseIdOf } from '../../../src/pool/ids.js';
 import type { MemberName, ServerId } from '../../../src/pool/model.js';
 import { sshEndpoint } from '../../../src/pool/observe.js';
 import { wishOf } from '../../../src/pool/planner.js';
+import { problemsOf } from '../../../src/pool/views.js';
 import { distrust } from '../../../src/pool/restore.js';
 import { attempt, keyOf, Pool, ready, shapeOf, specOf, viewOf } from './fixture.js';
 
@@ -39,6 +40,56 @@ describe('a listing that lies', () => {
     expect(pool.work('endStray')).toHaveLength(1);
     pool.event({ type: 'strayGone', id: server?.id as ServerId });
     expect(pool.work()).toEqual([]);
+  });
+
+  it('of changes only: what it leaves out is not even doubted', () => {
+    const pool = ready(3);
+    const { name, server } = pool.member();
+    pool.event({ type: 'listed', servers: [viewOf(name, server?.id ?? '')], complete: false });
+    expect(pool.work('look')).toEqual([]);
+    expect(pool.places()).toEqual(['Free', 'Free', 'Free']);
+  });
+
+  it.each(['DELETED', 'SOFT_DELETED'])('as %s: looked at by id before anything follows', (status) => {
+    const pool = ready(1);
+    const { name, server } = pool.member();
+    pool.list({ [name]: { status } }, false);
+    expect(pool.places()).toEqual(['Free']);
+    expect(pool.work('look')).toMatchObject([{ member: name }]);
+    pool.look(name, viewOf(name, server?.id ?? ''));
+    expect(pool.places()).toEqual(['Free']);
+    pool.list({ [name]: { status } }, false);
+    pool.pass(2_000);
+    pool.look(name, null);
+    expect(pool.place(name)).toBe('lost');
+  });
+
+  it('deleted servers of names that are gone or unknown make neither strays nor members', () => {
+    const pool = ready(0);
+    pool.event({
+      type: 'listed',
+      servers: [viewOf('p-0099-xxxx', 's9', { status: 'DELETED' })],
+      complete: false,
+    });
+    expect(pool.members()).toEqual([]);
+    expect(pool.book.strays).toEqual({});
+  });
+
+  it.each([
+    ['empty', () => []],
+    ['stale', (names: readonly string[]) => names.slice(1).map((name) => viewOf(name, `s-${name}`))],
+  ])('%s for an hour, while looks by id find every server: nothing is deleted and nothing made', (_, lie) => {
+    const pool = ready(3, { min: 3, max: 6 });
+    const names = pool.members().map((m) => m.name);
+    for (let n = 0; n < 120; n += 1) {
+      pool.event({ type: 'listed', servers: lie(names), complete: true });
+      for (const item of pool.work('look'))
+        if (item.kind === 'look') pool.look(item.member, viewOf(item.member, item.server));
+      pool.pass(30_000);
+      expect(pool.work('end')).toEqual([]);
+    }
+    expect(pool.members().map((m) => m.name)).toEqual(names);
+    expect(pool.places()).toEqual(['Free', 'Free', 'Free']);
   });
 
   it('that shows servers of another pool or without a name is none of ours', () => {
@@ -82,11 +133,14 @@ describe('a server that is gone', () => {
 });
 
 describe('what Nova says of a server', () => {
-  it.each(['ERROR', 'SHUTOFF', 'PAUSED', 'RESCUE', 'SHELVED'])('%s: a Free VM is of no use', (status) => {
-    const pool = ready(1);
-    pool.list({ [pool.member().name]: { status } });
-    expect(pool.places()).toContain('error');
-  });
+  it.each(['ERROR', 'SHUTOFF', 'PAUSED', 'SUSPENDED', 'RESCUE', 'SHELVED', 'SHELVED_OFFLOADED'])(
+    '%s: a Free VM is of no use',
+    (status) => {
+      const pool = ready(1);
+      pool.list({ [pool.member().name]: { status } });
+      expect(pool.places()).toContain('error');
+    },
+  );
 
   it.each(['ERROR', 'SHUTOFF', 'DELETED'])('%s: a Busy VM stays its job\u2019s', (status) => {
     const pool = ready(1);
@@ -94,6 +148,91 @@ describe('what Nova says of a server', () => {
     pool.list({ [pool.member().name]: { status } });
     expect(pool.places()).toEqual(['Busy']);
     expect(pool.work('end')).toEqual([]);
+  });
+
+  it.each(['REBUILD', 'RESIZE', 'REVERT_RESIZE', 'REBOOT', 'HARD_REBOOT'])(
+    '%s by someone else or by maintenance: a Free VM is not leased until Nova is done and it was verified',
+    (status) => {
+      const pool = ready(1, { max: 1 });
+      const { name } = pool.member();
+      pool.list({ [name]: { status } });
+      expect(pool.place(name)).toBe('unreachable');
+      const lease = pool.ask(keyOf('1'));
+      pool.probe(name, null);
+      expect(pool.place(name)).toBe('unreachable');
+      pool.list();
+      pool.probe(name, null, 'b2');
+      expect(pool.place(name)).toBe('scrubbing');
+      pool.scrub(name);
+      expect(pool.book.leases[lease]?.member).toBe(name);
+    },
+  );
+
+  it('REBUILD by someone else: one that comes back with another host key is not used again', () => {
+    const pool = ready(1);
+    const { name } = pool.member();
+    pool.list({ [name]: { status: 'REBUILD' } });
+    pool.list();
+    pool.silence(name, 'host-key');
+    expect(pool.place(name)).toBe('error');
+  });
+
+  it.each(['MIGRATING', 'VERIFY_RESIZE'])('%s: maintenance that the guest survives moves no VM', (status) => {
+    const pool = ready(1);
+    pool.list({ [pool.member().name]: { status } });
+    expect(pool.places()).toEqual(['Free']);
+  });
+
+  it.each([
+    'REBUILD',
+    'RESIZE',
+    'VERIFY_RESIZE',
+    'MIGRATING',
+    'PAUSED',
+    'SUSPENDED',
+    'SHELVED_OFFLOADED',
+    'RESCUE',
+  ])('%s under a job: the VM is left alone, and the status says so', (status) => {
+    const pool = ready(1, { max: 1 });
+    const { name } = pool.member();
+    pool.stage(pool.ask(keyOf('1')));
+    pool.list({ [name]: { status } });
+    expect(pool.places()).toEqual(['Busy']);
+    expect(pool.work('end')).toEqual([]);
+    expect(pool.work('converge')).toEqual([]);
+    const [problem] = problemsOf(pool.state, pool.context());
+    if (['VERIFY_RESIZE', 'MIGRATING'].includes(status)) expect(problem).toBeUndefined();
+    else expect(problem).toContain(`job 1 runs on VM ${name}, but Nova reports ${status}`);
+  });
+
+  it('stopped by someone else and started again in time: verified, and Free again', () => {
+    const pool = ready(1, { max: 1 });
+    const { name } = pool.member();
+    pool.list({ [name]: { status: 'SHUTOFF' } });
+    pool.probe(name, null);
+    expect(pool.place(name)).toBe('error');
+    pool.list();
+    pool.probe(name, null, 'b2');
+    pool.scrub(name);
+    expect(pool.place(name)).toBe('Free');
+  });
+
+  it('stopped by someone else and left so: deleted and replaced', () => {
+    const pool = ready(1, { max: 2 }, { errorLimitMs: 60_000 });
+    const { name } = pool.member();
+    pool.list({ [name]: { status: 'SHUTOFF' } });
+    pool.pass(60_001);
+    expect(pool.place(name)).toBe('deleting');
+    expect(pool.places()).toContain('building');
+  });
+
+  it('a server that was moved has its new address, under a job too', () => {
+    const pool = ready(1, { max: 1 });
+    const { name } = pool.member();
+    pool.stage(pool.ask(keyOf('1')));
+    pool.list({ [name]: { addresses: { net0: [{ address: '10.9.9.9', version: 4, type: 'fixed' }] } } });
+    expect(pool.member().endpoint?.host).toBe('10.9.9.9');
+    expect(pool.places()).toEqual(['Busy']);
   });
 
   it('ERROR while it boots counts as a failed create', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import type { Shape } from '../../../src/pool/model.js';
 import { size } from '../../../src/pool/sizer.js';
 import { wishOf } from '../../../src/pool/planner.js';
 import { nodeVerdict, statusView } from '../../../src/pool/views.js';
@@ -155,6 +156,47 @@ describe('a cloud that gives no VMs', () => {
 });
 
 describe('cells', () => {
+  const grouped = (patch: Partial<Shape>): Shape => {
+    const shape = shapeOf(patch);
+    return { ...shape, spec: { ...shape.spec, serverGroupPolicy: 'soft-anti-affinity' } };
+  };
+
+  it('with a server group hold no more members than a group\u2019s usual quota', () => {
+    const pool = new Pool(grouped({ min: 12, max: 12 }), { cellSize: 50 });
+    expect(pool.members().filter((m) => m.cell === 'c001')).toHaveLength(10);
+    expect(pool.members().filter((m) => m.cell === 'c002')).toHaveLength(2);
+  });
+
+  it('with a server group: beyond the usual quota of groups a running cell with room is waited for', () => {
+    const pool = new Pool(grouped({ min: 0, max: 30 }), { cellSize: 4 });
+    for (let n = 1; n <= 10; n += 1) {
+      pool.adopt(grouped({ min: n, max: 30 }));
+      const cell = pool.members().at(-1)?.cell;
+      if (cell !== undefined) pool.event({ type: 'runBegan', cell });
+    }
+    expect(pool.book.cells).toHaveLength(10);
+    pool.adopt(grouped({ min: 11, max: 30 }));
+    expect(pool.book.cells).toHaveLength(10);
+    expect(pool.members()).toHaveLength(11);
+  });
+
+  it('zones: the emptiest one is next, however many requests came between; after a failure the one after it', () => {
+    const zones = (patch: Partial<Shape>): Shape => {
+      const shape = shapeOf(patch);
+      return { ...shape, spec: { ...shape.spec, availabilityZones: ['a', 'b'] } };
+    };
+    const pool = new Pool(zones({ min: 0, max: 6 }));
+    for (let n = 1; n <= 4; n += 1) pool.ask(keyOf(String(n)));
+    expect(pool.members().map((m) => m.spec.availabilityZones)).toEqual([['a'], ['b'], ['a'], ['b']]);
+    const failed = pool.member(0);
+    pool.event({
+      type: 'engine',
+      event: { type: 'createFailed', cell: failed.cell, member: failed.name, message: 'no valid host' },
+    });
+    pool.pass(60_000);
+    expect(pool.members().at(-1)?.spec.availabilityZones).toEqual(['b']);
+  });
+
   it('hold no more than their size', () => {
     const pool = new Pool(shapeOf({ min: 5, max: 5 }), { cellSize: 2 });
     expect(pool.members().map((m) => m.cell)).toEqual(['c001', 'c001', 'c002', 'c002', 'c003']);

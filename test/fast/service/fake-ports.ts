@@ -88,8 +88,14 @@ export class FakeCloud implements Cloud {
     return Promise.resolve();
   };
 
+  onChanged: () => Promise<Listing> = () => this.onList();
+
   listOurs(): Promise<Listing> {
     return this.onList();
+  }
+
+  listChanged(): Promise<Listing> {
+    return this.onChanged();
   }
 
   server(id: ServerId, signal: AbortSignal): Promise<ServerView | null> {

@@ -116,6 +116,35 @@ describe('the watch of the cloud', () => {
     await loop.stop();
   });
 
+  it('lists only what has changed while something is expected, and everything every ten seconds', async () => {
+    const { clock, log, cloud, keeper } = bench();
+    const asked: string[] = [];
+    cloud.onList = () => {
+      asked.push('all');
+      return Promise.resolve({ servers: [], complete: true });
+    };
+    cloud.onChanged = () => {
+      asked.push('changed');
+      return Promise.resolve({ servers: [], complete: false, why: 'changes only' });
+    };
+    await keeper.dispatch({ type: 'adopt', shape: shapeOf({ min: 1 }) });
+    const loop = watchCloud(keeper, cloud, clock, log, () => periods);
+    await calm();
+    for (let second = 0; second < 20; second += 1) await clock.advance(1_000);
+    const nine = Array.from({ length: 9 }, () => 'changed');
+    expect(asked).toEqual(['all', ...nine, 'all', ...nine, 'all']);
+    await loop.stop();
+  });
+
+  it('waits as long as the cloud asks for', async () => {
+    const { clock, log, cloud, keeper } = bench();
+    cloud.onList = () => Promise.reject(new CloudError('rate-limited', 'HTTP 429', 90_000));
+    const loop = watchCloud(keeper, cloud, clock, log, () => periods);
+    await calm();
+    expect(clock.naps).toEqual([90_000]);
+    await loop.stop();
+  });
+
   it('passes on that a listing is not whole', async () => {
     const { clock, log, cloud, keeper } = bench();
     cloud.onList = () => Promise.resolve({ servers: [], complete: false, why: 'page 2' });
