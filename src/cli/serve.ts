@@ -1,7 +1,6 @@
 import { diffConfig, mergeReload } from '../config/diff.js';
 import { formatConfigErrors, loadConfig, type Config } from '../config/load.js';
 import { createLogger } from '../config/logger.js';
-import { loadOrMakeSecret } from '../config/secret-file.js';
 import { parsePoolOutputs } from '../engine/pool-outputs.js';
 import { createHttpServer, type HttpServer } from '../http/server.js';
 import { poolClock } from '../service/clock.js';
@@ -74,15 +73,6 @@ const start = async (
   env: Readonly<Record<string, string | undefined>>,
   log: Log,
 ): Promise<Running> => {
-  // Before anything is opened that would have to be closed again.
-  const closeParts = async (): Promise<void> => {
-    await parts.store.close();
-    parts.cloud.close();
-  };
-  const secret = await loadOrMakeSecret(config.capabilitySecretFile).catch(async (error: unknown) => {
-    await closeParts();
-    throw new StartError(errorText(error));
-  });
   const parts = await openParts(config, env, log);
   const clock = poolClock(parts.book.at);
   for (const warning of parts.cloud.warnings) log.warn({ event: 'credentials' }, warning);
@@ -93,7 +83,7 @@ const start = async (
     clock,
     log,
     version,
-    capabilitySecret: Buffer.from(secret),
+    capabilitySecret: parts.secret,
     settings: settingsOf(config),
   });
   const http = createHttpServer({

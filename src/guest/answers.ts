@@ -1,5 +1,6 @@
+import type { MemberName } from '../pool/model.js';
 import type { Marker } from './port.js';
-import { parseMarker } from './marker.js';
+import { parseMarker, type MarkerSeal } from './marker.js';
 
 /**
  * What the scripts answer, read strictly: a VM may be broken or hostile, so whatever is not exactly an answer is
@@ -26,7 +27,8 @@ export function printable(text: string, limit = 300): string {
   return plain.length <= limit ? plain : `${plain.slice(0, limit)}...`;
 }
 
-export function parseProbe(output: string): ProbeAnswer {
+/** The answer of that VM to probe.sh. */
+export function parseProbe(output: string, member: MemberName, seal: MarkerSeal): ProbeAnswer {
   const lines = output.split('\n');
   const [boot, marker, end, rest] = lines;
   const bootId = /^boot ([0-9a-f-]{36})$/.exec(boot ?? '')?.[1];
@@ -35,7 +37,7 @@ export function parseProbe(output: string): ProbeAnswer {
   }
   const text = marker.slice('marker '.length);
   if (text === '-') return { ok: true, bootId, marker: null };
-  const parsed = parseMarker(text);
+  const parsed = parseMarker(text, member, seal);
   if (!parsed)
     return { ok: false, why: `/etc/vmpool/lease.json is not a marker of ours: ${printable(text)}` };
   return { ok: true, bootId, marker: parsed };

@@ -9,7 +9,7 @@ import { compareSurvey, referenceOf, type CompareLimits, type Finding } from './
 import { GuestConnection, messageOf } from './connection.js';
 import { GuestFailure } from './failure.js';
 import { ConnectionPool } from './connection-pool.js';
-import { leaseIdPattern } from './marker.js';
+import { leaseIdPattern, MarkerSeal, markerText } from './marker.js';
 import { hashedFiles, noiseRules } from './noise.js';
 import { defaultGuestLimits, type GuestLimits, type GuestOptions } from './options.js';
 import { checkOrder } from './order.js';
@@ -47,12 +47,14 @@ export function createGuest(options: GuestOptions): Guest {
 class SshGuest implements Guest {
   readonly #connections: ConnectionPool;
   readonly #baselines: Baselines;
+  readonly #seal: MarkerSeal;
   #lastNumber = 0;
 
   constructor(
     private readonly options: GuestOptions,
     private readonly limits: GuestLimits,
   ) {
+    this.#seal = new MarkerSeal(options.markerSecret);
     this.#baselines = new Baselines(join(options.stateDir, 'baselines'));
     this.#connections = new ConnectionPool(
       (target, handshakes) => this.#connect(target, handshakes),
@@ -67,7 +69,7 @@ class SshGuest implements Guest {
       signal,
       async (within): Promise<ProbeResult> => {
         const outcome = await this.#run(target, 'probe', [], Buffer.alloc(0), within);
-        const answer = parseProbe(outcome.text);
+        const answer = parseProbe(outcome.text, target.member, this.#seal);
         if (!answer.ok) return { ok: false, step: 'command', why: withStderr(answer.why, outcome.stderr) };
         return { ok: true, hostKeys: [outcome.hostKey], marker: answer.marker, bootId: answer.bootId };
       },
@@ -123,7 +125,9 @@ class SshGuest implements Guest {
   }
 
   async stage(target: GuestTarget, order: StageOrder, signal: AbortSignal): Promise<StageResult> {
-    const checked = checkOrder(order, this.limits, this.options.adminUser, this.options.environment ?? {});
+    const { adminUser, environment = {} } = this.options;
+    const marker = markerText(order, target.member, this.#seal);
+    const checked = checkOrder(order, this.limits, adminUser, environment, marker);
     if (!checked.ok) return { ok: false, kind: 'refused', why: checked.why };
     return limited(
       'stage',

@@ -49,6 +49,8 @@ export interface GuestOptions {
   /** Accounts of the image, besides root and the administrator, that keep their own authorized_keys. */
   readonly keepLogins?: readonly string[];
   readonly stateDir: string;
+  /** Behind the seal of the markers. With another one, markers written before are no proof any more. */
+  readonly markerSecret: Buffer | string;
   readonly limits?: Partial<GuestLimits>;
   /** The site's variables for every job. */
   readonly environment?: Readonly<Record<string, string>>;

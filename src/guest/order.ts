@@ -1,5 +1,5 @@
 import type { JobUser } from '../pool/model.js';
-import { leaseIdPattern, markerText } from './marker.js';
+import { leaseIdPattern } from './marker.js';
 import type { StageOrder } from './port.js';
 import { shellWord } from './quote.js';
 
@@ -34,12 +34,13 @@ export function environmentText(variables: Readonly<Record<string, string>>): st
     .join('\n');
 }
 
-/** The fields of stage.sh's input, or why no VM could carry out the order. */
+/** The fields of stage.sh's input, or why no VM could carry out the order. `marker` is the text to be left there. */
 export function checkOrder(
   order: StageOrder,
   limits: IdLimits,
   adminUser: string,
   siteEnvironment: Readonly<Record<string, string>>,
+  marker: string,
 ): CheckedOrder {
   const { user } = order;
   if (!leaseIdPattern.test(order.lease)) throw new Error(`not a lease id: ${JSON.stringify(order.lease)}`);
@@ -62,7 +63,7 @@ export function checkOrder(
     limits.gidMin,
     order.publicKey,
     environmentText(environment),
-    markerText(order),
+    marker,
     ...user.groups.flatMap(({ name, gid }) => [name, gid]),
   ];
   return { ok: true, fields };

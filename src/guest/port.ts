@@ -13,6 +13,8 @@ export interface Marker {
   readonly lease: LeaseId;
   readonly key: LeaseKey;
   readonly user: JobUser;
+  /** Sealed by this service for this very VM. What is not says whom the VM claims to serve, and proves nothing. */
+  readonly authentic: boolean;
 }
 
 export type ProbeResult =

@@ -178,7 +178,13 @@ export interface Sight {
 }
 
 export interface MarkerSeen {
-  readonly marker: { readonly lease: LeaseId; readonly key: LeaseKey; readonly user: JobUser } | null;
+  readonly marker: {
+    readonly lease: LeaseId;
+    readonly key: LeaseKey;
+    readonly user: JobUser;
+    /** Sealed by this service for this VM; anything else can be the work of a job that became root. */
+    readonly authentic: boolean;
+  } | null;
   readonly at: Millis;
 }
 

@@ -100,7 +100,7 @@ function stateDetail(member: Member): string {
 /**
  * A held VM whose story is now known. One that the store did not know, or that bears a stranger's marker, is
  * explained once its marker was read and every worker has said which jobs it has: a job that lives gets its lease
- * back; a VM without one is retired (its baseline is not to be trusted), or verified when the store knew it before.
+ * back if the marker bears this service's seal; a VM without one is retired (its baseline is not to be trusted), or verified when the store knew it before.
  * An operator's hold waits for the operator.
  */
 function explain(s: State, member: Member, c: Context, note: NoteSink): State {
@@ -160,6 +160,8 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
       note,
     );
   }
+  // Without this service's seal it may have been, too: what runs there need not be the job that it names.
+  if (!marker.authentic) return overdueHold(s, member, c, note);
   note({
     at: c.now,
     kind: 'lease',

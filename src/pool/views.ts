@@ -154,7 +154,12 @@ function holdAdvice(s: State, member: Member, c: Context): string {
     ...(s.sight.markers[member.name] === undefined ? ['its marker has not been read yet'] : []),
     ...(silent.length === 0 ? [] : [`no sync yet from ${silent.join(', ')}`]),
   ];
-  return missing.length === 0 ? 'its job is still on its worker' : missing.join('; ');
+  if (missing.length > 0) return missing.join('; ');
+  const marker = s.sight.markers[member.name]?.marker;
+  return marker?.authentic === false
+    ? `its marker names job ${marker.key.job} and was not written by this service with its present secret: nobody gets a lease by it; ` +
+        `look whether that job runs there, then vmpool retire ${member.name}`
+    : 'its job is still on its worker';
 }
 
 /** Everything that keeps the pool from doing its work, worst first, each with what to do. */

@@ -4,6 +4,7 @@ import type { OpenStackCloud } from '../cloud/openstack.js';
 import { createCloud } from '../cloud/openstack.js';
 import type { Config } from '../config/load.js';
 import { mostCellsAtOnce } from '../config/schema.js';
+import { loadOrMakeSecret } from '../config/secret-file.js';
 import { createEngine } from '../engine/client.js';
 import { locatedEngine } from '../engine/located.js';
 import type { EngineOptionsInput } from '../engine/options.js';
@@ -19,6 +20,7 @@ import { repoRoot } from '../repo-root.js';
 import type { History, Store } from '../store/port.js';
 import { openHistory } from '../store/history.js';
 import { openStore } from '../store/store.js';
+import { errorText } from '../store/files.js';
 import { cloudEnvironment } from './environment.js';
 import { installationOf } from './installation.js';
 import type { Log } from './log.js';
@@ -104,6 +106,8 @@ export interface OuterParts {
   readonly engine: Engine;
   readonly cloud: OpenStackCloud;
   readonly guest: Guest;
+  /** Behind the capabilities of leases and the seal of markers. */
+  readonly secret: Buffer;
 }
 
 /** Opens everything that the pool needs, the book first: who owns it owns the engine and the VMs. */
@@ -116,6 +120,11 @@ export async function openParts(
   const installation = await installationOf(config.stateDir);
   const { store, book } = await openBook(config, installation, log);
   try {
+    const secret = Buffer.from(
+      await loadOrMakeSecret(config.capabilitySecretFile).catch((error: unknown) => {
+        throw new StartError(errorText(error));
+      }),
+    );
     if (config.engine.backend.startsWith('file://')) {
       await mkdir(config.engine.backend.slice('file://'.length), { recursive: true, mode: 0o700 });
     }
@@ -126,6 +135,7 @@ export async function openParts(
       privateKeyFile: config.guest.privateKeyFile,
       hostKeyPolicy: config.guest.hostKeys,
       stateDir: config.stateDir,
+      markerSecret: secret,
       limits: { uidMin: config.guest.uidMin, scrubMs: config.policy.scrubLimitMs },
       environment: config.guest.environment,
       clock: { now: () => Date.now() },
@@ -139,7 +149,7 @@ export async function openParts(
       keep: 8,
       onWarning: (message) => log.warn({}, message),
     });
-    return { installation, store, book, history, engine, cloud, guest };
+    return { installation, store, book, history, engine, cloud, guest, secret };
   } catch (error) {
     await store.close();
     throw error;

@@ -6,7 +6,7 @@ import type { Guest } from '../../src/guest/port.js';
 import { nulFields, scriptCommand } from '../../src/guest/quote.js';
 import { guestScript } from '../../src/guest/scripts.js';
 import type { LeaseId } from '../../src/pool/model.js';
-import { Lab, type Machine, orderFor, patience } from './machine.js';
+import { Lab, type Machine, markerOf, orderFor, patience } from './machine.js';
 
 jest.setTimeout(240_000);
 
@@ -33,7 +33,13 @@ async function cutAt(script: 'stage' | 'scrub', commands: number, input: Buffer)
 }
 
 function stageInput(lease: string): Buffer {
-  const checked = checkOrder(orderFor(lease), { uidMin: 1000, gidMin: 1000 }, 'root', {});
+  const checked = checkOrder(
+    orderFor(lease),
+    { uidMin: 1000, gidMin: 1000 },
+    'root',
+    {},
+    markerOf(orderFor(lease)),
+  );
   if (!checked.ok) throw new Error(checked.why);
   return nulFields(checked.fields);
 }

@@ -4,7 +4,7 @@ import type { LeaseId } from '../../src/pool/model.js';
 import { checkOrder } from '../../src/guest/order.js';
 import { nulFields, scriptCommand } from '../../src/guest/quote.js';
 import { guestScript } from '../../src/guest/scripts.js';
-import { Lab, type Machine, orderFor, patience, type Ran } from './machine.js';
+import { Lab, type Machine, markerOf, orderFor, patience, type Ran } from './machine.js';
 
 jest.setTimeout(60_000);
 
@@ -101,7 +101,7 @@ describe('one machine through a lease', () => {
 
   it('refuses orders that arrive after later ones, as those of a killed service may', async () => {
     const order = orderFor('late');
-    const checked = checkOrder(order, { uidMin: 1000, gidMin: 1000 }, 'root', {});
+    const checked = checkOrder(order, { uidMin: 1000, gidMin: 1000 }, 'root', {}, markerOf(order));
     const stageInput = nulFields(checked.ok ? checked.fields : []);
     const scrubInput = nulFields(['late', 1000, 0, 0, 0]);
     const give = (script: 'stage' | 'scrub', number: number, input: Buffer): Promise<Ran> =>

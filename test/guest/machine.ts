@@ -7,6 +7,7 @@ import { generateSshKey } from '../../src/embedded/sandbox/host-key.js';
 import { sandboxProgram } from '../../src/embedded/sandbox/program.js';
 import { Sandbox } from '../../src/embedded/sandbox/sandbox.js';
 import { createGuest } from '../../src/guest/guest.js';
+import { MarkerSeal, markerText } from '../../src/guest/marker.js';
 import type { GuestOptions } from '../../src/guest/options.js';
 import type { Guest, GuestTarget, StageOrder } from '../../src/guest/port.js';
 import type { LeaseId, MemberName } from '../../src/pool/model.js';
@@ -31,6 +32,8 @@ const dispensable = [
   '/usr/share/locale',
   '/usr/share/man',
 ];
+
+const memberOf = (number: number): MemberName => `test-${number}-${process.pid}` as MemberName;
 
 /** A folder with the layer that all machines of one test file share. */
 export class Lab {
@@ -60,6 +63,7 @@ export class Lab {
       privateKeyFile: join(this.folder, 'admin'),
       hostKeyPolicy: 'console',
       stateDir: join(this.folder, 'state'),
+      markerSecret,
       clock: Date,
       log: () => undefined,
       ...options,
@@ -116,7 +120,7 @@ export class Machine {
     await sandbox.boot(`vm${number}`, 'answer');
     const known = hostKey.publicLine.split(' ').slice(0, 2).join(' ');
     return new Machine(lab, sandbox, {
-      member: `test-${number}-${process.pid}` as MemberName,
+      member: memberOf(number),
       endpoint: { host, port: 22 },
       hostKeys: [known],
     });
@@ -206,6 +210,13 @@ export function orderFor(lease: string, changes: Partial<StageOrder['user']> = {
     publicKey: job.publicLine,
     environment: { SITE: "it's here" },
   };
+}
+
+const markerSecret = 'secret of the test';
+
+/** The text that the guest part leaves on the first machine of a test for that order. */
+export function markerOf(order: StageOrder): string {
+  return markerText(order, memberOf(1), new MarkerSeal(markerSecret));
 }
 
 /** A signal for calls that the test does not mean to end itself. */

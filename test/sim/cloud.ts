@@ -218,6 +218,12 @@ export class SimCloud {
       if (this.faults.strikes('guest-foreign-marker') && guest.marker === null) {
         guest.marker = strangeMarker(this.random.between(1, 1e9));
       }
+      if (this.faults.strikes('guest-forges-marker')) {
+        // A job that became root writes the marker of another one that it has seen, seal and all: the seal is of another VM.
+        const seen = this.live().flatMap((other) => (other === server ? [] : (other.guest.marker ?? [])));
+        const [copied] = seen;
+        if (guest.running.size > 0 && copied !== undefined) guest.marker = { ...copied, authentic: false };
+      }
       if (this.faults.strikes('server-error')) {
         server.status = 'ERROR';
         server.fault = 'the hypervisor is gone';
@@ -264,5 +270,6 @@ function strangeMarker(n: number): Marker {
     lease: `stranger-${n}` as LeaseId,
     key: { worker: 'elsewhere', job: `strange-${n}`, attempt: { start: 1, boot: 'x', pid: 1, ticks: 1 } },
     user,
+    authentic: false,
   };
 }

@@ -37,6 +37,7 @@ export const faultRates = {
   'guest-silent': 0.0015,
   'guest-reboots': 0.001,
   'guest-foreign-marker': 0.0004,
+  'guest-forges-marker': 0.001,
   'scrub-dirty': 0.03,
   'scrub-unreachable': 0.05,
   'stage-refused': 0.02,

@@ -29,7 +29,7 @@ export function stageGuest(guest: SimGuest | null, order: StageOrder, faults: Fa
     return { ok: false, kind: 'unreachable', why: 'no answer' };
   if (guest.marker !== null && guest.marker.lease !== order.lease)
     return { ok: false, kind: 'foreign-marker', why: `marker of ${guest.marker.lease}` };
-  guest.marker = { lease: order.lease, key: order.key, user: order.user };
+  guest.marker = { lease: order.lease, key: order.key, user: order.user, authentic: true };
   guest.traces.add(order.lease);
   if (faults.strikes('stage-refused'))
     return { ok: false, kind: 'refused', why: 'the uid is held by another name' };

@@ -5,6 +5,7 @@ import { step } from '../../src/pool/step.js';
 import { workOf } from '../../src/pool/work.js';
 import type { Core } from './service.js';
 import type { Plan } from './story.js';
+import type { Fault } from './faults.js';
 
 /** A core that breaks one rule: the checker is worth something only if it finds it. */
 export interface Mutant {
@@ -12,6 +13,8 @@ export interface Mutant {
   readonly core: Core;
   /** The rare things that have to happen for it to show. */
   readonly rates?: Plan['rates'];
+  /** The faults of its story; otherwise all but those of the store, which make the checker forget promises. */
+  readonly faults?: readonly Fault[];
 }
 
 function after(change: (before: State, event: PoolEvent, stepped: Stepped) => Book): Core {
@@ -157,6 +160,20 @@ export const mutants: readonly Mutant[] = [
         },
       );
     }),
+  },
+  {
+    breaks: 'takes every marker for one of its own',
+    faults: ['guest-forges-marker', 'service-crash', 'store-lost', 'store-restored'],
+    rates: { 'guest-forges-marker': 0.02, 'service-crash': 0.05, 'store-lost': 0.9 },
+    core: {
+      workOf,
+      step: (s, event, c) => {
+        if (event.type !== 'probed' || !event.result.ok || event.result.marker === null)
+          return step(s, event, c);
+        const marker = { ...event.result.marker, authentic: true };
+        return step(s, { ...event, result: { ...event.result, marker } }, c);
+      },
+    },
   },
   {
     breaks: 'never ends servers that turn up under a retired name',

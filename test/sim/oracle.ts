@@ -290,7 +290,12 @@ export class Oracle implements Watcher {
     const place = (r: Request): number => this.arrival.get(r.id) ?? r.seq;
     for (const lease of Object.values(b.leases)) {
       // A lease read back from the marker on a held VM is not given, it was there.
-      if (a.members[lease.member]?.hold != null) continue;
+      if (a.members[lease.member]?.hold != null) {
+        // Ready from the first moment: nobody staged it since, so the marker said so.
+        if (lease.ready && a.leases[lease.request.id] === undefined)
+          this.cameBack(lease.request.id, b.members[lease.member]);
+        continue;
+      }
       if (a.leases[lease.request.id] === undefined && b.requests[lease.request.id] === undefined)
         last = Math.max(last, place(lease.request));
     }
@@ -313,6 +318,13 @@ export class Oracle implements Watcher {
       if (!held && !marked && !mystery)
         this.fail('first come, first served', `${request.id} of job ${job} was passed over`);
     }
+  }
+
+  /** A lease comes back on the VM alone where it was: a marker that was forged there gives none. */
+  private cameBack(lease: LeaseId, member: Member | undefined): void {
+    const server = member?.server == null ? undefined : this.cloud.servers.get(member.server.id);
+    if (server === undefined || server.gone || server.guest.traces.has(lease)) return;
+    this.fail('no lease from a forged marker', `${lease} came back on ${server.member}, where it never was`);
   }
 
   /** A VM that has just become Free bears nothing of a job. */

@@ -1,4 +1,4 @@
-import type { Book, Note } from '../../src/pool/book.js';
+import type { Book, Member, Note } from '../../src/pool/book.js';
 import { emptyBook, membersOf } from '../../src/pool/book.js';
 import type { InstallationId, MemberSpec, Shape } from '../../src/pool/model.js';
 import type { Policy } from '../../src/pool/policy.js';
@@ -211,8 +211,18 @@ class World {
         if (m.state.kind !== 'Unusable' || m.state.reason !== 'held' || m.hold === null) continue;
         if (this.agenda.now - m.hold.at < 400_000) continue;
         this.service.dispatch({ type: 'unhold', member: m.name });
+        if (this.isForged(m))
+          this.service.dispatch({ type: 'retire', member: m.name, why: 'its marker is forged' });
       }
     }
+  }
+
+  /** A marker without the service's seal, and nothing runs there: what an operator is asked to look at. */
+  private isForged(member: Member): boolean {
+    const marker = this.service.state().sight.markers[member.name]?.marker;
+    if (marker == null || marker.authentic) return false;
+    const server = member.server === null ? undefined : this.cloud.servers.get(member.server.id);
+    return server === undefined || server.guest.running.size === 0;
   }
 
   /** What is still to be done before the world is as it should be, or null. */

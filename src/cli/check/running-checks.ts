@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createGuest } from '../../guest/guest.js';
 import { UnreachableError } from '../../http/client.js';
 import { accessOf, type AccessOptions } from '../access.js';
@@ -51,6 +52,8 @@ export const checkGuest = async ({ config, book }: Subject): Promise<Verdict> =>
     privateKeyFile: config.guest.privateKeyFile,
     hostKeyPolicy: config.guest.hostKeys,
     stateDir: config.stateDir,
+    // The contract alone is asked about: no marker is read or written.
+    markerSecret: randomBytes(32),
     clock: { now: () => Date.now() },
     log: () => undefined,
   });

@@ -107,8 +107,11 @@ fi
 # Few programs are started: each costs a millisecond or more, and a job waits.
 if [ ! -e "$pool/made" ] || [ ! -e "$pool/lease.json" ]; then
   rm -f "$pool/ready"
+  # For root's eyes only: it names the job and its owner, and bears the service's seal.
+  umask 077
   printf '%s\n' "$marker" >"$pool/new/lease.json" && printf 'job %s\n' "$name $uid $gid" >"$pool/new/made" &&
     mv -f -t "$pool" "$pool/new/lease.json" "$pool/new/made" || failed "cannot write the marker"
+  umask 022
 fi
 mapfile -t made <"$pool/made"
 note() {

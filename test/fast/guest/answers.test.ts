@@ -1,19 +1,24 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { parseContract, parseOrderAnswer, parseProbe, printable } from '../../../src/guest/answers.js';
-import { markerText, parseMarker } from '../../../src/guest/marker.js';
+import { MarkerSeal, markerText, parseMarker } from '../../../src/guest/marker.js';
+import type { LeaseId, MemberName } from '../../../src/pool/model.js';
 import { order } from './orders.js';
+
+const seal = new MarkerSeal('secret of the test');
+const vm = 'p-0001-abcd' as MemberName;
+const parse = (text: string): ReturnType<typeof parseProbe> => parseProbe(text, vm, seal);
 
 const boot = '7eaffe31-2330-454f-b14e-2fee70990786';
 
 describe('the answer to a probe', () => {
   it('is read with and without a marker', () => {
-    expect(parseProbe(`boot ${boot}\nmarker -\nend\n`)).toEqual({ ok: true, bootId: boot, marker: null });
+    expect(parse(`boot ${boot}\nmarker -\nend\n`)).toEqual({ ok: true, bootId: boot, marker: null });
     const { lease, key, user } = order;
-    expect(parseProbe(`boot ${boot}\nmarker ${markerText(order)}\nend\n`)).toEqual({
+    expect(parse(`boot ${boot}\nmarker ${markerText(order, vm, seal)}\nend\n`)).toEqual({
       ok: true,
       bootId: boot,
-      marker: { lease, key, user },
+      marker: { lease, key, user, authentic: true },
     });
   });
 
@@ -26,13 +31,13 @@ describe('the answer to a probe', () => {
     ['a marker that is no JSON', `boot ${boot}\nmarker {"lease":"a"\nend\n`],
     ['a marker with a hostile lease', `boot ${boot}\nmarker {"lease":"a b"}\nend\n`],
   ])('is none when it is %s', (_what, text) => {
-    expect(parseProbe(text)).toMatchObject({ ok: false });
+    expect(parse(text)).toMatchObject({ ok: false });
   });
 
   it('never throws and shows nothing unprintable', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 2000 }), (text) => {
-        const answer = parseProbe(text);
+        const answer = parse(text);
         if (!answer.ok) expect(answer.why).not.toMatch(/\p{Cc}/u);
         parseContract(text);
         parseOrderAnswer(text);
@@ -71,11 +76,53 @@ describe('the answer about the contract', () => {
 
 describe('a marker', () => {
   it('begins with its lease, on one line, and is read back', () => {
-    const text = markerText({ ...order, user: { ...order.user, home: '/home/a\nb' } });
+    const text = markerText({ ...order, user: { ...order.user, home: '/home/a\nb' } }, vm, seal);
     expect(text.startsWith('{"lease":"lease-1",')).toBe(true);
     expect(text).not.toContain('\n');
-    expect(parseMarker(text)?.user.home).toBe('/home/a\nb');
-    expect(parseMarker('{}')).toBeNull();
-    expect(parseMarker('nonsense')).toBeNull();
+    expect(parseMarker(text, vm, seal)).toMatchObject({ user: { home: '/home/a\nb' }, authentic: true });
+    expect(parseMarker('{}', vm, seal)).toBeNull();
+    expect(parseMarker('nonsense', vm, seal)).toBeNull();
+  });
+
+  it('of the time before seals is read, and is no proof', () => {
+    const { lease, key, user } = order;
+    const old = JSON.stringify({ lease, key, user });
+    expect(parseMarker(old, vm, seal)).toEqual({ lease, key, user, authentic: false });
+  });
+
+  it('is no proof when anything in it, the VM or the secret is another: a job that was root wrote it', () => {
+    const { lease, key, user } = order;
+    const { mac } = JSON.parse(markerText(order, vm, seal)) as { mac: string };
+    const forged: readonly object[] = [
+      { lease: 'lease-2' as LeaseId, key, user, mac },
+      ...[{ worker: 'wn2' }, { job: '29.server' }].map((other) => ({
+        lease,
+        key: { ...key, ...other },
+        user,
+        mac,
+      })),
+      ...[{ start: 3 }, { boot: 'c' }, { pid: 8 }, { ticks: 10 }].map((other) => ({
+        ...{ lease, user, mac },
+        key: { ...key, attempt: { ...key.attempt, ...other } },
+      })),
+      ...[
+        { name: 'eve' },
+        { uid: 4002 },
+        { gid: 4002 },
+        { groups: [] },
+        { home: '/' },
+        { shell: '/bin/false' },
+      ].map((other) => ({ lease, key, user: { ...user, ...other }, mac })),
+      ...['', mac.slice(1), `${mac}A`, mac.toUpperCase(), 'x'.repeat(mac.length)].map((wrong) => ({
+        ...{ lease, key, user },
+        mac: wrong,
+      })),
+    ];
+    for (const marker of forged)
+      expect([marker, parseMarker(JSON.stringify(marker), vm, seal)?.authentic]).toEqual([marker, false]);
+    const real = markerText(order, vm, seal);
+    expect(parseMarker(real, 'p-0002-abcd' as MemberName, seal)?.authentic).toBe(false);
+    expect(parseMarker(real, vm, new MarkerSeal('another secret'))?.authentic).toBe(false);
+    expect(parseMarker(real, vm, new MarkerSeal('secret of the test'))?.authentic).toBe(true);
   });
 });

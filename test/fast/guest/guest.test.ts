@@ -30,6 +30,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const settings = {
   adminUser: 'root',
   hostKeyPolicy: 'console',
+  markerSecret: 'secret of the test',
   clock: { now: () => 1_000_000 },
   log: () => undefined,
 } as const;

@@ -8,7 +8,7 @@ import { order } from './orders.js';
 
 const limits = { uidMin: 1000, gidMin: 1000 };
 const check = (changes: Partial<StageOrder>) =>
-  checkOrder({ ...order, ...changes }, limits, 'debian', { SITE: 'x' });
+  checkOrder({ ...order, ...changes }, limits, 'debian', { SITE: 'x' }, 'the marker');
 const withUser = (changes: Partial<StageOrder['user']>) => check({ user: { ...order.user, ...changes } });
 
 describe('an order for a VM', () => {

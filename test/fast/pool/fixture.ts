@@ -204,7 +204,7 @@ export class Pool {
     return this;
   }
 
-  probe(name: MemberName, marker: LeaseKey | null = null, bootId = 'b1'): void {
+  probe(name: MemberName, marker: LeaseKey | null = null, bootId = 'b1', authentic = true): void {
     this.event({
       type: 'probed',
       member: name,
@@ -212,7 +212,7 @@ export class Pool {
         ok: true,
         hostKeys: ['k'],
         bootId,
-        marker: marker === null ? null : { lease: leaseIdOf(marker), key: marker, user },
+        marker: marker === null ? null : { lease: leaseIdOf(marker), key: marker, user, authentic },
       },
     });
   }

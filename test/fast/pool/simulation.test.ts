@@ -50,11 +50,15 @@ describe('the core in a simulated site', () => {
 const mutantFaults = allFaults.filter((f) => f !== 'store-lost' && f !== 'store-restored');
 
 describe('the checker finds a core that', () => {
-  it.each(mutants)('$breaks', ({ core, rates }) => {
+  it.each(mutants)('$breaks', ({ core, rates, faults = mutantFaults }) => {
     let found: Told | null = null;
     for (let seed = 1; seed <= 40 && found === null; seed += 1) {
       const told = tell(
-        { ...short(planOf(seed)), faults: mutantFaults, ...(rates === undefined ? {} : { rates }) },
+        {
+          ...short(planOf(seed)),
+          faults,
+          ...(rates === undefined ? {} : { rates }),
+        },
         core,
       );
       if (told.violation !== null) found = told;

@@ -49,6 +49,24 @@ describe('a book put back from a copy', () => {
     expect(Object.keys(pool.book.leases)).toEqual([leaseIdOf(keyOf('7'))]);
   });
 
+  it('gives no lease back by a marker that is not its own, and holds the VM while the job that it names lives', () => {
+    const pool = ready(1, { max: 1 });
+    const { name } = pool.member();
+    putBack(pool);
+    pool.pass(1_000).probe(name, keyOf('7'), 'b1', false);
+    pool.sync(['7']);
+    pool.pass(24 * 3_600_000);
+    expect(pool.place(name)).toBe('held');
+    expect(pool.book.leases).toEqual({});
+    expect(problemsOf(pool.state, pool.context()).find((p) => p.includes(name))).toMatch(
+      /names job 7 and was not written by this service.*vmpool retire/,
+    );
+    pool.probe(name, keyOf('7'), 'b1', false);
+    pool.sync([]);
+    pool.pass(1_000);
+    expect(pool.place(name)).toBe('deleting');
+  });
+
   it('serves no later start of a job while an earlier one may run on a VM that was not asked yet', () => {
     const pool = ready(2, { max: 3 });
     putBack(pool);

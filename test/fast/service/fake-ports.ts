@@ -240,7 +240,7 @@ export class FakeGuest implements Guest {
     { member },
     { lease, key, user },
   ) => {
-    this.markers.set(member, { lease, key, user });
+    this.markers.set(member, { lease, key, user, authentic: true });
     return Promise.resolve({ ok: true });
   };
   onScrub: (target: GuestTarget, signal: AbortSignal) => ReturnType<Guest['scrub']> = ({ member }) => {
