@@ -98,6 +98,7 @@ const rowsOfSuites = [
   [jestSuite('fast other-node', 'fast', minutes(5), { node: other })],
   [jestSuite('embedded', 'embedded', minutes(8), { extra: serial })],
   [jestSuite('guest', 'guest', minutes(8), { extra: serial })],
+  [jestSuite('doors', 'doors', minutes(6), { extra: serial })],
   [jestSuite('engine', 'engine', minutes(12), { extra: serial })],
   [jestSuite('hooks', 'hooks', minutes(10), { extra: serial })],
   // Sites have networks and directories of their own, and mostly wait for Pulumi: two side by side.

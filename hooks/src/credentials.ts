@@ -1,5 +1,5 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expandPattern, type WorkerConfig } from './config.js';
 import { writeDurably, type FileOwner } from './spool/files.js';
 import type { PreparedCredential } from './spool/lease-files.js';
@@ -13,8 +13,26 @@ export interface CredentialFile {
 const maxBytes = 1024 * 1024;
 
 /**
- * Reads a credential, whoever we are: a regular file that belongs to `owner`, not through a link in its last
- * part. So nobody obtains a file of another's by naming it or by a link in /tmp. Null: not there or not theirs.
+ * Is this path out of the reach of everybody but root: no link and no directory of another's on the way? Where all
+ * may write under the sticky bit (/tmp), they may add names, but not change those of root.
+ */
+function isRootsWay(path: string): boolean {
+  const parts = dirname(path).split('/');
+  return parts.every((_part, index) => {
+    const stat = lstatSync(parts.slice(0, index + 1).join('/') || '/', { throwIfNoEntry: false });
+    return (
+      stat?.isDirectory() === true &&
+      stat.uid === 0 &&
+      ((stat.mode & 0o022) === 0 || (stat.mode & 0o1000) !== 0)
+    );
+  });
+}
+
+/**
+ * Reads a credential, whoever we are: a regular file that belongs to one of `owners`, not through a link in its last
+ * part. So nobody obtains a file of another's by naming it or by a link in /tmp. A file of root's that is read for a
+ * user must also have but one name, on a way that no user can bend: neither a link of theirs in the place of a
+ * directory nor a second name for /etc/shadow makes root hand it out. Null: not there or not theirs.
  */
 export function readCredential(path: string, owners: readonly number[]): CredentialFile | null {
   let fd: number;
@@ -26,6 +44,8 @@ export function readCredential(path: string, owners: readonly number[]): Credent
   try {
     const stat = fstatSync(fd);
     if (!stat.isFile() || !owners.includes(stat.uid) || stat.size > maxBytes) return null;
+    const isRoots = stat.uid === 0 && owners.some((uid) => uid !== 0);
+    if (isRoots && (stat.nlink !== 1 || !isRootsWay(path))) return null;
     return { path, mode: stat.mode & 0o700, data: readFileSync(fd) };
   } finally {
     closeSync(fd);

@@ -1,11 +1,10 @@
-import { rmdirSync } from 'node:fs';
+import { lstatSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { asUser, runToEnd } from './as-user.js';
 import type { WorkerConfig } from './config.js';
 import { alive, bootId, leftovers, signalProcess } from './processes.js';
 import { releaseOf } from './attempt.js';
 import type { ServiceClient } from './service-client.js';
-import { readPlain } from './spool/files.js';
 import { removeLeaseFiles, runDirectory } from './spool/lease-files.js';
 import type { AttemptRecord, Spool } from './spool/spool.js';
 
@@ -78,7 +77,9 @@ async function bringFilesBack(
   record: AttemptRecord,
   directory: string,
 ): Promise<string | null> {
-  if (readPlain(join(directory, 'lease', 'lease.json')) === null) return null;
+  // Its content is the user's by now, and for the user's process alone to read.
+  const ticket = lstatSync(join(directory, 'lease', 'lease.json'), { throwIfNoEntry: false });
+  if (ticket === undefined) return null;
   const limitMs = Math.max(5000, context.remainingMs() - 20_000);
   const [command, args] = asUser(record, [
     process.execPath,

@@ -10,7 +10,7 @@ import { GuestConnection, messageOf } from './connection.js';
 import { GuestFailure } from './failure.js';
 import { ConnectionPool } from './connection-pool.js';
 import { leaseIdPattern, MarkerSeal, markerText } from './marker.js';
-import { hashedFiles, noiseRules } from './noise.js';
+import { decidingSettings, hashedFiles, noiseRules } from './noise.js';
 import { defaultGuestLimits, type GuestLimits, type GuestOptions } from './options.js';
 import { checkOrder } from './order.js';
 import type {
@@ -264,7 +264,13 @@ class SshGuest implements Guest {
     expected: string,
     signal: AbortSignal,
   ): Promise<{ survey: Survey; stream: Buffer }> {
-    const input = nulFields([expected, ...noiseRules.map(({ path }) => path), '--', ...hashedFiles]);
+    const input = nulFields([
+      expected,
+      ...noiseRules.map(({ path }) => path),
+      '--',
+      ...hashedFiles,
+      ...decidingSettings,
+    ]);
     const outcome = await this.#exec(target, 'survey', [], input, surveyLimit, signal);
     let survey: Survey | null = null;
     try {

@@ -80,6 +80,20 @@ export const hashedFiles: readonly string[] = [
   'subgid',
 ].flatMap((file) => [`/etc/${file}`, `/etc/${file}-`]);
 
+/** Settings of the kernel by which whoever was root once stays it, or weakens the machine for those who follow. */
+export const decidingSettings: readonly string[] = [
+  'kernel/core_pattern',
+  'kernel/hotplug',
+  'kernel/modprobe',
+  'kernel/poweroff_cmd',
+  'kernel/randomize_va_space',
+  'kernel/unprivileged_bpf_disabled',
+  'kernel/yama/ptrace_scope',
+  'fs/protected_hardlinks',
+  'fs/protected_symlinks',
+  'fs/suid_dumpable',
+].map((name) => `/proc/sys/${name}`);
+
 /** Private temporary directories that systemd makes for services that start on demand. */
 export const systemdPrivateTmp = /^\/(?:tmp|var\/tmp)\/systemd-private-[^/]+(?:\/tmp)?$/;
 

@@ -3,6 +3,7 @@ import {
   constants,
   fchmodSync,
   fchownSync,
+  fstatSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -33,7 +34,8 @@ export function makeOwned(path: string, mode: number): void {
       closeSync(fd);
     }
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
+    if (code !== 'EEXIST') throw error;
   }
   assertOwned(path);
 }
@@ -71,7 +73,13 @@ export function writeDurably(path: string, data: string | Buffer, mode: number, 
   }
 }
 
-/** Reads a regular file without following a link; null when there is none. */
+/** More than any file of the spool can hold. */
+const largestPlain = 4 * 1024 * 1024;
+
+/**
+ * Reads a regular file without following a link; null when there is none, or when it is larger than any file that we
+ * write: one that was handed to a user may have been blown up by them, and must not cost root its memory.
+ */
 export function readPlain(path: string): string | null {
   let fd: number;
   try {
@@ -80,7 +88,8 @@ export function readPlain(path: string): string | null {
     return null;
   }
   try {
-    return readFileSync(fd, 'utf8');
+    const stat = fstatSync(fd);
+    return stat.isFile() && stat.size <= largestPlain ? readFileSync(fd, 'utf8') : null;
   } finally {
     closeSync(fd);
   }

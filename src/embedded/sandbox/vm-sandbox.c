@@ -239,7 +239,7 @@ static void mount_machine_file_systems(void) {
   make_directory("dev/shm", 01777);
   make_directory("dev/mqueue", 01777);
   mount_or_die("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620,gid=5");
-  mount_or_die("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+  mount_or_die("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=128m");
   mount("mqueue", "dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   if (symlink("pts/ptmx", "dev/ptmx") || symlink("/proc/self/fd", "dev/fd") || symlink("/proc/self/fd/0", "dev/stdin") ||
       symlink("/proc/self/fd/1", "dev/stdout") || symlink("/proc/self/fd/2", "dev/stderr"))
@@ -251,7 +251,7 @@ static void mount_machine_file_systems(void) {
       mount(NULL, read_only[i], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   const char *hidden[] = {"proc/kcore", "proc/keys", "proc/timer_list", "proc/kmsg"};
   for (unsigned i = 0; i < sizeof hidden / sizeof *hidden; i++) mount("dev/null", hidden[i], NULL, MS_BIND, NULL);
-  mount_or_die("run", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
+  mount_or_die("run", "run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64m");
   make_directory("run/sshd", 0755);
   make_directory("run/lock", 01777);
 }

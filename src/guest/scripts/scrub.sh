@@ -214,6 +214,12 @@ if [ -n "$uid" ]; then
     done <"/proc/sysvipc/$kind" 2>/dev/null
   done
   [ -d /dev/mqueue ] && find /dev/mqueue -mindepth 1 -maxdepth 1 -uid "$uid" -delete 2>/dev/null
+  # The kernel keeps a user's keyring (tickets of Kerberos, say) beyond the last of their processes.
+  if command -v keyctl >/dev/null; then
+    for ring in @u @us; do
+      setpriv --reuid "$uid" --regid "${gid:-$uid}" --clear-groups keyctl clear $ring >/dev/null 2>&1 9>&-
+    done
+  fi
 fi
 
 # --- mounts made since the baseline, the last one first
