@@ -25,214 +25,270 @@ export const userName = z
   .string()
   .min(1)
   .max(32)
-  .regex(/^[a-z_][a-z0-9_.-]*\$?$/i, 'an account name');
+  .regex(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$/, 'an account name');
 
 const id32 = z.int().min(0).max(0xffff_fffe);
 
-export const attempt = z.strictObject({
-  /**
-   * Torque's start count of the job (`qstat -f`), 1 for the first start. Bounded: one absurd number would refuse
-   * every real attempt of that job as stale.
-   */
-  start: z.int().min(0).max(1_000_000),
-  /** The worker's boot id. */
-  boot: z
-    .string()
-    .min(1)
-    .max(64)
-    .regex(/^[A-Za-z0-9-]+$/),
-  /** Pid of the starter (the prologue's parent) and its start time in clock ticks. */
-  pid: z.int().min(1),
-  ticks: z.int().min(0),
-});
+/** Id of a request and of the lease that it becomes. */
+export const leaseId = z
+  .string()
+  .max(64)
+  .regex(/^[A-Za-z0-9-]+$/, 'the id of a lease')
+  .describe('Id of a request, and of the lease that it becomes.');
 
-export const jobUser = z.strictObject({
-  name: userName,
-  uid: id32,
-  gid: id32,
-  groups: z.array(z.strictObject({ name: userName, gid: id32 })).max(256),
-  home: z
-    .string()
-    .max(4096)
-    .regex(/^\/[^\0\n:]*$/, 'an absolute path'),
-  shell: z
-    .string()
-    .max(4096)
-    .regex(/^\/[^\0\n:]*$/, 'an absolute path'),
-});
+export const memberName = z
+  .string()
+  .max(255)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'the name of a VM')
+  .describe('Name of a VM of the pool.');
+
+export const attempt = z
+  .strictObject({
+    /**
+     * Torque's start count of the job (`qstat -f`), 1 for the first start. Bounded: one absurd number would refuse
+     * every real attempt of that job as stale.
+     */
+    start: z.int().min(0).max(1_000_000),
+    /** The worker's boot id. */
+    boot: z
+      .string()
+      .min(1)
+      .max(64)
+      .regex(/^[A-Za-z0-9-]+$/),
+    pid: z
+      .int()
+      .min(1)
+      .describe("Pid of the starter (the prologue's parent) and its start time in clock ticks."),
+    ticks: z.int().min(0),
+  })
+  .meta({ id: 'Attempt' });
+
+export const jobUser = z
+  .strictObject({
+    name: userName,
+    uid: id32,
+    gid: id32,
+    groups: z.array(z.strictObject({ name: userName, gid: id32 })).max(256),
+    home: z
+      .string()
+      .max(4096)
+      .regex(/^\/[^\0\n:]*$/, 'an absolute path'),
+    shell: z
+      .string()
+      .max(4096)
+      .regex(/^\/[^\0\n:]*$/, 'an absolute path'),
+  })
+  .meta({ id: 'JobUser' });
 
 /** One line of an OpenSSH public key file: type and base64, no options. */
 export const publicKey = z
   .string()
   .max(2048)
   .regex(
-    /^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]+=*( [\w.@:-]*)?$/,
+    /^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]+=*( [A-Za-z0-9_.@:-]*)?$/,
     'an OpenSSH public key',
   );
 
-export const leaseRequest = z.strictObject({
-  job: jobId,
-  attempt,
-  user: jobUser,
-  publicKey,
-  /** Processors asked for on the node (`ppn`). */
-  processors: z.int().min(1).max(65_536).default(1),
-  queue: z.string().max(255).default(''),
-  jobName: z.string().max(4096).default(''),
-});
+export const leaseRequest = z
+  .strictObject({
+    job: jobId,
+    attempt,
+    user: jobUser,
+    publicKey,
+    processors: z.int().min(1).max(65_536).default(1).describe('Processors asked for on the node (`ppn`).'),
+    queue: z.string().max(255).default(''),
+    jobName: z.string().max(4096).default(''),
+  })
+  .meta({ id: 'LeaseRequest' });
 export type LeaseRequest = z.infer<typeof leaseRequest>;
 
-export const releaseRequest = z.strictObject({
-  job: jobId,
-  /** Absent: the epilogue knows no attempt; every attempt of that job on this worker ends. */
-  attempt: attempt.optional(),
-  /** Told to the operator and kept in history. */
-  reason: z.string().max(1024).default('job ended'),
-  /** Files could not be copied back: the VM is held for the user instead of scrubbed. */
-  holdFor: z.string().max(1024).optional(),
-});
+export const releaseRequest = z
+  .strictObject({
+    job: jobId,
+    attempt: attempt
+      .optional()
+      .describe('Absent: the epilogue knows no attempt; every attempt of that job on this worker ends.'),
+    reason: z.string().max(1024).default('job ended').describe('Told to the operator and kept in history.'),
+    holdFor: z
+      .string()
+      .max(1024)
+      .optional()
+      .describe('Files could not be copied back: the VM is held for the user instead of scrubbed.'),
+  })
+  .meta({ id: 'ReleaseRequest' });
 export type ReleaseRequest = z.infer<typeof releaseRequest>;
 
-export const syncRequest = z.strictObject({
-  /** Every job that lives on the worker. */
-  jobs: z.array(jobId).max(100_000),
-  /** Milliseconds since the worker began to take this listing, by its monotonic clock. */
-  ageMs: z.int().min(0).max(3_600_000),
-});
+export const syncRequest = z
+  .strictObject({
+    jobs: z.array(jobId).max(100_000).describe('Every job that lives on the worker.'),
+    ageMs: z
+      .int()
+      .min(0)
+      .max(3_600_000)
+      .describe('Milliseconds since the worker began to take this listing, by its monotonic clock.'),
+  })
+  .meta({ id: 'SyncRequest' });
 export type SyncRequest = z.infer<typeof syncRequest>;
 
-export const leasedVm = z.object({
-  member: z.string(),
-  host: z.string(),
-  port: z.int(),
-  /** As in known_hosts lines: type, blank, base64. */
-  hostKeys: z.array(z.string()),
-  user: z.string(),
-  /** The Pulumi stack that holds the VM, once known. */
-  stack: z.string().nullable(),
-});
+export const leasedVm = z
+  .object({
+    member: z.string(),
+    host: z.string(),
+    port: z.int(),
+    hostKeys: z.array(z.string()).describe('As in known_hosts lines: type, blank, base64.'),
+    user: z.string(),
+    stack: z.string().nullable().describe('The Pulumi stack that holds the VM, once known.'),
+  })
+  .meta({ id: 'LeasedVm' });
 
-export const leaseView = z.object({
-  id: z.string(),
-  state: z.enum(['waiting', 'granted', 'ended']),
-  worker: z.string(),
-  job: z.string(),
-  /** Place in the line, 1 is next; null when not waiting. */
-  position: z.int().nullable(),
-  /** In plain words what is waited for, or why it ended. */
-  detail: z.string(),
-  vm: leasedVm.nullable(),
-  /** Account, key, environment and marker are on the VM: files and the job may follow. */
-  ready: z.boolean(),
-  askedAt: z.string(),
-  grantedAt: z.string().nullable(),
-});
+export const leaseView = z
+  .object({
+    id: z.string(),
+    state: z.enum(['waiting', 'granted', 'ended']),
+    worker: z.string(),
+    job: z.string(),
+    position: z.int().nullable().describe('Place in the line, 1 is next; null when not waiting.'),
+    detail: z.string().describe('In plain words what is waited for, or why it ended.'),
+    vm: leasedVm.nullable(),
+    ready: z
+      .boolean()
+      .describe('Account, key, environment and marker are on the VM: files and the job may follow.'),
+    askedAt: z.string(),
+    grantedAt: z.string().nullable(),
+  })
+  .meta({ id: 'Lease' });
 export type LeaseView = z.infer<typeof leaseView>;
 
 /** Answer to the worker's request: the capability is for the job's side of this lease alone. */
-export const leaseAnswer = leaseView.extend({ capability: z.string() });
+export const leaseAnswer = leaseView
+  .extend({ capability: z.string().describe("Bearer token of the job's side, for this lease alone.") })
+  .meta({ id: 'LeaseWithCapability' });
 export type LeaseAnswer = z.infer<typeof leaseAnswer>;
 
-export const releaseAnswer = z.object({
-  /** `ended` now, or there was nothing (more) to end. Both are success. */
-  outcome: z.enum(['ended', 'nothing-to-end']),
-  detail: z.string(),
-});
+export const releaseAnswer = z
+  .object({
+    outcome: z
+      .enum(['ended', 'nothing-to-end'])
+      .describe('`ended` now, or there was nothing (more) to end. Both are success.'),
+    detail: z.string(),
+  })
+  .meta({ id: 'Released' });
 export type ReleaseAnswer = z.infer<typeof releaseAnswer>;
 
-export const syncAnswer = z.object({
-  /** Jobs whose lease or request this listing ended. */
-  ended: z.array(z.string()),
-});
+export const syncAnswer = z
+  .object({
+    ended: z.array(z.string()).describe('Jobs whose lease or request this listing ended.'),
+  })
+  .meta({ id: 'Synced' });
 export type SyncAnswer = z.infer<typeof syncAnswer>;
 
-export const nodeView = z.object({
-  /** May Torque send jobs here? */
-  ok: z.boolean(),
-  detail: z.string(),
-});
+export const nodeView = z
+  .object({
+    ok: z.boolean().describe('May Torque send jobs here?'),
+    detail: z.string(),
+  })
+  .meta({ id: 'Node' });
 export type NodeView = z.infer<typeof nodeView>;
 
-export const memberView = z.object({
-  name: z.string(),
-  cell: z.string(),
-  state: z.enum(['Free', 'Busy', 'Unusable']),
-  reason: z.string().nullable(),
-  detail: z.string(),
-  since: z.string(),
-  bornAt: z.string(),
-  generation: z.string(),
-  current: z.boolean(),
-  serverId: z.string().nullable(),
-  address: z.string().nullable(),
-  retiring: z.string().nullable(),
-  job: z
-    .object({ id: z.string(), worker: z.string(), user: z.string(), lease: z.string(), since: z.string() })
-    .nullable(),
-});
+export const memberView = z
+  .object({
+    name: z.string(),
+    cell: z.string(),
+    state: z.enum(['Free', 'Busy', 'Unusable']),
+    reason: z.string().nullable(),
+    detail: z.string(),
+    since: z.string(),
+    bornAt: z.string(),
+    generation: z.string(),
+    current: z.boolean(),
+    serverId: z.string().nullable(),
+    address: z.string().nullable(),
+    retiring: z.string().nullable(),
+    job: z
+      .object({ id: z.string(), worker: z.string(), user: z.string(), lease: z.string(), since: z.string() })
+      .nullable(),
+  })
+  .meta({ id: 'Member' });
 export type MemberView = z.infer<typeof memberView>;
 
-export const cellView = z.object({
-  name: z.string(),
-  stack: z.string(),
-  members: z.int(),
-  running: z.boolean(),
-  lastError: z.string().nullable(),
-});
+export const cellView = z
+  .object({
+    name: z.string(),
+    stack: z.string(),
+    members: z.int(),
+    running: z.boolean(),
+    lastError: z.string().nullable(),
+  })
+  .meta({ id: 'Cell' });
 
-export const statusView = z.object({
-  pool: z.string(),
-  installation: z.string(),
-  version: z.string(),
-  now: z.string(),
-  shape: z
-    .object({
-      min: z.int(),
-      max: z.int(),
-      spare: z.int(),
-      generation: z.string(),
-      flavor: z.string(),
-      image: z.string(),
-    })
-    .nullable(),
-  counts: z.object({ free: z.int(), busy: z.int(), unusable: z.int(), waiting: z.int(), leases: z.int() }),
-  /** Everything that keeps the pool from doing its work, worst first, each with what to do. Empty: all is well. */
-  problems: z.array(z.string()),
-  breaker: z.object({
-    open: z.boolean(),
-    failures: z.int(),
-    until: z.string().nullable(),
-    why: z.string().nullable(),
-  }),
-  members: z.array(memberView),
-  requests: z.array(leaseView),
-  leases: z.array(leaseView),
-  cells: z.array(cellView),
-  workers: z.array(z.object({ name: z.string(), lastSync: z.string().nullable(), jobs: z.int() })),
-});
+export const statusView = z
+  .object({
+    pool: z.string(),
+    installation: z.string(),
+    version: z.string(),
+    now: z.string(),
+    shape: z
+      .object({
+        min: z.int(),
+        max: z.int(),
+        spare: z.int(),
+        generation: z.string(),
+        flavor: z.string(),
+        image: z.string(),
+      })
+      .nullable(),
+    counts: z.object({ free: z.int(), busy: z.int(), unusable: z.int(), waiting: z.int(), leases: z.int() }),
+    problems: z
+      .array(z.string())
+      .describe(
+        'Everything that keeps the pool from doing its work, worst first, each with what to do. Empty: all is well.',
+      ),
+    breaker: z.object({
+      open: z.boolean(),
+      failures: z.int(),
+      until: z.string().nullable(),
+      why: z.string().nullable(),
+    }),
+    members: z.array(memberView),
+    requests: z.array(leaseView),
+    leases: z.array(leaseView),
+    cells: z.array(cellView),
+    workers: z.array(z.object({ name: z.string(), lastSync: z.string().nullable(), jobs: z.int() })),
+  })
+  .meta({ id: 'Status' });
 export type StatusView = z.infer<typeof statusView>;
 
 /** Operator's order on a member. */
-export const memberOrder = z.strictObject({
-  /** Told on the status and kept in history. */
-  reason: z.string().min(1).max(1024).default('ordered by an operator'),
-});
+export const memberOrder = z
+  .strictObject({
+    reason: z
+      .string()
+      .min(1)
+      .max(1024)
+      .default('ordered by an operator')
+      .describe('Told on the status and kept in history.'),
+  })
+  .meta({ id: 'MemberOrder' });
 
-export const done = z.object({ detail: z.string() });
+export const done = z.object({ detail: z.string() }).meta({ id: 'Done' });
 export type Done = z.infer<typeof done>;
 
-export const readyView = z.object({ ready: z.boolean(), detail: z.string() });
+export const readyView = z.object({ ready: z.boolean(), detail: z.string() }).meta({ id: 'Ready' });
 
 /** RFC 9457. `type` is `urn:vmpool:problem:<code>`. */
-export const problem = z.object({
-  type: z.string(),
-  title: z.string(),
-  status: z.int(),
-  detail: z.string(),
-  instance: z.string().optional(),
-  /** Field by field what is wrong with the input. */
-  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
-});
+export const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    instance: z.string().optional(),
+    errors: z
+      .array(z.object({ path: z.string(), message: z.string() }))
+      .optional()
+      .describe('Field by field what is wrong with the input.'),
+  })
+  .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof problem>;
 
 /** Codes of problems that hooks decide by. */

@@ -171,7 +171,8 @@ const answer =
       if (response.destroyed) return;
       if (parts.stopping.aborted) response.setHeader('Connection', 'close');
       for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
-      response.status(reply.status).type('application/json').send(JSON.stringify(reply.body));
+      const text = route.produces === 'application/json' ? JSON.stringify(reply.body) : String(reply.body);
+      response.status(reply.status).type(route.produces).send(text);
     } finally {
       response.removeListener('close', leave);
     }

@@ -2,7 +2,9 @@ import type { ServerResponse } from 'node:http';
 import { problemCodes, type Problem, type ProblemCode } from './api.js';
 
 /** Status and title of each kind of problem. */
-const kinds: Readonly<Record<ProblemCode, { readonly status: number; readonly title: string }>> = {
+export const problemKinds: Readonly<
+  Record<ProblemCode, { readonly status: number; readonly title: string }>
+> = {
   'stale-attempt': { status: 409, title: 'A newer attempt of this job exists, or this one has ended' },
   'rival-attempt': {
     status: 409,
@@ -37,14 +39,14 @@ export class HttpProblem extends Error {
   }
 
   get status(): number {
-    return kinds[this.code].status;
+    return problemKinds[this.code].status;
   }
 
   document(instance: string): Problem {
     const { errors } = this.more;
     return {
       type: `urn:vmpool:problem:${this.code}`,
-      title: kinds[this.code].title,
+      title: problemKinds[this.code].title,
       status: this.status,
       detail: this.message,
       instance,

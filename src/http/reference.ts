@@ -1,54 +1,58 @@
 import { z } from 'zod';
-import { routes } from './routes.js';
+import { kindOf, limitsOf, type Described } from './described.js';
+import { openApiDocument, problemsOfRoute } from './openapi.js';
 import type { Route } from './route.js';
+import { routes } from './routes.js';
 
-interface Described {
-  readonly type?: string | readonly string[];
-  readonly const?: unknown;
-  readonly enum?: readonly unknown[];
-  readonly default?: unknown;
-  readonly anyOf?: readonly Described[];
-  readonly items?: Described;
-  readonly properties?: Readonly<Record<string, Described>>;
-  readonly required?: readonly string[];
-}
+const cell = (text: string): string => text.replaceAll('|', '\\|');
+const code = (text: string): string => (text === '' ? '' : `\`${cell(text)}\``);
 
-const shapeOf = (at: Described): string => {
-  if (at.const !== undefined) return JSON.stringify(at.const);
-  if (at.enum !== undefined) return at.enum.map((value) => JSON.stringify(value)).join(' or ');
-  if (at.anyOf !== undefined) return at.anyOf.map(shapeOf).join(' or ');
-  if (at.items !== undefined) return `[${shapeOf(at.items)}]`;
-  if (at.properties === undefined) return [at.type ?? 'any'].flat().join(' or ');
-  const fields = Object.entries(at.properties).map(
-    ([name, field]) => `${name}${at.required?.includes(name) ? '' : '?'}: ${shapeOf(field)}`,
-  );
-  return `{ ${fields.join(', ')} }`;
+const valueRow = (name: string, at: Described, required: boolean): string =>
+  `| \`${name}\`${required ? '' : ' (optional)'} | ${code(kindOf(at))} | ${limitsOf(at).map(code).join(', ')} | ${cell(at.description ?? '')} |`;
+
+const fieldTable = (first: string, at: Described): readonly string[] => [
+  `| ${first} | kind | limits | meaning |`,
+  '| --- | --- | --- | --- |',
+  ...Object.entries(at.properties ?? {}).map(([name, field]) =>
+    valueRow(name, field, at.required?.includes(name) === true),
+  ),
+];
+
+const described = (schema: z.ZodType): Described =>
+  z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Described;
+
+const nameOf = (schema: z.ZodType): string => {
+  const { id, description } = z.globalRegistry.get(schema) ?? {};
+  return id === undefined ? (description ?? kindOf(described(schema))) : `[${id}](#${id.toLowerCase()})`;
 };
 
-const shape = (schema: z.ZodType, io: 'input' | 'output'): string =>
-  shapeOf(z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as Described);
-
 const section = (route: Route): readonly string[] => {
-  const query = shape(route.query, 'input');
+  const parameters = described(z.object({ ...route.params }));
+  const query = described(route.query);
   return [
     `## ${route.method} ${route.path}`,
     '',
     route.summary,
     '',
     `- For: ${route.roles.length === 0 ? 'everyone, without a token' : route.roles.join(', ')}`,
-    ...(query === '{  }' ? [] : [`- Query: \`${query}\``]),
-    ...(route.body === null ? [] : [`- Body: \`${shape(route.body, 'input')}\``]),
-    ...Object.entries(route.answers).map(([status, schema]) => `- ${status}: \`${shape(schema, 'output')}\``),
+    ...(route.body === null ? [] : [`- Body: ${nameOf(route.body)}`]),
+    ...Object.entries(route.answers).map(([status, schema]) => `- ${status}: ${nameOf(schema)}`),
+    `- Problems: ${problemsOfRoute(route).map(code).join(', ')}`,
     '',
+    ...(Object.keys(route.params).length === 0 ? [] : [...fieldTable('in the path', parameters), '']),
+    ...(Object.keys(query.properties ?? {}).length === 0 ? [] : [...fieldTable('query', query), '']),
   ];
 };
 
 /** The reference of the HTTP API as Markdown, from the table that serves it. */
-export const httpReference = (): string =>
-  [
+export const httpReference = (): string => {
+  const schemas = (openApiDocument(routes).components?.schemas ?? {}) as Readonly<Record<string, Described>>;
+  return [
     '# HTTP API, version 1',
     '',
     'JSON in and out. `Authorization: Bearer <token>`: a token of the configuration with its role (`worker`, `operator`, `viewer`), or the capability that came with a lease, good for reading and ending that lease alone. A lease of another worker looks like one that does not exist.',
+    '',
+    'The service describes all this itself: `/v1/openapi.json` is an OpenAPI 3.1 document, `/v1/docs` the same as a page that needs no internet. Both are made from the schemas that validate, and are open to everyone: they say nothing that the sources do not. Within version 1 nothing that is described goes away or changes its meaning; answers may get new fields, which clients have to ignore.',
     '',
     '`wait` (seconds) holds the answer back until the lease is `granted` or `ready` (everything is staged on the VM), has ended, the time is over or the service stops; the answer shows what is so then. Every call may be repeated: a lost answer loses nothing.',
     '',
@@ -57,4 +61,8 @@ export const httpReference = (): string =>
     '<!-- Generated from src/http/routes.ts; a test compares. -->',
     '',
     ...routes.flatMap(section),
+    '# Shapes',
+    '',
+    ...Object.entries(schemas).flatMap(([name, at]) => [`## ${name}`, '', ...fieldTable('field', at), '']),
   ].join('\n');
+};

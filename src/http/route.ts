@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import type { Answer, PoolService } from '../service/port.js';
-import { problemCodes } from './api.js';
+import { problemCodes, type ProblemCode } from './api.js';
 import type { Identity, Role } from './authenticate.js';
 import { HttpProblem } from './problem.js';
 
 export interface Reply {
   readonly status: number;
+  /** Sent as JSON; a string of a route that `produces` something else, as it is. */
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -35,11 +36,17 @@ export interface Route {
   /** Those of them that reach only what is theirs: another's looks like what does not exist. */
   readonly ownOnly: readonly Role[];
   readonly summary: string;
+  /** Of the path's parameters by name. What does not match is not found. */
+  readonly params: Readonly<Record<string, z.ZodType<string>>>;
   /** Null when the route takes no body. */
   readonly body: z.ZodType | null;
   readonly query: z.ZodType;
   /** Bodies of the answers by status; problems are not listed. */
   readonly answers: Readonly<Record<number, z.ZodType>>;
+  /** Problems that only this route's handler answers; those that any route may answer are not listed. */
+  readonly refusals: readonly ProblemCode[];
+  /** Media type of the answers. */
+  readonly produces: string;
   readonly handle: (call: Call<unknown, unknown>) => Promise<Reply>;
 }
 
@@ -60,12 +67,20 @@ export const route = <B = undefined, Q = Record<string, never>>(declared: {
   readonly roles: readonly Role[];
   readonly ownOnly?: readonly Role[];
   readonly summary: string;
+  readonly params?: Route['params'];
   readonly body?: z.ZodType<B>;
   readonly query?: z.ZodType<Q>;
   readonly answers: Route['answers'];
+  readonly refusals?: Route['refusals'];
+  readonly produces?: string;
   readonly handle: (call: Call<B, Q>) => Promise<Reply> | Reply;
 }): Route => {
   const { method, path, roles, ownOnly = [], summary, answers, handle } = declared;
+  const { params = {}, refusals = [], produces = 'application/json' } = declared;
+  const inPath = [...path.matchAll(/:([A-Za-z]+)/g)].map(([, name]) => name);
+  if (inPath.toString() !== Object.keys(params).toString()) {
+    throw new Error(`${method} ${path}: declare each parameter of the path in params, in its order`);
+  }
   const body = declared.body ?? null;
   // A declaration without a query takes none, and its handler's type says so.
   const query = declared.query ?? (z.strictObject({}) as unknown as z.ZodType<Q>);
@@ -77,13 +92,22 @@ export const route = <B = undefined, Q = Record<string, never>>(declared: {
     summary,
     body,
     query,
+    params,
     answers,
-    handle: async (call) =>
-      handle({
+    refusals,
+    produces,
+    handle: async (call) => {
+      for (const [name, schema] of Object.entries(params)) {
+        if (!schema.safeParse(call.params[name]).success) {
+          throw new HttpProblem(problemCodes.notFound, `There is nothing of that ${name}.`);
+        }
+      }
+      return handle({
         ...call,
         query: check(query, call.query, 'query'),
         body: body === null ? (undefined as B) : check(body, call.body, 'body'),
-      }),
+      });
+    },
   };
 };
 

@@ -2,8 +2,10 @@ import { z } from 'zod';
 import {
   done,
   leaseAnswer,
+  leaseId,
   leaseRequest,
   leaseView,
+  memberName,
   memberOrder,
   nodeView,
   problemCodes,
@@ -16,19 +18,24 @@ import {
   type LeaseView,
 } from './api.js';
 import { capabilityToken } from './authenticate.js';
+import { documentRoutes } from './document-routes.js';
 import { HttpProblem } from './problem.js';
 import { route, valueOf, type Call, type Reply, type Route } from './route.js';
 import { statusFor } from './status-for.js';
 
 const waitQuery = z.strictObject({
-  /** Seconds for which the answer may be held back; the service has an upper limit of its own. */
   wait: z
     .string()
-    .regex(/^\d{1,6}(\.\d{1,3})?$/, 'seconds, such as 30')
+    .regex(/^[0-9]{1,6}(\.[0-9]{1,3})?$/, 'seconds, such as 30')
     .transform(Number)
-    .prefault('0'),
-  /** `granted`: there is a VM; `ready`: everything is staged on it. Both also end when the lease has ended. */
-  until: z.enum(['granted', 'ready']).default('granted'),
+    .prefault('0')
+    .describe('Seconds for which the answer may be held back; the service has an upper limit of its own.'),
+  until: z
+    .enum(['granted', 'ready'])
+    .default('granted')
+    .describe(
+      '`granted`: there is a VM; `ready`: everything is staged on it. Both also end when the lease has ended.',
+    ),
 });
 type WaitQuery = z.infer<typeof waitQuery>;
 
@@ -37,8 +44,7 @@ const unknownLease = (): HttpProblem =>
 
 /** The lease if the caller may know of it. Another's lease and an unknown one look the same. */
 const visibleLease = ({ service, identity, params }: Call<unknown, unknown>): LeaseView => {
-  const { id = '' } = params;
-  const view = /^[A-Za-z0-9-]{1,64}$/.test(id) ? service.lease(id) : null;
+  const view = service.lease(params['id'] ?? '');
   if (view === null) throw unknownLease();
   if (identity?.role === 'worker' && view.worker !== identity.worker) throw unknownLease();
   if (identity?.role === 'capability' && view.id !== identity.lease) throw unknownLease();
@@ -79,13 +85,12 @@ const memberRoute = (order: 'hold' | 'unhold' | 'retire', summary: string): Rout
     path: `/v1/members/:name/${order}`,
     roles: ['operator'],
     summary,
+    params: { name: memberName },
+    refusals: ['not-found', 'conflict'],
     body: memberOrder,
     answers: { 200: done },
     handle: async ({ service, params, body }) => {
       const { name = '' } = params;
-      if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(name)) {
-        throw new HttpProblem(problemCodes.notFound, 'No such member.');
-      }
       return ok(
         valueOf(order === 'unhold' ? await service.unhold(name) : await service[order](name, body.reason)),
       );
@@ -101,6 +106,7 @@ export const routes: readonly Route[] = [
     ownOnly: ['worker'],
     summary: 'Asks for a VM for one attempt of a job. Idempotent by worker, job and attempt.',
     body: leaseRequest,
+    refusals: ['stale-attempt', 'rival-attempt', 'unsatisfiable', 'not-found'],
     query: waitQuery,
     answers: { 200: leaseAnswer, 201: leaseAnswer, 202: leaseAnswer },
     handle: async (call) => {
@@ -119,7 +125,9 @@ export const routes: readonly Route[] = [
     roles: ['worker', 'capability', 'operator', 'viewer'],
     ownOnly: ['worker', 'capability'],
     summary: 'The lease or request; with `wait`, once it is granted or ready.',
+    params: { id: leaseId },
     query: waitQuery,
+    refusals: ['not-found'],
     answers: { 200: leaseView },
     handle: async (call) => ok(await afterWaiting(call, visibleLease(call), false)),
   }),
@@ -129,6 +137,8 @@ export const routes: readonly Route[] = [
     roles: ['worker', 'capability', 'operator'],
     ownOnly: ['worker', 'capability'],
     summary: 'Ends the lease or request. Idempotent.',
+    params: { id: leaseId },
+    refusals: ['not-found'],
     answers: { 200: releaseAnswer },
     handle: async (call) => {
       const { id } = visibleLease(call);
@@ -185,6 +195,7 @@ export const routes: readonly Route[] = [
     path: '/v1/pool/adopt',
     roles: ['operator'],
     summary: "Reads the pool stack's outputs now.",
+    refusals: ['conflict'],
     answers: { 200: done },
     handle: async ({ service }) => ok(valueOf(await service.adopt())),
   }),
@@ -207,4 +218,5 @@ export const routes: readonly Route[] = [
       return { status: why === null ? 200 : 503, body: { ready: why === null, detail: why ?? 'ready' } };
     },
   }),
+  ...documentRoutes(() => routes),
 ];

@@ -17,6 +17,7 @@ import type { PoolService } from '../../../src/service/port.js';
 import { ready } from '../pool/fixture.js';
 import { fakeLog, FakeStore } from '../service/fake-ports.js';
 import { ManualClock } from '../service/manual-clock.js';
+import { assertDescribed } from './conforms.js';
 import { ask, httpConfig, tokens } from './harness.js';
 
 /** The server as it is in service, on the real core: only the store keeps its commits in memory. */
@@ -69,7 +70,12 @@ const send = (
         let text = '';
         message.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
         message.on('error', reject).on('end', () => {
-          const status = message.statusCode ?? 0;
+          const { statusCode: status = 0, headers } = message;
+          try {
+            assertDescribed(method, path, { status, headers, text });
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error(String(error)));
+          }
           resolve({ status, text, json: () => JSON.parse(text) as Record<string, unknown> });
         });
       },

@@ -43,6 +43,8 @@ describe('who may call what', () => {
     'POST /v1/pool/adopt': ['operator'],
     'GET /healthz': [],
     'GET /readyz': [],
+    'GET /v1/openapi.json': [],
+    'GET /v1/docs': [],
   };
 
   it('is what this table says, and no route is missing in it', () => {

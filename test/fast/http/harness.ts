@@ -8,6 +8,7 @@ import {
   type HttpServerOptions,
 } from '../../../src/http/server.js';
 import type { Log } from '../../../src/service/log.js';
+import { assertDescribed } from './conforms.js';
 import { FakePool } from './fake-service.js';
 
 export const tokens = {
@@ -63,7 +64,10 @@ const logInto = (lines: string[]): Log => {
   return { debug: write, info: write, warn: write, error: write };
 };
 
-/** The server with an in-memory pool behind it, on a free loopback port. The test closes it. */
+/**
+ * The server with an in-memory pool behind it, on a free loopback port. The test closes it. Each answer that `send`
+ * gets is compared with the OpenAPI document.
+ */
 export const start = async (options: Partial<HttpServerOptions> = {}): Promise<Running> => {
   const pool = new FakePool();
   const logged: string[] = [];
@@ -105,12 +109,15 @@ const send = (port: number, method: string, path: string, more: Sending = {}): P
         });
         message.on('error', reject);
         message.on('end', () => {
-          resolve({
-            status: message.statusCode ?? 0,
-            headers: message.headers,
-            text,
-            json: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
-          });
+          const { statusCode: status = 0, headers } = message;
+          try {
+            assertDescribed(method, path, { status, headers, text });
+            const isJson = String(headers['content-type']).includes('json');
+            const json = isJson && text !== '' ? (JSON.parse(text) as Record<string, unknown>) : {};
+            resolve({ status, headers, text, json });
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error(String(error)));
+          }
         });
       },
     );
