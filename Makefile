@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 NODE ?= node
 
-.PHONY: help setup demo test bench lint format typecheck build clean
+.PHONY: help setup demo test chaos bench lint format typecheck build clean
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,9 @@ demo: ## Runs a mixed load of real jobs through the whole path on the embedded c
 test: ## Sets everything up and passes all the tests (SUITES="fast guest" for some)
 	@$(NODE) scripts/setup.mjs --test
 	@$(NODE) scripts/run-tests.mjs $(SUITES)
+
+chaos: setup ## Kills real processes while jobs run, then looks what was lost (KILLS=200 SEED=...)
+	@unshare --mount --propagation private $(NODE) dist/test/chaos/main.js --kills "$(or $(KILLS),200)" $(if $(SEED),--seed "$(SEED)")
 
 bench: setup ## Where the time of a lease goes, on the embedded cloud
 	@$(NODE) bench/spine.mjs

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-const sourceDirs = ['src', 'stacks', 'hooks', 'test/mom'];
+const sourceDirs = ['src', 'stacks', 'hooks', 'test/mom', 'test/chaos'];
 /** Folders of dist/ that hold one compiled file for each source, and nothing else. */
 const compiledDirs = ['src', 'stacks', 'hooks', 'test'];
 const contents = ['package-lock.json'];

@@ -84,6 +84,28 @@ function toolSuite(name, command, args) {
   return { name, run };
 }
 
+/** A program that counts for itself: its last line is `NAME: N checks passed, N failed`. */
+function countedSuite(name, command, args, limitMs) {
+  const run = async () => {
+    let tail = '';
+    const { code, why } = await limited(command, args, {
+      limitMs,
+      onOutput: (chunk) => {
+        process.stdout.write(chunk);
+        tail = (tail + chunk).slice(-2000);
+      },
+    });
+    const counts = /: (\d+) checks passed, (\d+) failed\s*$/.exec(tail);
+    if (counts === null) {
+      return { passed: 0, failed: 1, note: `did not come to its end: ${why ?? `exit code ${code}`}` };
+    }
+    const [passed, failed] = counts.slice(1).map(Number);
+    const odd = passed === 0 ? 'there are no checks in it' : code !== 0 ? (why ?? `exit code ${code}`) : '';
+    return { passed, failed: failed === 0 && odd !== '' ? 1 : failed, note: odd };
+  };
+  return { name, run };
+}
+
 const serial = ['--runInBand'];
 const other = otherNode().program;
 
@@ -103,6 +125,20 @@ const rowsOfSuites = [
   [jestSuite('hooks', 'hooks', minutes(10), { extra: serial })],
   // Sites have networks and directories of their own, and mostly wait for Pulumi: two side by side.
   [jestSuite('e2e', 'e2e', minutes(15), { extra: ['--maxWorkers=2'] })],
+  // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
+  [
+    countedSuite(
+      'chaos',
+      'unshare',
+      ['--mount', '--propagation', 'private', process.execPath, 'dist/test/chaos/main.js'].concat(
+        ...[
+          ['--kills', '40'],
+          ['--seed', '2'],
+        ],
+      ),
+      minutes(15),
+    ),
+  ],
   [
     jestSuite('e2e other-node', 'e2e', minutes(6), {
       node: other,

@@ -11,9 +11,10 @@ directory=$1; keep=$2
 cat >/dev/null
 [ -d "$directory" ] || exit 0
 end_worker() {
-  namespace=$(cat "$directory/worker-namespace" 2>/dev/null) || return 0
+  [ -s "$directory/worker-namespaces" ] || return 0
   for p in /proc/[0-9]*; do
-    [ "$(readlink "$p/ns/mnt" 2>/dev/null)" = "$namespace" ] && kill -9 "\${p#/proc/}" 2>/dev/null
+    namespace=$(readlink "$p/ns/mnt" 2>/dev/null) || continue
+    grep -qxF -- "$namespace" "$directory/worker-namespaces" && kill -9 "\${p#/proc/}" 2>/dev/null
   done
 }
 any_left() {

@@ -7,7 +7,7 @@ export interface ProcessOptions {
   readonly what: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Everything it says goes there. */
+  /** Everything it says is added to it. */
   readonly logFile: string;
   readonly onLine?: (line: string) => void;
   /** A SIGTERM is followed by SIGKILL after so many milliseconds. */
@@ -24,7 +24,7 @@ export class OwnedProcess {
   #how: string | null = null;
 
   constructor(private readonly options: ProcessOptions) {
-    const log = createWriteStream(options.logFile, { mode: 0o600 });
+    const log = createWriteStream(options.logFile, { flags: 'a', mode: 0o600 });
     const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', process.execPath, ...options.args], {
       env: options.env,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -30,7 +30,14 @@ const program = (path: string): string => join(repoRoot, 'dist', 'src', path);
 
 /** Starts a program and waits for the line that says it is ready; when it ends first, rejects with its words. */
 const startUntil = async <T>(
-  options: { what: string; args: string[]; logFile: string; stopLimitMs: number; limitMs: number },
+  options: {
+    what: string;
+    args: string[];
+    env?: Readonly<Record<string, string>>;
+    logFile: string;
+    stopLimitMs: number;
+    limitMs: number;
+  },
   ready: (line: string) => T | null,
 ): Promise<{ readonly process: OwnedProcess; readonly value: T }> => {
   let found: (value: T) => void = () => undefined;
@@ -38,7 +45,7 @@ const startUntil = async <T>(
   const { limitMs, ...rest } = options;
   const owned = new OwnedProcess({
     ...rest,
-    env: ownEnvironment(),
+    env: { ...ownEnvironment(), ...options.env },
     onLine: (line) => {
       const got = ready(line);
       if (got !== null) found(got);
@@ -86,15 +93,17 @@ export const startCloud = async (
   return { process: started.process, control: new CloudControl(controlUrl, controlToken) };
 };
 
-/** Starts `vmpool serve`; its log feeds the journal. Resolves with its address. */
+/** Starts `vmpool serve`; its log feeds the journal. Resolves with its address. `env` is added to its environment. */
 export const startService = async (
   place: Place,
   journal: Journal,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly process: OwnedProcess; readonly url: string }> => {
   const started = await startUntil(
     {
       what: 'the service',
       args: [program('cli/main.js'), 'serve', '--config', place.configFile],
+      env,
       logFile: place.serviceLog,
       stopLimitMs: 60_000,
       limitMs: 30_000,

@@ -19,8 +19,8 @@ export interface Place {
   /** Pulumi project folder whose `Pulumi.demo.yaml` is the pool stack's config. */
   readonly project: string;
   readonly poolConfig: string;
-  /** Read by what cleans up after a demo that was killed: the worker's mount namespace. */
-  readonly workerNamespace: string;
+  /** Read by what cleans up after a demo that was killed: the workers' mount namespaces, one a line. */
+  readonly workerNamespaces: string;
 }
 
 export const poolName = 'demo';
@@ -74,7 +74,7 @@ export const makePlace = (subnet: string): Place => {
     jobsDirectory: at('jobs'),
     project: at('project'),
     poolConfig,
-    workerNamespace: at('worker-namespace'),
+    workerNamespaces: at('worker-namespaces'),
   };
 };
 

@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   copyFileSync,
@@ -33,6 +34,15 @@ const userIds: Readonly<Record<UserName, number>> = {
   carol: firstId + 3,
 };
 
+/** Under which name and with how many processors a worker takes part. */
+export interface WorkerIdentity {
+  readonly name: string;
+  readonly token: string;
+  readonly np: number;
+  /** Number of its first job: no two workers of one server have the same. */
+  readonly firstJob: number;
+}
+
 /** The Torque worker of the demo: a sandbox with three users, the mom's double and the real hooks. */
 export class DemoWorker {
   readonly #syncs: NodeJS.Timeout;
@@ -49,20 +59,29 @@ export class DemoWorker {
   }
 
   /** Throws when the sandbox cannot be made or the installer finds something that is not in order. */
-  static async start(place: Place, serviceUrl: string): Promise<DemoWorker> {
+  static async start(
+    place: Place,
+    serviceUrl: string,
+    as: WorkerIdentity = { name: workerName, token: place.workerToken, np: poolMax, firstJob: 28 },
+  ): Promise<DemoWorker> {
     const starter = await buildStarter(join(repoRoot, 'test/mom/starter.c'), join(repoRoot, '.cache/mom'));
     const sandbox = await WorkerSandbox.start();
     try {
       const namespace = readlinkSync(`/proc/${String(sandbox.pid)}/ns/mnt`);
-      writeFileSync(place.workerNamespace, namespace, { mode: 0o600 });
-      return DemoWorker.#furnish(sandbox, starter, place, serviceUrl);
+      appendFileSync(place.workerNamespaces, `${namespace}\n`, { mode: 0o600 });
+      return DemoWorker.#furnish(sandbox, starter, serviceUrl, as);
     } catch (error) {
       await sandbox.stop();
       throw error;
     }
   }
 
-  static #furnish(sandbox: WorkerSandbox, starter: string, place: Place, serviceUrl: string): DemoWorker {
+  static #furnish(
+    sandbox: WorkerSandbox,
+    starter: string,
+    serviceUrl: string,
+    as: WorkerIdentity,
+  ): DemoWorker {
     const users = {
       alice: account('alice', [{ name: 'physics', gid: firstId }]),
       bob: account('bob'),
@@ -78,15 +97,16 @@ export class DemoWorker {
       home: '/var/spool/torque',
       jobStarter: `${libDir}/jobstarter`,
       users: Object.values(users),
-      np: poolMax,
+      np: as.np,
+      firstJob: as.firstJob,
       killDelayMs: 3000,
       requeueExitCode: 99,
     });
     mkdirSync(sandbox.path('/etc/vmpool'), { recursive: true });
-    writeFileSync(sandbox.path('/etc/vmpool/worker.token'), `${place.workerToken}\n`, { mode: 0o600 });
+    writeFileSync(sandbox.path('/etc/vmpool/worker.token'), `${as.token}\n`, { mode: 0o600 });
     const config = {
       service: { url: serviceUrl },
-      worker: workerName,
+      worker: as.name,
       quickWaitSeconds: 1,
       maxWaitSeconds: 180,
       commands: {

@@ -39,6 +39,7 @@ export interface Start {
 export interface EpilogueRun {
   readonly session: string;
   readonly exitStatus: string;
+  pid: number;
   code: number | null;
   ms: number;
 }

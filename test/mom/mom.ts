@@ -48,6 +48,8 @@ export interface MomOptions {
   readonly jobStarter: string;
   readonly users: readonly SandboxUser[];
   readonly np?: number;
+  /** Number of the first job: several moms of one server have different ones, since the server gives each number once. */
+  readonly firstJob?: number;
   /** `$prologalarm`; the mom kills 10 s before it (`prologGraceMs`). */
   readonly prologAlarmMs?: number;
   readonly prologGraceMs?: number;
@@ -92,7 +94,7 @@ export class Mom {
   readonly server: ServerDouble;
   readonly #jobs = new Map<string, Tracked>();
   readonly #children = new Set<ChildProcess>();
-  #sequence = 27;
+  #sequence: number;
   /** Epilogues do not run: as when the mom dies again, or the node before they begin. */
   loseEpilogues = false;
   readonly #thread: MomThread | null;
@@ -101,7 +103,8 @@ export class Mom {
   #life = 0;
 
   constructor(private readonly options: MomOptions) {
-    const { thread = null } = options;
+    const { thread = null, firstJob = 28 } = options;
+    this.#sequence = firstJob - 1;
     this.#thread = thread === null ? null : new MomThread(thread);
     for (const part of ['', 'mom_priv', 'mom_priv/jobs', 'spool', 'aux', 'stub']) this.#directory(part);
     this.server = new ServerDouble(this.#host('stub'), join(options.home, 'stub'));
@@ -356,7 +359,10 @@ export class Mom {
 
   async #epilogue(job: Tracked, session: number, exitStatus: number): Promise<void> {
     if (this.loseEpilogues || !this.#usable('epilogue')) return;
-    const run: EpilogueRun = { session: String(session), exitStatus: String(exitStatus), code: null, ms: 0 };
+    const run: EpilogueRun = {
+      ...{ session: String(session), exitStatus: String(exitStatus) },
+      ...{ pid: 0, code: null, ms: 0 },
+    };
     job.epilogues.push(run);
     const began = performance.now();
     const args = epilogueArguments(job.submission, job.place, session, exitStatus);
@@ -372,6 +378,7 @@ export class Mom {
     closeSync(out);
     closeSync(err);
     this.#children.add(child);
+    run.pid = child.pid ?? 0;
     const timer = setTimeout(
       () => this.signalSession(child.pid ?? 0, 'SIGKILL'),
       this.options.epilogueLimitMs ?? 300_000,
@@ -528,6 +535,9 @@ export class Mom {
 
   state(id: string): JobState {
     return this.#job(id).state;
+  }
+  exitStatus(id: string): number {
+    return this.#job(id).exitStatus;
   }
   starts(id: string): readonly Start[] {
     return this.#job(id).starts;
