@@ -151,7 +151,7 @@ function holdAdvice(s: State, member: Member, c: Context): string {
   if (!isMystery(member)) return `vmpool unhold ${member.name} gives it back`;
   const silent = c.workers.filter((w) => (s.book.workers[w]?.syncedAt ?? 0) <= (member.hold?.at ?? 0));
   const missing = [
-    ...(s.sight.markers[member.name] === undefined ? ['its marker has not been read yet'] : []),
+    ...(s.sight.markers[member.name] === undefined ? [unreadAdvice(s, member)] : []),
     ...(silent.length === 0 ? [] : [`no sync yet from ${silent.join(', ')}`]),
   ];
   if (missing.length > 0) return missing.join('; ');
@@ -160,6 +160,14 @@ function holdAdvice(s: State, member: Member, c: Context): string {
     ? `its marker names job ${marker.key.job} and was not written by this service with its present secret: nobody gets a lease by it; ` +
         `look whether that job runs there, then vmpool retire ${member.name}`
     : 'its job is still on its worker';
+}
+
+/** A VM that answers nobody may still run its job: only a person can know that it does not. */
+function unreadAdvice(s: State, member: Member): string {
+  const failures = s.sight.checked[member.name]?.failures ?? 0;
+  return failures < 3
+    ? 'its marker has not been read yet'
+    : `its marker cannot be read; when no job can run there any more, vmpool retire ${member.name} ends it`;
 }
 
 /** Everything that keeps the pool from doing its work, worst first, each with what to do. */

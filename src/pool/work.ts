@@ -111,7 +111,9 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
   const server = member.server?.id ?? null;
   const unlisted = s.sight.unlisted[name] !== undefined;
   if (isDeleting(member)) return deletingWork(s, member, c);
-  if (unlisted && server !== null && member.server?.status !== 'GONE' && lookIsDue(s, member, c)) {
+  // Of a Busy one whose server is known to be gone nothing more is to be learned; any other ends by this look.
+  const known = member.state.kind === 'Busy' && member.server?.status === 'GONE';
+  if (unlisted && server !== null && !known && lookIsDue(s, member, c)) {
     return { kind: 'look', key, member: name, server };
   }
   const place = placeOf(member.state);

@@ -45,7 +45,7 @@ const main = async (): Promise<number> => {
   const say = (text: string): void =>
     console.log(`[chaos ${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s] ${text}`);
   const progress: Progress = {
-    ...{ kills: 0, byVictim: {}, faults: [], submitted: 0, over: 0, phase: 'setting up' },
+    ...{ kills: 0, byVictim: {}, faults: [], retired: 0, submitted: 0, over: 0, phase: 'setting up' },
   };
   say(
     `seed ${String(seed)}, ${String(kills)} kills (again: make chaos SEED=${String(seed)} KILLS=${String(kills)})`,
@@ -122,6 +122,7 @@ const report = ({ checks, outcomes }: Verdict, progress: Progress, say: (text: s
   for (const { kind } of progress.faults) faults[kind] = (faults[kind] ?? 0) + 1;
   say(counts(`kills ${String(progress.kills)}`, progress.byVictim));
   say(counts(`faults ${String(progress.faults.length)}`, faults));
+  say(`VMs retired by the operator, as the status asked: ${String(progress.retired)}`);
   say(counts(`jobs ${String(progress.submitted)}`, outcomes));
   console.log(
     `chaos: ${String(checks.length - failed.length)} checks passed, ${String(failed.length)} failed`,

@@ -26,6 +26,8 @@ export interface Progress {
   kills: number;
   readonly byVictim: Record<string, number>;
   readonly faults: FaultEvidence[];
+  /** VMs that an operator had to retire. */
+  retired: number;
   submitted: number;
   over: number;
   phase: string;
@@ -109,8 +111,7 @@ class Chaos {
   #seen(end: Seen['end']): Seen {
     return {
       jobs: this.#jobs.map(
-        (job) =>
-          this.#held.get(job.key) ?? jobEvidence(job, this.#worker(job.worker), this.#killer.starters),
+        (job) => this.#held.get(job.key) ?? jobEvidence(job, this.#worker(job.worker), this.#killer.starters),
       ),
       runs: this.#witness.runs,
       faults: this.options.progress.faults,
@@ -201,6 +202,21 @@ class Chaos {
     }
   }
 
+  /**
+   * The operator's part: after a restore the service asks on its status to retire VMs that answer nobody, when no job can
+   * run on them any more. Of those that chaos has killed that is known.
+   */
+  async #retireDead(): Promise<void> {
+    const { problems } = await this.site.client.status();
+    for (const { name, initPid } of await this.site.control.servers()) {
+      if (initPid !== null || !problems.some((text) => text.includes(`vmpool retire ${name} ends it`)))
+        continue;
+      await this.site.client.retire(name, 'dead: killed by chaos');
+      this.options.progress.retired += 1;
+      noteIn(this.site.place, `retired ${name} by hand, as the status asks`);
+    }
+  }
+
   /** A job that stays held while the service is there is held for good: it has ended, as far as chaos goes. */
   #notYetEnded(heldSince: Map<string, number>): readonly string[] {
     const now = performance.now();
@@ -230,6 +246,8 @@ class Chaos {
     for (;;) {
       signal.throwIfAborted();
       for (const { worker } of this.site.workers) worker.mom.poll();
+      // A service that does not answer is what is waited for.
+      await this.#retireDead().catch(() => undefined);
       const left = await inTheWay().catch((error: unknown) => [String(error)]);
       progress.over = this.#jobs.length - this.#open().length;
       if (left.length === 0) return true;

@@ -72,7 +72,7 @@ export const preparePlace = async (): Promise<Place> => {
 };
 
 /** Failed creates are the rule here, and held VMs must be explained before they may go. */
-const policy = { backoffBase: '1s', backoffMax: '5s', heldLimit: '60s', bootLimit: '90s' };
+const policy = { backoffBase: '1s', backoffMax: '5s', heldLimit: '60s', bootLimit: '90s', scrubLimit: '60s' };
 
 /** `closers` gets what ends each part as soon as there is something to end. */
 export const openSite = async (
@@ -102,7 +102,12 @@ export const openSite = async (
   const workers: ChaosWorker[] = [];
   for (const [at, name] of workerNames.entries()) {
     const token = at === 0 ? place.workerToken : `${place.workerToken}2`;
-    const worker = await DemoWorker.start(place, url, { name, token, np: processorsOfWorker, firstJob: 1000 * (at + 1) });
+    const worker = await DemoWorker.start(place, url, {
+      name,
+      token,
+      np: processorsOfWorker,
+      firstJob: 1000 * (at + 1),
+    });
     closers.push(() => worker.stop());
     workers.push({ name, worker });
   }
