@@ -1,14 +1,5 @@
 import type { EndEvidence, Evidence, JobEvidence, RunEvidence } from './evidence.js';
 
-/** How a job ended, in the words of the summary. */
-export type Outcome =
-  | 'ran once'
-  | 'ran again after its VM was lost'
-  | 'ended with a reason, after its work'
-  | 'ended with a reason, in its work'
-  | 'ended with a reason, before its work'
-  | 'WRONG';
-
 export interface Check {
   readonly what: string;
   /** What was found against it, a sentence each. */
@@ -17,6 +8,7 @@ export interface Check {
 
 export interface Verdict {
   readonly checks: readonly Check[];
+  /** How many jobs ended how, in the words of the summary. */
   readonly outcomes: Readonly<Record<string, number>>;
 }
 
@@ -91,18 +83,14 @@ const cutOff = (job: JobEvidence, runs: readonly RunEvidence[]): readonly string
 const judgeJob = (
   job: JobEvidence,
   runs: readonly RunEvidence[],
-): { readonly wrong: readonly string[]; readonly outcome: Outcome } => {
+): { readonly wrong: readonly string[]; readonly outcome: string } => {
   const wrong = [...executions(job, runs), ...ending(job, runs)];
   if (wrong.length > 0) return { wrong: wrong.map((text) => `${text} [${told(job)}]`), outcome: 'WRONG' };
   if (job.exitStatus === 0)
     return { wrong, outcome: runs.length > 1 ? 'ran again after its VM was lost' : 'ran once' };
   const last = runs.at(-1);
-  if (last === undefined) return { wrong, outcome: 'ended with a reason, before its work' };
-  return {
-    wrong,
-    outcome:
-      last.doneAt === null ? 'ended with a reason, in its work' : 'ended with a reason, after its work',
-  };
+  const when = last === undefined ? 'before' : last.doneAt === null ? 'in' : 'after';
+  return { wrong, outcome: `${reasonOf(job) ?? 'ended'} ${when} its work` };
 };
 
 /** At most one execution for each start of the job, and none after one whose end Torque was told. */

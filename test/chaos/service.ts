@@ -11,6 +11,8 @@ const restartAfterMs = 500;
 export class KeptService {
   readonly #journal = new Journal();
   #running: OwnedProcess | null = null;
+  /** Starting, running or ending. */
+  #active = false;
   #wanted = true;
   #stopped = false;
   #starts = 0;
@@ -50,7 +52,8 @@ export class KeptService {
   async keepDown(): Promise<void> {
     this.#wanted = false;
     this.kill();
-    while (this.#running !== null) await sleep(20);
+    // Also one that is just starting: it may have read its book already.
+    while (this.#active) await sleep(20);
   }
   letUp(): void {
     this.#wanted = true;
@@ -84,6 +87,7 @@ export class KeptService {
   }
 
   async #once(): Promise<void> {
+    this.#active = true;
     try {
       const { process: started } = await startService(this.place, this.#journal, this.env);
       this.#running = started;
@@ -95,6 +99,7 @@ export class KeptService {
       this.#refusals.push(error instanceof Error ? error.message : String(error));
     } finally {
       this.#running = null;
+      this.#active = false;
     }
   }
 }

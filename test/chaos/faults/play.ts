@@ -44,8 +44,9 @@ const noticed = async (
   site: ChaosSite,
   signal: AbortSignal,
   holds: (status: StatusView) => boolean,
+  limitMs = noticedWithinMs,
 ): Promise<boolean> => {
-  const end = performance.now() + noticedWithinMs;
+  const end = performance.now() + limitMs;
   while (performance.now() < end && !signal.aborted) {
     const status = await site.client.status().catch(() => null);
     if (status !== null && holds(status)) return true;
@@ -165,8 +166,12 @@ const stateCorrupted = async (site: ChaosSite, random: Random, signal: AbortSign
   const path = stateFile(backend, stack);
   const saved = readFileSync(path);
   const done = truncate(path, random);
-  const told = await noticed(site, signal, ({ cells }) =>
-    cells.some((cell) => cell.stack === stack && (cell.lastError ?? '').includes('cannot be read')),
+  const told = await noticed(
+    site,
+    signal,
+    ({ cells }) =>
+      cells.some((cell) => cell.stack === stack && (cell.lastError ?? '').includes('cannot be read')),
+    2 * noticedWithinMs,
   );
   const back = putStateBack(backend, stack, saved);
   return { what: `${stack} ${done}, ${told ? 'told on the status' : 'nobody had to read it'}; ${back}` };

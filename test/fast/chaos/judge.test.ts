@@ -89,7 +89,7 @@ describe('the judge of a chaos run has nothing to say', () => {
       runs: [run({ doneAt: null })],
     });
     expect(wrongIn(given)).toEqual([]);
-    expect(judge(given).outcomes).toEqual({ 'ended with a reason, in its work': 1 });
+    expect(judge(given).outcomes).toEqual({ 'its job starter was killed in its work': 1 });
   });
 });
 
