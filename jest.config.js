@@ -23,5 +23,5 @@ const project = (name) => ({
 });
 
 export default {
-  projects: ['fast', 'embedded', 'guest', 'doors', 'engine', 'hooks', 'e2e'].map(project),
+  projects: ['fast', 'sim', 'embedded', 'guest', 'doors', 'engine', 'hooks', 'e2e'].map(project),
 };

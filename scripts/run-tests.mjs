@@ -117,6 +117,7 @@ const rowsOfSuites = [
     toolSuite('types', 'tsc', ['-p', 'tsconfig.json']),
   ],
   [jestSuite('fast', 'fast', minutes(5))],
+  [jestSuite('sim', 'sim', minutes(10))],
   [jestSuite('fast other-node', 'fast', minutes(5), { node: other })],
   [jestSuite('embedded', 'embedded', minutes(8), { extra: serial })],
   [jestSuite('guest', 'guest', minutes(8), { extra: serial })],

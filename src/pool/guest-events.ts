@@ -29,16 +29,9 @@ export function welcomed(
         hostKeys: result.hostKeys,
         bootId: result.bootId,
       });
-      return createSucceeded(
-        moveMember(
-          state,
-          name,
-          'welcomed',
-          `ready ${c.now - member.bornAt} ms after it was decided`,
-          c,
-          note,
-        ),
-      );
+      const detail = `ready ${c.now - member.state.since} ms after it was ${isFirst(member) ? 'decided' : 'rebuilt'}`;
+      const ready = moveMember(state, name, 'welcomed', detail, c, note);
+      return isFirst(member) ? createSucceeded(ready) : ready;
     }
     case 'silent':
       return detailOf(checked(s, name, false, c), member, `building: ${result.why}`);
@@ -49,6 +42,11 @@ export function welcomed(
     case 'foreign-marker':
       return moveMember(holdWith(s, member, result.why, c), name, 'foreignMarker', result.why, c, note);
   }
+}
+
+/** Its first boot? One that was rebuilt later shows that its image boots, not that the cloud gives new servers again. */
+function isFirst(member: Member): boolean {
+  return member.state.since === member.bornAt;
 }
 
 /** The reason shown for an unusable VM, without touching since when it is so. Not worth a commit of its own. */

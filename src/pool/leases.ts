@@ -376,8 +376,11 @@ const lateCallsMs = 3_600_000;
 /** So that the book stays small: a job that its worker has long stopped to list needs no memory. */
 function isForgettable(s: State, ended: EndedJob, c: Context): boolean {
   const age = c.now - ended.at;
+  // While the service was down somebody may have set the clock: only time that this service has seen pass counts here.
+  const seen = Math.min(age, c.now - s.sight.startedAt);
+  if (seen < Math.min(lateCallsMs, c.policy.rememberEndedMs)) return false;
   if (age > c.policy.rememberEndedMs) return true;
-  if (age < lateCallsMs) return false;
+  if (seen < lateCallsMs) return false;
   const worker = s.book.workers[ended.worker];
   return worker !== undefined && worker.syncedAt > ended.at && !worker.jobs.includes(ended.job);
 }

@@ -22,6 +22,8 @@ export class BookKeeper {
     private readonly context: () => Context,
     private readonly onNotes: (notes: readonly Note[]) => void,
     private readonly log: Log,
+    /** The functional core; the simulation puts its checker (or a broken core) in between. */
+    private readonly decide: typeof step = step,
   ) {
     this.current = { book, sight: { ...emptySight, startedAt: context().now } };
     this.durableBook = book;
@@ -53,7 +55,7 @@ export class BookKeeper {
    * event's effect is still in memory and becomes durable with a later commit (every event is idempotent).
    */
   async dispatch(event: PoolEvent): Promise<Outcome> {
-    const stepped = step(this.current, event, this.context());
+    const stepped = this.decide(this.current, event, this.context());
     const changed = stepped.state.book !== this.current.book;
     const seen = stepped.state.sight !== this.current.sight;
     this.current = stepped.state;

@@ -12,69 +12,16 @@ import type { Engine } from '../engine/port.js';
 import { createGuest } from '../guest/guest.js';
 import type { Guest } from '../guest/port.js';
 import type { Book } from '../pool/book.js';
-import { emptyBook } from '../pool/book.js';
-import { bookSchema, bookVersion } from '../pool/book-schema.js';
 import type { InstallationId } from '../pool/model.js';
-import { distrust } from '../pool/restore.js';
 import { repoRoot } from '../repo-root.js';
 import type { History, Store } from '../store/port.js';
 import { openHistory } from '../store/history.js';
-import { openStore } from '../store/store.js';
 import { errorText } from '../store/files.js';
 import { cloudEnvironment } from './environment.js';
 import { installationOf } from './installation.js';
 import type { Log } from './log.js';
+import { openBook, StartError } from './open-book.js';
 import type { Settings } from './pool.js';
-
-/** Why the service cannot start, in words for the operator. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
-}
-
-export const bookPath = (stateDir: string): string => join(stateDir, 'book.json');
-
-/** Opens the book and says what to do when it cannot be used. */
-export async function openBook(
-  config: Config,
-  installation: InstallationId,
-  log: Log,
-): Promise<{ readonly store: Store<Book>; readonly book: Book }> {
-  const opened = await openStore<Book>({
-    path: bookPath(config.stateDir),
-    schema: bookSchema,
-    version: bookVersion,
-    migrations: {},
-    initial: () => emptyBook(installation, config.pool, Date.now()),
-    clock: { now: () => Date.now() },
-    onWarning: (message) => log.warn({}, message),
-  });
-  switch (opened.kind) {
-    case 'created':
-      log.info({ installation }, 'a new book was made');
-      return { store: opened.store, book: opened.document };
-    case 'opened': {
-      if (opened.document.pool !== config.pool || opened.document.installation !== installation) {
-        await opened.store.close();
-        throw new StartError(
-          `the book in ${config.stateDir} belongs to pool ${opened.document.pool} of installation ${opened.document.installation}, ` +
-            `not to ${config.pool} of ${installation}: use another stateDir for another pool`,
-        );
-      }
-      if (!opened.restored) return { store: opened.store, book: opened.document };
-      log.warn({}, 'the book was put back from a copy: every VM is looked at before it is leased again');
-      return {
-        store: opened.store,
-        book: distrust(opened.document, Date.now(), config.guest.hostKeys === 'console'),
-      };
-    }
-    case 'owned':
-      throw new StartError(
-        `another process (pid ${opened.pid} on ${opened.host}) serves ${opened.path}: stop it first, or use another stateDir`,
-      );
-    case 'damaged':
-      throw new StartError(`${opened.path} cannot be used: ${opened.why}\n${opened.howToRecover}`);
-  }
-}
 
 /** The engine's options, for the service and for `vmpool env` and `plan` alike. */
 export async function engineOptions(
@@ -118,7 +65,11 @@ export async function openParts(
 ): Promise<OuterParts> {
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
   const installation = await installationOf(config.stateDir);
-  const { store, book } = await openBook(config, installation, log);
+  const { store, book } = await openBook(
+    { stateDir: config.stateDir, pool: config.pool, hostKeys: config.guest.hostKeys },
+    installation,
+    log,
+  );
   try {
     const secret = Buffer.from(
       await loadOrMakeSecret(config.capabilitySecretFile).catch((error: unknown) => {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { systemClock } from '../../src/cloud/clock.js';
 import { recoverStore } from '../../src/store/recover.js';
-import { bookPath } from '../../src/service/parts.js';
+import { bookPath } from '../../src/service/open-book.js';
 import type { Site } from '../support/site.js';
 import { eventually, jobRequest, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
 

@@ -51,7 +51,9 @@ export class SimCloud {
   private readonly snapshots: { at: number; views: ServerView[] }[] = [];
   /** Called before a server is deleted, by whomever. */
   onDelete: (server: SimServer, by: string) => void = () => undefined;
-  posts = 0;
+  /** Called with what the engine asks for, and with whether it got it. */
+  onCreate: (member: CellMember, cell: string) => void = () => undefined;
+  onAnswer: (ok: boolean) => void = () => undefined;
 
   constructor(
     private readonly agenda: Agenda,
@@ -83,7 +85,13 @@ export class SimCloud {
   }
 
   create(member: CellMember, cell: string): CreateAnswer {
-    this.posts += 1;
+    this.onCreate(member, cell);
+    const answer = this.createOrRefuse(member, cell);
+    this.onAnswer(answer.ok);
+    return answer;
+  }
+
+  private createOrRefuse(member: CellMember, cell: string): CreateAnswer {
     if (!this.up()) return { ok: false, message: '503 from Nova', whole: true };
     if (!this.faults.over && this.live().length >= this.quota)
       return { ok: false, message: '403 quota exceeded', whole: false };

@@ -20,11 +20,16 @@ export const faultRates = {
   'engine-fails': 0.03,
   'engine-event-lost': 0.1,
   'service-crash': 0.004,
-  'commit-fails': 0.01,
+  'power-cut': 0.002,
+  'commit-fails': 0.003,
+  'clock-jumps': 0.003,
   'call-lost': 0.04,
   'answer-lost': 0.04,
   'call-doubled': 0.05,
   'call-late': 0.03,
+  'call-overtaken': 0.03,
+  'stale-hook': 0.08,
+  'request-storm': 0.001,
   'qdel-in-prologue': 0.04,
   'requeued-beside': 0.04,
   'epilogue-lost': 0.04,
@@ -47,14 +52,21 @@ export const faultRates = {
   'server-vanishes': 0.0005,
   'operator-holds': 0.002,
   'operator-retires': 0.002,
+  'operator-unholds': 0.01,
+  'operator-forces': 0.002,
+  'operator-drains': 0.0007,
   'shape-changes': 0.003,
   'store-restored': 0.3,
   'store-lost': 0.2,
+  'store-rots': 0.2,
 } as const;
 
 export type Fault = keyof typeof faultRates;
 
 export const allFaults = Object.keys(faultRates) as Fault[];
+
+/** Losing the store voids its promises, so only some stories have it: the others check every promise. */
+export const storeFaults: readonly Fault[] = ['store-lost', 'store-restored', 'store-rots'];
 
 /** Decides whether a fault strikes. Each fault draws from a stream of its own, so that leaving one out does not shift the others. */
 export class Faults {

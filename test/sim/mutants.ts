@@ -1,14 +1,20 @@
 import type { Book, Member, State } from '../../src/pool/book.js';
 import { membersOf, without } from '../../src/pool/book.js';
+import type { StoreFiles } from '../../src/store/files.js';
 import type { PoolEvent, Stepped } from '../../src/pool/step.js';
 import { step } from '../../src/pool/step.js';
 import { workOf } from '../../src/pool/work.js';
 import type { Core } from './service.js';
-import type { Plan } from './story.js';
-import type { Fault } from './faults.js';
+import { allFaults, storeFaults, type Fault } from './faults.js';
+import { planOf } from './plans.js';
+import { rules, type Invariant } from './rules.js';
+import type { Plan, Told } from './story.js';
+import { tell } from './story.js';
 
 /** A core that breaks one rule: the checker is worth something only if it finds it. */
 export interface Mutant {
+  /** The invariant whose rules have to find it. */
+  readonly invariant: Invariant;
   readonly breaks: string;
   readonly core: Core;
   /** The rare things that have to happen for it to show. */
@@ -34,6 +40,7 @@ function withMember(book: Book, member: Member): Book {
 
 export const mutants: readonly Mutant[] = [
   {
+    invariant: 1,
     breaks: 'gives a waiting request a VM that is Busy',
     core: after((_, event, { state: { book } }) => {
       const request = Object.values(book.requests)[0];
@@ -48,6 +55,7 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
+    invariant: 5,
     breaks: 'calls a VM Free as soon as its job has ended',
     core: after((_, event, { state: { book } }) => {
       if (event.type !== 'release') return book;
@@ -60,8 +68,15 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
+    invariant: 1,
     breaks: 'forgets on which VM an ended attempt still is',
-    rates: { 'requeued-beside': 0.5, 'scrub-unreachable': 0.8, 'leaves-processes': 1 },
+    rates: {
+      'requeued-beside': 0.5,
+      'scrub-unreachable': 0.9,
+      'leaves-processes': 1,
+      'epilogue-late': 0,
+      'guest-reboots': 0,
+    },
     core: after((_, event, { state: { book } }) => {
       if (event.type !== 'ask') return book;
       const member = membersOf(book).find(
@@ -71,6 +86,7 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
+    invariant: 2,
     breaks: 'deletes the server of a Busy VM that a listing leaves out',
     core: {
       step,
@@ -82,6 +98,7 @@ export const mutants: readonly Mutant[] = [
     },
   },
   {
+    invariant: 3,
     breaks: 'takes the absence from a complete listing for the end of a server',
     core: after((_, event, { state: { book, sight } }) => {
       if (event.type !== 'listed') return book;
@@ -94,12 +111,14 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
+    invariant: 6,
     breaks: 'forgets the ends of attempts',
     core: after((_, __, { state: { book } }) =>
       Object.keys(book.ended).length === 0 ? book : { ...book, ended: {} },
     ),
   },
   {
+    invariant: 7,
     breaks: 'serves the last in line first',
     core: after((before, event, { state: { book }, outcome }) => {
       if (event.type !== 'ask' || outcome.type !== 'ask' || outcome.outcome.kind !== 'accepted') return book;
@@ -110,6 +129,7 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
+    invariant: 3,
     breaks: 'makes one VM more than the maximum',
     core: {
       workOf,
@@ -127,6 +147,7 @@ export const mutants: readonly Mutant[] = [
     },
   },
   {
+    invariant: 8,
     breaks: 'keeps VMs in ERROR for ever',
     core: {
       workOf,
@@ -134,6 +155,7 @@ export const mutants: readonly Mutant[] = [
     },
   },
   {
+    invariant: 4,
     breaks: 'ends a lease at the first listing that lacks its job',
     core: {
       workOf,
@@ -147,6 +169,7 @@ export const mutants: readonly Mutant[] = [
     },
   },
   {
+    invariant: 4,
     breaks: 'loses the lease of a VM that does not answer',
     core: after((_, event, { state: { book } }) => {
       if (event.type !== 'probed' || event.result.ok) return book;
@@ -162,6 +185,7 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
+    invariant: 1,
     breaks: 'takes every marker for one of its own',
     faults: ['guest-forges-marker', 'service-crash', 'store-lost', 'store-restored'],
     rates: { 'guest-forges-marker': 0.02, 'service-crash': 0.05, 'store-lost': 0.9 },
@@ -176,7 +200,122 @@ export const mutants: readonly Mutant[] = [
     },
   },
   {
+    invariant: 3,
     breaks: 'never ends servers that turn up under a retired name',
     core: { step, workOf: (s, c) => workOf(s, c).filter((item) => item.kind !== 'endStray') },
   },
+  {
+    invariant: 3,
+    breaks: 'gives a VM that it does not know to the next job once it answers',
+    faults: allFaults,
+    rates: { 'store-lost': 1, 'service-crash': 0.02 },
+    core: after((_, event, { state: { book } }) => {
+      const member = event.type === 'probed' ? book.members[event.member] : undefined;
+      if (member?.hold?.kind !== 'unknown') return book;
+      return withMember(book, {
+        ...member,
+        hold: null,
+        state: { kind: 'Unusable', reason: 'scrubbing', since: book.at, detail: 'never mind' },
+      });
+    }),
+  },
+  {
+    invariant: 4,
+    breaks: 'answers when the store is written, and not yet on the disk',
+    rates: { 'power-cut': 0.05 },
+    core: { step, workOf, files: withoutSync },
+  },
+  {
+    invariant: 6,
+    breaks: 'lets the late end of an earlier start end the one that lives',
+    rates: { 'requeued-beside': 0.5, 'call-late': 0.3, 'call-doubled': 0.3 },
+    core: {
+      workOf,
+      step: (s, event, c) =>
+        step(
+          s,
+          event.type === 'release' ? { ...event, release: { ...event.release, attempt: null } } : event,
+          c,
+        ),
+    },
+  },
+  {
+    invariant: 8,
+    breaks: 'forgets that creates have failed',
+    rates: { 'no-valid-host': 1 },
+    core: after((_, __, { state: { book } }) =>
+      book.breaker.failures === 0
+        ? book
+        : { ...book, breaker: { failures: 0, lastFailureAt: 0, until: 0, why: null } },
+    ),
+  },
+  {
+    invariant: 9,
+    breaks: 'decides one new VM with each event instead of all that are needed',
+    core: after((before, _, { state: { book } }) => {
+      const born = membersOf(book).filter((m) => before.book.members[m.name] === undefined);
+      return born.slice(1).reduce((b, m) => ({ ...b, members: without(b.members, m.name) }), book);
+    }),
+  },
+  {
+    invariant: 9,
+    breaks: 'goes by a clock that somebody sets',
+    core: {
+      workOf,
+      step: (s, event, c) => step(s, event, event.type === 'listed' ? { ...c, now: c.now - 60_000 } : c),
+    },
+  },
+  {
+    invariant: 10,
+    breaks: 'writes what a job brought into the metadata of its VM',
+    core: after((before, _, { state: { book } }) => {
+      const key = Object.values(book.requests)[0]?.publicKey;
+      const born = membersOf(book).find((m) => before.book.members[m.name] === undefined);
+      if (key === undefined || born === undefined) return book;
+      return withMember(book, { ...born, spec: { ...born.spec, metadata: { key } } });
+    }),
+  },
+  {
+    invariant: 10,
+    breaks: 'writes what a job brought into the history',
+    core: {
+      workOf,
+      step: (s, event, c) => {
+        const stepped = step(s, event, c);
+        if (event.type !== 'ask' || stepped.notes.length === 0) return stepped;
+        const note = { at: c.now, kind: 'request', detail: event.ask.publicKey };
+        return { ...stepped, notes: [...stepped.notes, note] };
+      },
+    },
+  },
 ];
+
+/** A file system that only says that what it was given is on the disk. */
+function withoutSync(files: StoreFiles): StoreFiles {
+  return {
+    ...files,
+    create: async (path) => ({ ...(await files.create(path)), sync: () => Promise.resolve() }),
+    syncDirectory: () => Promise.resolve(),
+  };
+}
+
+const tries = 40;
+
+/** A story in which the mutant breaks a rule of its invariant; null when there is none among the first seeds. */
+export async function findMutant(mutant: Mutant): Promise<Told | null> {
+  const { core, rates, invariant } = mutant;
+  const faults = mutant.faults ?? allFaults.filter((fault) => !storeFaults.includes(fault));
+  for (let seed = 1; seed <= tries; seed += 1) {
+    const plan = planOf(seed);
+    const short = {
+      ...plan,
+      faults,
+      troubledSteps: Math.min(plan.troubledSteps, 1_500),
+      jobs: Math.min(plan.jobs, 40),
+      ...(rates === undefined ? {} : { rates }),
+    };
+    const told = await tell(short, core);
+    if (told.violation !== null && rules[told.violation.rule] === invariant) return told;
+  }
+  return null;
+}

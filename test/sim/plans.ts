@@ -1,10 +1,6 @@
-import type { Fault } from './faults.js';
-import { allFaults } from './faults.js';
+import { allFaults, storeFaults } from './faults.js';
 import { Random, seedFor } from './random.js';
 import type { Plan } from './story.js';
-
-/** Losing the store voids its promises, so only some stories have it: the others check every promise. */
-const storeFaults: readonly Fault[] = ['store-lost', 'store-restored'];
 
 /** A whole plan from a seed: some stories have every fault, some only a few, so that none hides another. */
 export function planOf(seed: number): Plan {
@@ -14,7 +10,7 @@ export function planOf(seed: number): Plan {
   return {
     seed,
     faults: allFaults.filter((f) => (storeFaults.includes(f) ? losesStore : random.chance(share))),
-    troubledSteps: random.between(1_000, 6_000),
+    troubledSteps: random.between(1_000, 8_000),
     workers: random.between(1, 3),
     jobs: random.between(5, 150),
   };

@@ -1,85 +1,126 @@
-import type { Book, Context, State } from '../../src/pool/book.js';
+import type { StoreFiles } from '../../src/store/files.js';
+import { recoverStore } from '../../src/store/recover.js';
+import { StoreError } from '../../src/store/port.js';
+import { BookKeeper } from '../../src/service/book-keeper.js';
+import { poolClock, type Clock } from '../../src/service/clock.js';
+import { bookPath, openBook, StartError } from '../../src/service/open-book.js';
+import type { Log } from '../../src/service/log.js';
+import type { Book, Context, Note, State } from '../../src/pool/book.js';
 import { emptyBook, emptySight } from '../../src/pool/book.js';
-import type { MemberName } from '../../src/pool/model.js';
+import type { InstallationId, MemberName, Shape } from '../../src/pool/model.js';
 import type { Policy } from '../../src/pool/policy.js';
-import { distrust } from '../../src/pool/restore.js';
 import type { Outcome, PoolEvent, Stepped } from '../../src/pool/step.js';
 import type { Work } from '../../src/pool/work.js';
 import type { Agenda } from './agenda.js';
 import type { SimCloud } from './cloud.js';
+import type { SimDisk } from './disk.js';
+import { stateDir } from './disk.js';
 import type { SimEngine } from './engine.js';
 import type { Faults } from './faults.js';
 import { guestOf, probeGuest, scrubGuest, stageGuest, welcomeGuest } from './guest.js';
 import { Random, seedFor } from './random.js';
+import { Violation } from './rules.js';
 
 /** The functional core, or a mutant of it. */
 export interface Core {
   step(state: State, event: PoolEvent, c: Context): Stepped;
   workOf(state: State, c: Context): Work[];
+  /** The file system under the store, where the mutant is one of the store. */
+  readonly files?: (files: StoreFiles) => StoreFiles;
 }
 
 export interface Watcher {
   /** After every step of the core, before anything is durable. */
   stepped(before: State, event: PoolEvent, after: Stepped): void;
-  restarted(book: Book): void;
+  /** What the log and the history get. */
+  told(notes: readonly Note[]): void;
+  /** With `forgetful`: an operator had to put the store back from a copy, or to begin from nothing. */
+  restarted(book: Book, forgetful: boolean): void;
+  /** About to be looked at by id, as the second look before a delete. */
+  lookedAt(server: string): void;
 }
 
-interface Commit {
-  readonly book: Book;
-  readonly answer: (ok: boolean) => void;
+/** What the site gives the service. */
+export interface Surroundings {
+  readonly installation: InstallationId;
+  readonly pool: string;
+  readonly policy: () => Policy;
+  readonly workers: readonly string[];
+  /** What the pool's stack publishes. */
+  readonly shape: () => Shape | null;
 }
 
-/** The service around the core: event, step, commit, effects; it may be killed between any two of them. */
+const silent: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+/**
+ * The service: its real book-keeper, clock, store and recovery on a simulated disk, with effects in a simulated
+ * world. It may be killed between any two steps of any of them.
+ */
 export class SimService {
-  up = true;
+  up = false;
   steps = 0;
-  /** When it last came up: limits cannot be kept by a service that is down. */
-  upSince: number;
-  private current: State;
-  private durableBook: Book;
-  private commits: Commit[] = [];
+  /** Pool time at which it last came up: limits cannot be kept by a service that is down. */
+  upSince = 0;
+  /** The first thing that went wrong inside a promise, where nobody else would hear of it. */
+  broken: Error | null = null;
+  private keeper: BookKeeper | null = null;
+  private clock: Clock | null = null;
   private readonly busy = new Set<string>();
   /** Work of a killed service must not report to the next one. */
   private life = 0;
   private pumping = false;
+  private wallOffset = 0;
+  private forgetful = false;
   private readonly random: Random;
-  private readonly archive: Book[] = [];
+  private readonly unanswered = new Set<() => void>();
 
   constructor(
-    book: Book,
     private readonly core: Core,
     private readonly agenda: Agenda,
     private readonly faults: Faults,
+    private readonly disk: SimDisk,
     private readonly cloud: SimCloud,
     private readonly engine: SimEngine,
-    private readonly policy: () => Policy,
-    private readonly workers: readonly string[],
+    private readonly site: Surroundings,
     private readonly watcher: Watcher,
     seed: number,
   ) {
     this.random = new Random(seedFor(seed, 'service'));
-    this.current = { book, sight: emptySight };
-    this.durableBook = book;
-    this.upSince = agenda.now;
+    this.begin();
     this.tick();
     this.watch();
+    this.readShape();
+  }
+
+  /** Pool time. */
+  now(): number {
+    return this.clock?.now() ?? this.agenda.now;
   }
 
   context(): Context {
     return {
-      now: Math.max(this.agenda.now, this.durableBook.at),
+      now: this.now(),
       suffix: () => this.random.between(0, 46655).toString(36).padStart(4, '0'),
-      policy: this.policy(),
-      workers: this.workers,
+      policy: this.site.policy(),
+      workers: this.site.workers,
     };
   }
 
+  private nothing(): State {
+    return { book: emptyBook(this.site.installation, this.site.pool, this.agenda.now), sight: emptySight };
+  }
+
   state(): State {
-    return this.current;
+    return this.keeper?.newest() ?? this.nothing();
   }
 
   durable(): State {
-    return { book: this.durableBook, sight: this.current.sight };
+    return this.keeper?.durable() ?? this.nothing();
   }
 
   /** Work begun and not ended, by key. */
@@ -87,58 +128,51 @@ export class SimService {
     return this.busy;
   }
 
+  /** Somebody, or a wrong time server, sets the clock of the service's machine. */
+  setWallClock(offsetMs: number): void {
+    this.wallOffset = offsetMs;
+  }
+
+  private wall(): number {
+    return this.agenda.now + this.wallOffset;
+  }
+
+  private fail(error: unknown): void {
+    this.broken ??= error instanceof Error ? error : new Error(JSON.stringify(error));
+  }
+
   /** The answer comes when the event's result is durable: null when it never will. */
   dispatch(event: PoolEvent, answer: (outcome: Outcome | null) => void = () => undefined): void {
-    if (!this.up) {
+    if (!this.up || this.keeper === null) {
       answer(null);
       return;
     }
-    const before = this.current;
-    const stepped = this.core.step(before, event, this.context());
-    this.current = stepped.state;
-    this.steps += 1;
-    this.watcher.stepped(before, event, stepped);
-    if (stepped.state.book === this.durableBook && this.commits.length === 0) {
-      answer(stepped.outcome);
-      this.pump();
-      return;
-    }
-    const life = this.life;
-    this.commits.push({
-      book: this.current.book,
-      answer: (ok) => answer(ok && life === this.life ? stepped.outcome : null),
+    const give = (outcome: Outcome | null): void => {
+      if (!this.unanswered.delete(dropped)) return;
+      try {
+        answer(outcome);
+      } catch (error) {
+        this.fail(error);
+      }
+    };
+    const dropped = (): void => give(null);
+    this.unanswered.add(dropped);
+    this.keeper.dispatch(event).then(give, (error: unknown) => {
+      if (!(error instanceof StoreError)) this.fail(error);
+      give(null);
     });
-    if (this.commits.length === 1) this.writeSoon();
-  }
-
-  private writeSoon(): void {
-    const life = this.life;
-    this.agenda.after(this.random.between(1, 15), () => {
-      if (life !== this.life) return;
-      const group = this.commits;
-      this.commits = [];
-      const refused = this.faults.strikes('commit-fails');
-      const newest = group.at(-1);
-      if (newest !== undefined && !refused) this.keep(newest.book);
-      for (const { answer } of group) answer(!refused);
-      if (this.commits.length > 0) this.writeSoon();
-      this.pump();
-    });
-  }
-
-  private keep(book: Book): void {
-    this.durableBook = book;
-    if (this.steps % 50 === 0) {
-      this.archive.push(book);
-      if (this.archive.length > 20) this.archive.shift();
-    }
   }
 
   private tick(): void {
     this.agenda.after(1_000, () => {
       if (this.up) {
         this.dispatch({ type: 'tick' });
-        if (this.faults.strikes('service-crash')) this.crash();
+        this.pump();
+        // At any moment of what the tick has set going.
+        if (this.faults.strikes('service-crash'))
+          this.agenda.after(this.random.between(0, 40), () => this.crash(false));
+        if (this.faults.strikes('power-cut'))
+          this.agenda.after(this.random.between(0, 40), () => this.crash(true));
       }
       this.tick();
     });
@@ -160,46 +194,120 @@ export class SimService {
     });
   }
 
-  /** `kill -9`: of the commits under way any number may have reached the disk. */
-  crash(): void {
+  private readShape(): void {
+    this.agenda.after(60_000, () => {
+      this.adopt();
+      this.readShape();
+    });
+  }
+
+  private adopt(): void {
+    const shape = this.site.shape();
+    if (shape !== null) this.dispatch({ type: 'adopt', shape });
+  }
+
+  /** `kill -9`, or the machine's power is cut: of the commits under way any part may have reached the disk. */
+  crash(powerCut: boolean): void {
     if (!this.up) return;
-    const reached = this.random.between(0, this.commits.length);
-    const last = this.commits[reached - 1];
-    if (last !== undefined) this.durableBook = last.book;
-    const unanswered = this.commits;
-    this.commits = [];
     this.up = false;
     this.life += 1;
     this.busy.clear();
+    if (powerCut) {
+      this.disk.powerCut();
+      this.engine.killAll();
+    } else this.disk.processDies();
     // Callers see their connection end, whether the commit reached the disk or not.
-    for (const { answer } of unanswered) answer(false);
-    this.agenda.after(this.random.between(500, 60_000), () => this.restart());
+    for (const dropped of [...this.unanswered]) dropped();
+    this.agenda.after(this.random.between(500, 60_000), () => this.begin());
   }
 
-  private restart(): void {
+  private begin(): void {
+    this.start().catch((error: unknown) => {
+      if (!(error instanceof StoreError)) {
+        this.fail(error);
+        return;
+      }
+      // The disk refuses; a supervisor tries again.
+      this.disk.processDies();
+      this.agenda.after(5_000, () => this.begin());
+    });
+  }
+
+  private async start(): Promise<void> {
     this.engine.killAll();
-    if (this.faults.strikes('store-lost')) {
-      const { installation, pool, shape } = this.durableBook;
-      this.durableBook = { ...emptyOf(this.durableBook, this.agenda.now), installation, pool, shape };
-    } else if (this.faults.strikes('store-restored')) {
-      this.durableBook = distrust(this.random.pick(this.archive) ?? this.durableBook, this.agenda.now, true);
-    }
-    this.current = { book: this.durableBook, sight: emptySight };
+    await this.trouble();
+    const owner = { stateDir, pool: this.site.pool, hostKeys: 'console' } as const;
+    const clock = { now: () => this.wall() };
+    const { store, book } = await openBook(
+      owner,
+      this.site.installation,
+      silent,
+      clock,
+      this.disk.open(),
+    ).catch((error: unknown) => {
+      if (error instanceof StartError) throw new Violation('the store can be read', error.message);
+      throw error;
+    });
+    this.clock = poolClock(book.at, { wall: () => this.wall(), monotonic: () => this.agenda.now });
+    this.keeper = new BookKeeper(
+      book,
+      store,
+      () => this.context(),
+      (notes) => this.watcher.told(notes),
+      silent,
+      (before, event, c) => this.decide(before, event, c),
+    );
+    this.keeper.watch(() => this.pump());
     this.up = true;
-    this.upSince = this.agenda.now;
-    this.watcher.restarted(this.durableBook);
+    this.upSince = this.now();
+    const { forgetful } = this;
+    this.forgetful = false;
+    this.watcher.restarted(book, forgetful);
     this.dispatch({ type: 'tick' });
+    this.adopt();
+  }
+
+  private decide(before: State, event: PoolEvent, c: Context): Stepped {
+    try {
+      const stepped = this.core.step(before, event, c);
+      this.steps += 1;
+      this.watcher.stepped(before, event, stepped);
+      return stepped;
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
+  }
+
+  /** What befell the store while the service was down, and what an operator did about it with `vmpool recover`. */
+  private async trouble(): Promise<void> {
+    const recover = async (from: 'backup' | 'cloud'): Promise<boolean> => {
+      const path = bookPath(stateDir);
+      const clock = { now: () => this.wall() };
+      const result = await recoverStore({ path, from, clock, files: this.disk.open() });
+      if (result.kind === 'recovered') this.forgetful = true;
+      return result.kind === 'recovered';
+    };
+    if (this.faults.strikes('store-rots') && this.disk.rot()) {
+      if (this.random.chance(0.3) || !(await recover('backup'))) await recover('cloud');
+    } else if (this.faults.strikes('store-lost')) await recover('cloud');
+    else if (this.faults.strikes('store-restored')) await recover('backup');
   }
 
   private pump(): void {
     if (!this.up || this.pumping) return;
     this.pumping = true;
-    for (const item of this.core.workOf(this.durable(), this.context())) {
-      if (this.busy.has(item.key)) continue;
-      this.busy.add(item.key);
-      this.start(item);
+    try {
+      for (const item of this.core.workOf(this.durable(), this.context())) {
+        if (this.busy.has(item.key)) continue;
+        this.busy.add(item.key);
+        this.carryOut(item);
+      }
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.pumping = false;
     }
-    this.pumping = false;
   }
 
   /** After `ms` the effect happens, and its outcome is told unless the service died meanwhile. */
@@ -227,7 +335,7 @@ export class SimService {
     });
   }
 
-  private start(item: Work): void {
+  private carryOut(item: Work): void {
     const { cloud, faults } = this;
     const quick = (): number => this.random.between(20, 1_500);
     switch (item.kind) {
@@ -268,6 +376,7 @@ export class SimService {
         this.later(item, quick(), () => {
           const view = cloud.look(item.server);
           if (view === undefined) return null;
+          this.watcher.lookedAt(item.server);
           if (view !== null && item.kind === 'end' && !cloud.delete(item.server, 'nova')) return null;
           return { type: 'looked', member: item.member, id: item.server, view };
         });
@@ -277,6 +386,7 @@ export class SimService {
           const view = cloud.look(item.server);
           if (view === undefined) return null;
           if (view === null) return { type: 'strayGone', id: item.server };
+          this.watcher.lookedAt(item.server);
           cloud.delete(item.server, 'stray');
           return null;
         });
@@ -340,8 +450,4 @@ function unreachableScrub(member: MemberName): PoolEvent {
     bootId: null,
     result: { ok: false, kind: 'unreachable', why: 'the rebuild was refused', findings: [] },
   };
-}
-
-function emptyOf(book: Book, now: number): Book {
-  return { ...emptyBook(book.installation, book.pool, now), shape: book.shape };
 }

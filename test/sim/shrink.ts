@@ -3,15 +3,16 @@ import type { Plan, Told } from './story.js';
 import { realCore, tell } from './story.js';
 
 /** Looks for a smaller plan that breaks the same rule: fewer faults, fewer workers and jobs, fewer steps. */
-export function shrink(told: Told, core: Core = realCore, tries = 300): Told {
-  const rule = told.violation?.rule;
+export async function shrink(told: Told, core: Core = realCore, tries = 300): Promise<Told> {
+  const same = (other: Told): boolean =>
+    other.violation?.rule === told.violation?.rule && other.violation?.kind === told.violation?.kind;
   let best = told;
   let left = tries;
-  const attempt = (plan: Plan): boolean => {
+  const attempt = async (plan: Plan): Promise<boolean> => {
     if (left <= 0) return false;
     left -= 1;
-    const next = tell(plan, core);
-    if (next.violation?.rule !== rule) return false;
+    const next = await tell(plan, core);
+    if (!same(next)) return false;
     best = next;
     return true;
   };
@@ -24,19 +25,20 @@ export function shrink(told: Told, core: Core = realCore, tries = 300): Told {
     ) {
       for (let i = 0; i < best.plan.faults.length;) {
         const faults = best.plan.faults.filter((_, k) => k < i || k >= i + size);
-        if (attempt({ ...best.plan, faults })) again = true;
+        if (await attempt({ ...best.plan, faults })) again = true;
         else i += size;
       }
     }
     for (const jobs of [1, 2, 3, 5, 10, 20].filter((n) => n < best.plan.jobs)) {
-      if (attempt({ ...best.plan, jobs })) {
+      if (await attempt({ ...best.plan, jobs })) {
         again = true;
         break;
       }
     }
-    if (best.plan.workers > 1 && attempt({ ...best.plan, workers: best.plan.workers - 1 })) again = true;
+    if (best.plan.workers > 1 && (await attempt({ ...best.plan, workers: best.plan.workers - 1 })))
+      again = true;
     const half = Math.floor(best.plan.troubledSteps / 2);
-    if (half > 10 && attempt({ ...best.plan, troubledSteps: half })) again = true;
+    if (half > 10 && (await attempt({ ...best.plan, troubledSteps: half }))) again = true;
   }
   return tell(best.plan, core, true);
 }

@@ -1,5 +1,5 @@
 import type { Book, Member, Note } from '../../src/pool/book.js';
-import { emptyBook, membersOf } from '../../src/pool/book.js';
+import { membersOf } from '../../src/pool/book.js';
 import type { InstallationId, MemberSpec, Shape } from '../../src/pool/model.js';
 import type { Policy } from '../../src/pool/policy.js';
 import { defaultPolicy } from '../../src/pool/policy.js';
@@ -8,11 +8,13 @@ import { step } from '../../src/pool/step.js';
 import { workOf } from '../../src/pool/work.js';
 import { Agenda } from './agenda.js';
 import { SimCloud } from './cloud.js';
+import { SimDisk } from './disk.js';
 import { SimEngine } from './engine.js';
 import type { Fault } from './faults.js';
-import { Faults } from './faults.js';
-import { Oracle, Violation } from './oracle.js';
+import { Faults, storeFaults } from './faults.js';
+import { Oracle } from './oracle.js';
 import { Random, seedFor } from './random.js';
+import { Checks, Violation, type Invariant, type Rule } from './rules.js';
 import type { Core } from './service.js';
 import { SimService } from './service.js';
 import { Site } from './workers.js';
@@ -33,10 +35,17 @@ export interface Told {
   readonly plan: Plan;
   readonly steps: number;
   readonly simulatedMs: number;
-  readonly violation: { readonly rule: string; readonly message: string; readonly stack: string } | null;
+  readonly violation: {
+    readonly rule: Rule;
+    readonly kind: string;
+    readonly message: string;
+    readonly stack: string;
+  } | null;
   /** What happened, the newest last; only when a log was asked for. */
   readonly log: readonly string[];
   readonly strikes: Readonly<Record<string, number>>;
+  /** How often each invariant was looked at. */
+  readonly checks: Readonly<Partial<Record<Invariant, number>>>;
   readonly jobsDone: number;
 }
 
@@ -44,6 +53,7 @@ export const realCore: Core = { step, workOf };
 
 const start = 1_800_000_000_000;
 const pool = 'sim';
+const installation = '5d0c7b1e-7c0a-4c5f-9a57-2f1d3c4b5a69' as InstallationId;
 
 function specOf(generation: string): MemberSpec {
   return {
@@ -108,8 +118,12 @@ class World {
   readonly service: SimService;
   readonly site: Site;
   private readonly random: Random;
+  readonly checks = new Checks();
   private policy: Policy;
   private generation = 1;
+  private published: Shape | null = null;
+  private submitted = 0;
+  faultsEndedAt: number | null = null;
 
   constructor(
     readonly plan: Plan,
@@ -123,30 +137,32 @@ class World {
       this.strikes[fault] = (this.strikes[fault] ?? 0) + 1;
       this.say(`!! ${fault}`);
     });
-    const installation = 'installation' as InstallationId;
     this.cloud = new SimCloud(this.agenda, this.faults, plan.seed, installation, pool);
     this.engine = new SimEngine(this.agenda, this.cloud, this.faults, plan.seed, this.policy.bootLimitMs);
-    this.oracle = new Oracle(this.agenda, this.cloud, () => this.policy);
-    this.oracle.storeFaults = enabled.has('store-lost') || enabled.has('store-restored');
+    this.oracle = new Oracle(this.agenda, this.cloud, core, this.checks);
+    this.oracle.storeFaults = storeFaults.some((fault) => enabled.has(fault));
     const names = Array.from({ length: plan.workers }, (_, i) => `w${i + 1}`);
-    const book: Book = emptyBook(installation, pool, start);
     this.service = new SimService(
-      book,
       core,
       this.agenda,
       this.faults,
+      new SimDisk(this.agenda, this.faults, plan.seed, core.files),
       this.cloud,
       this.engine,
-      () => this.policy,
-      names,
-      { stepped: (b, e, a) => this.stepped(b, e, a), restarted: (b) => this.restarted(b) },
+      { installation, pool, policy: () => this.policy, workers: names, shape: () => this.published },
+      {
+        stepped: (b, e, a) => this.stepped(b, e, a),
+        restarted: (b, forgetful) => this.restarted(b, forgetful),
+        told: (notes) => this.oracle.told(notes),
+        lookedAt: (server) => this.oracle.lookedAt(server),
+      },
       plan.seed,
     );
     this.oracle.service = this.service;
     this.site = new Site(this.agenda, this.faults, this.cloud, this.service, this.oracle, names, plan.seed);
     this.adopt();
     for (let n = 1; n <= plan.jobs; n += 1)
-      this.agenda.after(this.random.between(0, plan.jobs * 8_000), () => this.site.submit(n));
+      this.agenda.after(this.random.between(0, plan.jobs * 8_000), () => this.submit());
     this.everySecond();
   }
 
@@ -154,9 +170,15 @@ class World {
     if (this.logging) this.log.push(`${((this.agenda.now - start) / 1000).toFixed(3).padStart(10)}  ${text}`);
   }
 
-  private restarted(book: Book): void {
-    this.say(`service restarted with ${Object.keys(book.members).length} members`);
-    this.oracle.restarted(book);
+  private submit(): void {
+    this.submitted += 1;
+    this.site.submit(this.submitted);
+  }
+
+  private restarted(book: Book, forgetful: boolean): void {
+    const store = forgetful ? 'a recovered store' : 'its store';
+    this.say(`service started on ${store} with ${Object.keys(book.members).length} members`);
+    this.oracle.restarted(book, forgetful);
   }
 
   private stepped(before: Parameters<Oracle['stepped']>[0], event: PoolEvent, after: Stepped): void {
@@ -171,17 +193,18 @@ class World {
     const shape = shapeOf(this.random, this.generation);
     this.cloud.setQuota(shape.max);
     this.say(`shape min ${shape.min} max ${shape.max} spare ${shape.spare} ${shape.generation}`);
-    const tell = (): void =>
-      this.service.dispatch({ type: 'adopt', shape }, (o) => {
-        if (o === null) this.agenda.after(5_000, tell);
-      });
-    tell();
+    this.published = shape;
+    this.service.dispatch({ type: 'adopt', shape });
   }
 
   private everySecond(): void {
     this.agenda.after(1_000, () => {
       this.cloud.misfortune();
       this.operators();
+      if (this.faults.strikes('clock-jumps'))
+        this.service.setWallClock(this.random.between(-86_400_000, 86_400_000));
+      if (this.faults.strikes('request-storm'))
+        for (let n = this.random.between(5, 30); n > 0; n -= 1) this.submit();
       for (const worker of this.site.workers)
         if (this.faults.strikes('worker-crash')) this.site.crash(worker);
       this.everySecond();
@@ -189,7 +212,8 @@ class World {
   }
 
   private operators(): void {
-    const members = Object.keys(this.service.state().book.members);
+    const { book } = this.service.state();
+    const members = Object.keys(book.members);
     const member = this.random.pick(members);
     if (member !== undefined) {
       if (this.faults.strikes('operator-holds')) {
@@ -198,8 +222,16 @@ class World {
           this.service.dispatch({ type: 'unhold', member }),
         );
       }
+      if (this.faults.strikes('operator-unholds')) this.service.dispatch({ type: 'unhold', member });
       if (this.faults.strikes('operator-retires'))
         this.service.dispatch({ type: 'retire', member, why: 'told so' });
+      if (this.faults.strikes('operator-drains'))
+        for (const each of members) this.service.dispatch({ type: 'retire', member: each, why: 'drained' });
+    }
+    const lease = this.random.pick([...Object.keys(book.leases), ...Object.keys(book.requests)]);
+    if (lease !== undefined && this.faults.strikes('operator-forces')) {
+      this.oracle.forced(lease);
+      this.service.dispatch({ type: 'releaseById', id: lease, reason: 'ended by an operator' });
     }
     if (this.faults.strikes('shape-changes')) {
       if (this.random.chance(0.5)) this.generation += 1;
@@ -209,10 +241,13 @@ class World {
       // In the end somebody looks at what is held for a person.
       for (const m of membersOf(this.service.state().book)) {
         if (m.state.kind !== 'Unusable' || m.state.reason !== 'held' || m.hold === null) continue;
-        if (this.agenda.now - m.hold.at < 400_000) continue;
+        if (this.service.now() - m.hold.at < 400_000) continue;
         this.service.dispatch({ type: 'unhold', member: m.name });
         if (this.isForged(m))
           this.service.dispatch({ type: 'retire', member: m.name, why: 'its marker is forged' });
+        // What never answers can never be explained: somebody has to say that it may go.
+        if (this.agenda.now - (this.faultsEndedAt ?? this.agenda.now) > 1_000_000)
+          this.service.dispatch({ type: 'retire', member: m.name, why: 'it does not answer' });
       }
     }
   }
@@ -268,6 +303,10 @@ function isChatter(event: PoolEvent, after: Stepped): boolean {
     case 'poll':
     case 'listed':
       return true;
+    case 'unhold':
+      return after.outcome.type === 'operator' && after.outcome.outcome.kind === 'refused';
+    case 'adopt':
+      return after.notes.length === 0;
     case 'probed':
       return event.result.ok && after.notes.length === 0;
     case 'sync':
@@ -295,30 +334,44 @@ function noteLine(n: Note): string {
   return `    ${n.kind} ${n.member ?? ''} ${n.lease ?? ''} ${n.job ?? ''} ${n.detail}`;
 }
 
-/** The rule's name carries what kind of thing is left, so that a shrunk story ends in the same way. */
 function restless(world: World, why: string): Violation {
   const kind = why.replace(/[\w.-]*\d[\w.-]*/g, '#');
   const members = membersOf(world.service.state().book).map((m) => JSON.stringify({ ...m, spec: undefined }));
-  return new Violation(`the world comes to rest (${kind})`, `${why}\n${members.join('\n')}`);
+  const leaks = /^server .* has leaked|^the stray|in its stack's state$/.test(why);
+  return new Violation(
+    leaks ? 'no server leaks' : 'the world comes to rest',
+    `${why}\n${members.join('\n')}`,
+    kind,
+  );
 }
 
 /** After the faults have ended the world must come to rest within this time, and what its jobs need. */
 const restLimitMs = 5_400_000;
 
+/** The next thing happens, and everything that needs no time follows from it. */
+async function turn(world: World): Promise<boolean> {
+  const more = world.agenda.turn();
+  await new Promise(setImmediate);
+  const { broken } = world.service;
+  if (broken !== null) throw broken;
+  return more;
+}
+
 /** Tells the story of a plan to its end, or to the first rule that does not hold. */
-export function tell(plan: Plan, core: Core = realCore, logging = false): Told {
+export async function tell(plan: Plan, core: Core = realCore, logging = false): Promise<Told> {
   const world = new World(plan, core, logging);
   let violation: Told['violation'] = null;
   try {
-    while (world.service.steps < plan.troubledSteps && world.agenda.turn());
+    while (world.service.steps < plan.troubledSteps && (await turn(world)));
     world.faults.end();
+    world.faultsEndedAt = world.agenda.now;
     world.say('-- the faults end --');
     const from = world.agenda.now;
     // However small the pool: its jobs one after the other, twice.
     const limit =
       restLimitMs + 2 * world.site.unfinished().reduce((sum, job) => sum + job.durationMs + 60_000, 0);
     let looked = from;
-    while (world.agenda.turn()) {
+    while (await turn(world)) {
       const { now } = world.agenda;
       if (now - looked < 5_000) continue;
       looked = now;
@@ -330,7 +383,8 @@ export function tell(plan: Plan, core: Core = realCore, logging = false): Told {
     if (!(error instanceof Error)) throw error;
     const rule = error instanceof Violation ? error.rule : 'the core does not throw';
     world.say(`## ${error.message}`);
-    violation = { rule, message: error.message, stack: error.stack ?? '' };
+    const kind = error instanceof Violation ? error.kind : '';
+    violation = { rule, kind, message: error.message, stack: error.stack ?? '' };
   }
   return {
     plan,
@@ -339,6 +393,7 @@ export function tell(plan: Plan, core: Core = realCore, logging = false): Told {
     violation,
     log: world.log,
     strikes: world.strikes,
+    checks: world.checks.counts,
     jobsDone: world.site.jobs.filter((j) => j.done).length,
   };
 }

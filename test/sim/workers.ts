@@ -1,4 +1,5 @@
 import { compareAttempts, leaseIdOf } from '../../src/pool/ids.js';
+import type { Ask } from '../../src/pool/leases.js';
 import type { Attempt, LeaseId, LeaseKey } from '../../src/pool/model.js';
 import type { Outcome, PoolEvent } from '../../src/pool/step.js';
 import { leaseView } from '../../src/pool/views.js';
@@ -7,6 +8,7 @@ import type { SimCloud, SimGuest } from './cloud.js';
 import type { Faults } from './faults.js';
 import type { Oracle } from './oracle.js';
 import { Random, seedFor } from './random.js';
+import { secretOf } from './secrets.js';
 import type { SimService } from './service.js';
 
 export interface Job {
@@ -96,7 +98,8 @@ export class Site {
   /** One HTTP call: may be lost, doubled, late, or its answer lost. */
   private call(event: () => PoolEvent, answer: (outcome: Outcome | null) => void): void {
     const { faults } = this;
-    const give = (): number => this.random.between(1, 60);
+    const give = (): number =>
+      faults.strikes('call-overtaken') ? this.random.between(60, 4_000) : this.random.between(1, 60);
     const gaveUp = (): void => answer(null);
     if (faults.strikes('call-lost')) {
       this.agenda.after(5_000, gaveUp);
@@ -163,9 +166,7 @@ export class Site {
 
   private prologue(run: Run, deadline: number): void {
     if (!run.prologueAlive) return;
-    const { key } = run;
-    const user = { name: 'u', uid: 1000, gid: 1000, groups: [], home: '/home/u', shell: '/bin/sh' };
-    const ask = { key, user, publicKey: 'k', processors: 1, queue: 'batch', jobName: 'j' };
+    const ask = this.askOf(run);
     this.call(
       () => {
         this.oracle.askSent(run);
@@ -193,13 +194,19 @@ export class Site {
     );
   }
 
+  private askOf(run: Run): Ask {
+    const user = { name: 'u', uid: 1000, gid: 1000, groups: [], home: '/home/u', shell: '/bin/sh' };
+    const { key, id } = run;
+    return { key, user, publicKey: secretOf(id), processors: 1, queue: 'batch', jobName: 'j' };
+  }
+
   /** The job starter waits until the lease is ready, then runs the job on the VM. */
   private starter(run: Run): void {
     if (!run.starterAlive) return;
     if (!this.faults.strikes('call-lost') && this.service.up) {
       this.service.dispatch({ type: 'poll', id: run.id });
-      this.oracle.polled(run);
       const view = leaseView(this.service.durable(), run.id);
+      this.oracle.polled(run, view?.state ?? null);
       if (view?.state !== 'granted' && view?.state !== 'waiting') {
         this.ended(run, true);
         return;
@@ -259,6 +266,8 @@ export class Site {
       }
       run.over = true;
       run.job.worker.runs.delete(run);
+      if (this.faults.strikes('stale-hook'))
+        this.agenda.after(this.random.between(1_000, 600_000), () => this.haunt(run));
       if (run.job.current === run) this.requeue(run.job);
     });
   }
@@ -275,6 +284,20 @@ export class Site {
         else if (tries < 5) this.agenda.after(2_000, () => this.release(run, tries + 1, holdFor));
       },
     );
+  }
+
+  /** Hooks of an attempt that is long over: they ask, look and release as if it were theirs. */
+  private haunt(run: Run): void {
+    const { worker, job, attempt } = run.key;
+    const [ask, reason] = [this.askOf(run), 'epilogue'];
+    this.oracle.askSent(run);
+    this.service.dispatch({ type: 'ask', ask }, (outcome) => {
+      if (outcome?.type === 'ask' && outcome.outcome.kind === 'accepted') this.oracle.askAnswered(run);
+      if (this.service.up) this.oracle.polled(run, leaseView(this.service.durable(), run.id)?.state ?? null);
+      this.oracle.releaseSent(worker, job, attempt);
+      const release = { worker, job, attempt, reason, holdFor: null };
+      this.service.dispatch({ type: 'release', release });
+    });
   }
 
   private requeue(job: Job): void {

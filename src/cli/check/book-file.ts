@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { Book } from '../../pool/book.js';
 import { bookSchema, bookVersion } from '../../pool/book-schema.js';
-import { bookPath } from '../../service/parts.js';
+import { bookPath } from '../../service/open-book.js';
 import { decode } from '../../store/envelope.js';
 import { errorCode, errorText, nodeFiles, readIfThere } from '../../store/files.js';
 

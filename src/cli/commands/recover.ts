@@ -24,7 +24,7 @@ export const recoverCommand = (world: World): Command =>
       }
       const config = configOf(options, world);
       const [{ bookPath }, { recoverStore }] = await Promise.all([
-        import('../../service/parts.js'),
+        import('../../service/open-book.js'),
         import('../../store/recover.js'),
       ]);
       const result = await recoverStore({

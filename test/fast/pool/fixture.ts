@@ -257,7 +257,7 @@ export class Pool {
 
   /** A restart: what is only seen is lost. */
   restart(): void {
-    this.state = { book: this.book, sight: emptySight };
+    this.state = { book: this.book, sight: { ...emptySight, startedAt: this.now } };
   }
 }
 

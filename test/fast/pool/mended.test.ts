@@ -67,6 +67,49 @@ describe('after failed creates', () => {
   });
 });
 
+describe('a VM that was rebuilt', () => {
+  it('comes up again without ending the pause after failed creates: the cloud has given no new server', () => {
+    const pool = ready(2, { min: 2, max: 3 }, { reuse: 'rebuild' });
+    const { name } = pool.member();
+    pool.stage(pool.ask(keyOf('1')));
+    pool.release(keyOf('1'));
+    pool.ask(keyOf('2'));
+    pool.ask(keyOf('3'));
+    pool.ask(keyOf('4'));
+    const born = pool.members().find((m) => pool.place(m.name) === 'building');
+    if (born === undefined) throw new Error('nothing is built');
+    pool.event({
+      type: 'engine',
+      event: { type: 'createFailed', cell: born.cell, member: born.name, message: 'quota' },
+    });
+    expect(pool.book.breaker.failures).toBe(1);
+    pool.now += 1_000;
+    pool.event({ type: 'rebuilt', member: name });
+    expect(pool.place(name)).toBe('building');
+    pool.now += 1;
+    pool.welcome(name);
+    expect(['Free', 'Busy']).toContain(pool.place(name));
+    expect(pool.book.breaker.failures).toBe(1);
+  });
+});
+
+describe('a clock that is set forward while the service is down', () => {
+  it('makes nobody forget the end of an attempt whose calls may still be on their way', () => {
+    const pool = ready(1);
+    pool.stage(pool.ask(keyOf('1')));
+    pool.release(keyOf('1'));
+    pool.sync([]);
+    pool.now += 10 * 24 * 3_600_000;
+    pool.restart();
+    pool.sync([]);
+    pool.pass(1_000);
+    expect(pool.asked(keyOf('1'))).toBe('stale-attempt');
+    pool.pass(3_600_000).sync([]);
+    pool.pass(1_000);
+    expect(pool.book.ended).toEqual({});
+  });
+});
+
 describe('a new spec that does not boot', () => {
   it('costs no ready VM while there is room for replacements', () => {
     const pool = ready(2, { max: 4 });

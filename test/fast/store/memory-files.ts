@@ -165,6 +165,13 @@ export class MemoryFiles implements StoreFiles {
     this.failAt = null;
   }
 
+  /** The process has died, and the machine goes on: lock files stay, and count for nothing. */
+  forgetLocks(): void {
+    for (const entries of [this.entries, this.safeEntries])
+      for (const name of [...entries.keys()]) if (name.includes('.lock')) entries.delete(name);
+    this.changes = this.changes.filter((change) => !change.name.includes('.lock'));
+  }
+
   put(path: string, content: Buffer): void {
     const inode = { seen: content, safe: content };
     this.entries.set(path, inode);

@@ -1,0 +1,161 @@
+import type { Book, Member, Request } from '../../src/pool/book.js';
+import type { LeaseId } from '../../src/pool/model.js';
+import type { SimCloud } from './cloud.js';
+import type { Checks } from './rules.js';
+import type { SimService } from './service.js';
+
+/** What a change of the book must keep, whoever decided it. */
+export class BookRules {
+  /** The place in line of every request, by its first acceptance. */
+  private readonly arrival = new Map<LeaseId, number>();
+
+  constructor(
+    private readonly checks: Checks,
+    private readonly cloud: SimCloud,
+    private readonly service: () => SimService,
+  ) {}
+
+  arrived(id: LeaseId): void {
+    if (!this.arrival.has(id)) this.arrival.set(id, this.arrival.size);
+  }
+
+  check(a: Book, b: Book): void {
+    this.leases(b);
+    if (a.members !== b.members) this.sizes(a, b);
+    if (a.leases !== b.leases) this.fifo(a, b);
+    this.freeOnes(a, b);
+  }
+
+  private leases(book: Book): void {
+    const on = new Set<string>();
+    const jobs = new Set<string>();
+    for (const lease of Object.values(book.leases)) {
+      const { id, key } = lease.request;
+      this.checks.must('one lease a VM', !on.has(lease.member), () => `${lease.member} has two leases`);
+      this.checks.must('one attempt anywhere', !jobs.has(key.job), () => `job ${key.job} has two leases`);
+      on.add(lease.member);
+      jobs.add(key.job);
+      const member = book.members[lease.member];
+      this.checks.must(
+        'a lease has its VM',
+        member?.state.kind === 'Busy' && member.state.lease === id,
+        () => `${lease.member} of lease ${id} is not Busy with it`,
+      );
+    }
+    for (const { name, state } of Object.values(book.members)) {
+      this.checks.must(
+        'a Busy VM has its lease',
+        state.kind !== 'Busy' || book.leases[state.lease] !== undefined,
+        () => `${name} is Busy without a lease`,
+      );
+    }
+    for (const request of Object.values(book.requests)) {
+      const { job } = request.key;
+      this.checks.must('one attempt anywhere', !jobs.has(job), () => `job ${job} waits and holds a lease`);
+      jobs.add(job);
+    }
+  }
+
+  private sizes(a: Book, b: Book): void {
+    const max = b.shape?.max ?? 0;
+    let count = 0;
+    let made: Member | null = null;
+    for (const member of Object.values(b.members)) {
+      count += 1;
+      if (a.members[member.name] === undefined && member.hold?.kind !== 'unknown') made = member;
+    }
+    this.checks.must(
+      'never more than max',
+      made === null || count <= max,
+      () => `${made?.name ?? ''} was made as number ${count} of at most ${max}`,
+    );
+    for (const member of Object.values(a.members)) {
+      const now = b.members[member.name];
+      if (member.state.kind !== 'Busy') continue;
+      this.checks.must(
+        'a Busy VM is left alone',
+        now?.state.kind !== 'Unusable' || b.leases[member.state.lease]?.member !== member.name,
+        () => `${member.name} is no longer Busy under its lease`,
+      );
+    }
+  }
+
+  /** Whoever got a VM in this step was the first in line that could be served. */
+  private fifo(a: Book, b: Book): void {
+    let last = -1;
+    const place = (r: Request): number => this.arrival.get(r.id) ?? r.seq;
+    for (const lease of Object.values(b.leases)) {
+      // A lease read back from the marker on a held VM is not given, it was there.
+      if (a.members[lease.member]?.hold != null) {
+        // Ready from the first moment: nobody staged it since, so the marker said so.
+        if (lease.ready && a.leases[lease.request.id] === undefined)
+          this.cameBack(lease.request.id, b.members[lease.member]);
+        continue;
+      }
+      if (a.leases[lease.request.id] === undefined && b.requests[lease.request.id] === undefined)
+        last = Math.max(last, place(lease.request));
+    }
+    if (last < 0) return;
+    const { sight } = this.service().state();
+    for (const request of Object.values(b.requests)) {
+      if (place(request) >= last) continue;
+      const { job } = request.key;
+      const held = Object.values(b.members).some(
+        (m) => m.tenant !== null && m.tenant.job === job && m.tenant.lease !== request.id,
+      );
+      const marked = Object.values(sight.markers).some((m) => m.marker?.key.job === job);
+      // A later start waits until every VM whose story is not known was asked whether it bears an earlier one.
+      const mystery =
+        request.key.attempt.start > 1 &&
+        Object.values(b.members).some(
+          (m) =>
+            (m.hold?.kind === 'unknown' || m.hold?.kind === 'restored') &&
+            sight.markers[m.name] === undefined,
+        );
+      this.checks.must(
+        'first come, first served',
+        held || marked || mystery,
+        () => `${request.id} of job ${job} was passed over`,
+      );
+    }
+  }
+
+  /** A lease comes back on the VM alone where it was: a marker that was forged there gives none. */
+  private cameBack(lease: LeaseId, member: Member | undefined): void {
+    const server = member?.server == null ? undefined : this.cloud.servers.get(member.server.id);
+    this.checks.must(
+      'no lease from a forged marker',
+      server === undefined || server.gone || server.guest.traces.has(lease),
+      () => `${lease} came back on ${server?.member ?? ''}, where it never was`,
+    );
+  }
+
+  /** A VM that has just become Free bears nothing of a job. */
+  private freeOnes(a: Book, b: Book): void {
+    if (a.members === b.members) return;
+    const { policy } = this.service().context();
+    for (const member of Object.values(b.members)) {
+      if (member.state.kind !== 'Free' || a.members[member.name]?.state.kind === 'Free') continue;
+      const { name } = member;
+      this.checks.must(
+        'nothing of a job is left',
+        member.tenant === null,
+        () => `${name} is Free with a tenant`,
+      );
+      this.checks.must(
+        'VMs are not reused',
+        policy.reuse !== 'never' || !a.members[name]?.tenant,
+        () => `${name} is Free after a job`,
+      );
+      const server = member.server === null ? undefined : this.cloud.servers.get(member.server.id);
+      if (server === undefined || server.gone) continue;
+      const { running, traces, baseline } = server.guest;
+      this.checks.must(
+        'nothing of a job is left',
+        running.size === 0 && traces.size === 0,
+        () => `${name} is Free and bears ${[...traces].join()}`,
+      );
+      this.checks.must('nothing of a job is left', baseline, () => `${name} is Free and has no baseline`);
+    }
+  }
+}
