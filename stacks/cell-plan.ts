@@ -88,9 +88,9 @@ const planInstance = (config: CellConfig, { name, generation, spec }: ListedMemb
   generation,
   args: {
     name,
-    flavor: nameOrId(spec.flavor),
-    image: nameOrId(spec.image),
-    networks: spec.networks.map(nameOrId),
+    flavor: pinnedOr(spec.pinned?.flavor, spec.flavor),
+    image: pinnedOr(spec.pinned?.image, spec.image),
+    networks: spec.networks.map((network, at) => pinnedOr(spec.pinned?.networks[at]?.id, network)),
     securityGroups: spec.securityGroups,
     availabilityZone: zoneOf(name, spec.availabilityZones),
     userData: spec.userData,
@@ -102,7 +102,7 @@ const planInstance = (config: CellConfig, { name, generation, spec }: ListedMemb
       [identityKeys.cell]: config.cell,
       [identityKeys.generation]: generation,
     },
-    tags: ['vmpool', config.installation],
+    tags: spec.pinned?.tags === false ? [] : ['vmpool', config.installation],
     configDrive: spec.configDrive,
     bootVolumeGiB: spec.bootVolumeGiB,
   },
@@ -124,6 +124,10 @@ const uuid = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
 const nameOrId = (value: string): NameOrId =>
   uuid.test(value) ? { kind: 'id', id: value } : { kind: 'name', name: value };
+
+/** The id that the service found at adoption; a flavor's id may be any text, so its form tells nothing. */
+const pinnedOr = (id: string | undefined, value: string): NameOrId =>
+  id === undefined ? nameOrId(value) : { kind: 'id', id };
 
 /**
  * Members take the zones in turn by the sequence number in their name (`<pool>-<sequence>-<random>`), so that

@@ -50,7 +50,7 @@ const registerInstance = (
       ...(args.availabilityZone === null ? {} : { availabilityZone: args.availabilityZone }),
       userData: args.userData,
       metadata: { ...args.metadata },
-      tags: [...args.tags],
+      ...(args.tags.length === 0 ? {} : { tags: [...args.tags] }),
       configDrive: args.configDrive,
       stopBeforeDestroy: false,
       ...(group === undefined ? {} : { schedulerHints: [{ group: group.id }] }),

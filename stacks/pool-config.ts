@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { MemberSpec, Shape } from '../src/pool/model.js';
 import { structuredValueOf, unknownKeys, valueOf, type Parsed, type RawConfig } from './raw-config.js';
 import { generationOf, serverGroupPolicies } from './shape.js';
-import { adminKeyPlaceholder, renderUserData } from './user-data.js';
+import { adminKeyPlaceholder, canBeMerged, renderUserData } from './user-data.js';
 
 /** Keys of a pool stack, as `Pulumi.yaml` declares them. */
 export const poolKeys = [
@@ -142,12 +142,20 @@ export const parsePoolConfig = (raw: RawConfig): Parsed<Shape> => {
         "is not one line of a public key as in authorized_keys (type, key, comment without ')",
       );
     }
-    if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(template)) {
+    const secret = /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(template);
+    if (secret) {
       refuse('userData', 'holds a private key: user data is readable by everyone who can read the server');
     }
     const rendered = renderUserData(template, adminKey);
+    const toMerge = template !== '' && adminKey !== '' && !template.includes(adminKeyPlaceholder);
     if (Buffer.byteLength(rendered) > userDataLimitBytes) {
       refuse('userData', `is longer than the ${userDataLimitBytes} bytes that Nova takes`);
+    } else if (toMerge && !secret && !canBeMerged(template)) {
+      refuse(
+        'userData',
+        'cannot be merged with the script that installs adminKey: begin it with #!, #cloud-config or another of ' +
+          "cloud-init's forms, or put @ADMIN_KEY@ into it",
+      );
     }
     return rendered;
   };

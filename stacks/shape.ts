@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { MemberSpec, Shape } from '../src/pool/model.js';
+import type { MemberSpec, PinnedIds, Shape } from '../src/pool/model.js';
 
 export const serverGroupPolicies = [
   'soft-anti-affinity',
@@ -24,6 +24,14 @@ export const memberSpecSchema = z.strictObject({
   bootVolumeGiB: z.int().positive().nullable(),
   floatingIpPool: z.string().min(1).nullable(),
   serverGroupPolicy: z.enum(serverGroupPolicies).nullable(),
+  pinned: z
+    .strictObject({
+      flavor: z.string().min(1),
+      image: z.string().min(1),
+      networks: z.array(z.strictObject({ id: z.string().min(1), name: z.string() })),
+      tags: z.boolean(),
+    })
+    .optional(),
 }) satisfies z.ZodType<MemberSpec>;
 
 export const shapeSchema = z.strictObject({
@@ -41,6 +49,15 @@ export const shapeSchema = z.strictObject({
  */
 export const generationOf = (spec: MemberSpec): string =>
   createHash('sha256').update(canonicalJson(spec)).digest('hex').slice(0, 12);
+
+/**
+ * The generation of members whose names were resolved: the pool stack's, then a hash of the ids. So an operator sees
+ * which publication a VM is of, and a new image under an old name is a new generation all the same.
+ */
+export const pinnedGeneration = (published: string, { flavor, image, networks }: PinnedIds): string => {
+  const ids = canonicalJson({ flavor, image, networks: networks.map(({ id }) => id) });
+  return `${published}-${createHash('sha256').update(ids).digest('hex').slice(0, 6)}`;
+};
 
 /** JSON with the keys of every object in order: the order of lists matters (networks), that of keys does not. */
 const canonicalJson = (value: unknown): string => {

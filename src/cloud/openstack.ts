@@ -151,6 +151,7 @@ export function createCloud(options: CloudOptions): OpenStackCloud {
     consoleLog: (id, lines, signal) => readConsole(session, id, lines, signal),
     quota: (signal) => readQuota(session, signal),
     actions: (id, signal) => readActions(session, id, signal),
+    tagsAtCreate: (signal) => session.speaks('2.52', signal),
     flavor: (nameOrId, signal) => lookUp(session, flavors, nameOrId, signal),
     image: (nameOrId, signal) => lookUp(session, images, nameOrId, signal),
     network: (nameOrId, signal) => lookUp(session, networks, nameOrId, signal),

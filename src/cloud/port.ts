@@ -96,6 +96,8 @@ export interface Cloud {
     id: ServerId,
     signal: AbortSignal,
   ): Promise<readonly { readonly action: string; readonly at: string }[]>;
+  /** Whether this cloud takes tags when a server is made (Nova's microversion 2.52). */
+  tagsAtCreate(signal: AbortSignal): Promise<boolean>;
   flavor(
     nameOrId: string,
     signal: AbortSignal,

@@ -63,6 +63,13 @@ export interface Token {
  */
 export const wantedMicroversion = '2.26';
 
+interface Microversions {
+  readonly asked: string | null;
+  readonly min: string;
+  readonly max: string;
+}
+const none: Microversions = { asked: null, min: '', max: '' };
+
 const defaultTimeoutMs = 20_000;
 /** A service that asks for a longer pause is asked again after this: a date far off is more likely a mistake. */
 const longestGateMs = 600_000;
@@ -106,7 +113,7 @@ export class Session {
   readonly #closing = new AbortController();
   #token: Token | null = null;
   #signingIn: Promise<Token> | null = null;
-  #microversion: Promise<string | null> | null = null;
+  #microversion: Promise<Microversions> | null = null;
   /** By service: until when it asked for no more calls. */
   readonly #pausedUntil = new Map<string, number>();
 
@@ -138,6 +145,16 @@ export class Session {
 
   /** The microversion that Nova is asked for; null when it has none. */
   async microversion(signal: AbortSignal): Promise<string | null> {
+    return (await this.#microversions(signal)).asked;
+  }
+
+  /** Whether Nova speaks this microversion, whatever it is asked for here. */
+  async speaks(microversion: string, signal: AbortSignal): Promise<boolean> {
+    const { min, max } = await this.#microversions(signal);
+    return chooseMicroversion(microversion, min, max) === microversion;
+  }
+
+  async #microversions(signal: AbortSignal): Promise<Microversions> {
     const endpoint = await this.endpoint('compute', signal);
     if (this.#microversion === null) {
       const discovery = this.#discover(endpoint);
@@ -309,14 +326,14 @@ export class Session {
     await clock.sleep(pause, signal);
   }
 
-  async #discover(endpoint: string): Promise<string | null> {
+  async #discover(endpoint: string): Promise<Microversions> {
     const what = "read Nova's version";
     const answer = await this.#send(
       { what, service: 'compute', method: 'GET', url: versionDocument(endpoint), headers: {} },
       this.#closing.signal,
     );
     // A cloud that hides its version document is spoken to in the base version.
-    if (answer.status >= 300) return null;
+    if (answer.status >= 300) return none;
     const shape = z.union([
       z.object({ version: versionShape }).transform((body) => body.version),
       z
@@ -329,12 +346,13 @@ export class Session {
     try {
       json = JSON.parse(answer.text);
     } catch {
-      return null;
+      return none;
     }
     const parsed = shape.safeParse(json);
-    if (!parsed.success) return null;
-    const { version, min_version: min } = parsed.data;
-    return chooseMicroversion(wantedMicroversion, min ?? '', version ?? '');
+    if (!parsed.success) return none;
+    const { version, min_version } = parsed.data;
+    const [min, max] = [min_version ?? '', version ?? ''];
+    return { asked: chooseMicroversion(wantedMicroversion, min, max), min, max };
   }
 
   /** Keystone's v3 address: as given, or found in its list of versions as the provider does. */

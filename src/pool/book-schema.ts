@@ -28,6 +28,14 @@ const spec = z.strictObject({
   bootVolumeGiB: z.number().nullable(),
   floatingIpPool: z.string().nullable(),
   serverGroupPolicy: z.enum(['soft-anti-affinity', 'anti-affinity', 'soft-affinity', 'affinity']).nullable(),
+  pinned: z
+    .strictObject({
+      flavor: z.string(),
+      image: z.string(),
+      networks: z.array(z.strictObject({ id: z.string(), name: z.string() })),
+      tags: z.boolean(),
+    })
+    .optional(),
 });
 const reason = z.enum(['building', 'unreachable', 'error', 'scrubbing', 'held', 'deleting', 'lost']);
 const state = z.discriminatedUnion('kind', [

@@ -49,6 +49,19 @@ export interface JobUser {
   readonly shell: string;
 }
 
+/**
+ * What the names in a spec stood for when the service adopted it. The pool stack publishes names; from adoption on
+ * the ids count, and the names stay for people.
+ */
+export interface PinnedIds {
+  readonly flavor: string;
+  readonly image: string;
+  /** One for each of the spec's networks, with the name under which Nova lists its addresses. */
+  readonly networks: readonly { readonly id: string; readonly name: string }[];
+  /** Whether this cloud takes tags when a server is made. */
+  readonly tags: boolean;
+}
+
 /** What a member is made of, fixed from the day it is decided to the day it is gone. */
 export interface MemberSpec {
   readonly flavor: string;
@@ -71,6 +84,8 @@ export interface MemberSpec {
   readonly floatingIpPool: string | null;
   /** One server group for each cell; null for none. */
   readonly serverGroupPolicy: 'soft-anti-affinity' | 'anti-affinity' | 'soft-affinity' | 'affinity' | null;
+  /** Absent in what the pool stack publishes, and for members whose spec is not known. */
+  readonly pinned?: PinnedIds | undefined;
 }
 
 /** The pool's shape as the pool stack publishes it. */

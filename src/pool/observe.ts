@@ -12,8 +12,12 @@ const sshPort = 22;
 /** The address used for SSH: on `sshNetwork` (or the only network), a floating one before a fixed one, IPv4 first. */
 export function sshEndpoint(spec: MemberSpec, addresses: ServerView['addresses']): Endpoint | null {
   const names = Object.keys(addresses);
+  // Nova lists addresses by name, also where the spec names the network by its id.
+  const listed = spec.pinned?.networks[spec.networks.indexOf(spec.sshNetwork)]?.name;
   const network =
-    addresses[spec.sshNetwork] ?? (names.length === 1 ? addresses[names[0] as string] : undefined);
+    addresses[spec.sshNetwork] ??
+    addresses[listed ?? ''] ??
+    (names.length === 1 ? addresses[names[0] as string] : undefined);
   if (network === undefined) return null;
   const wanted = spec.floatingIpPool === null ? 'fixed' : 'floating';
   const usable = network.filter((a) => a.type === wanted).sort((a, b) => a.version - b.version);
@@ -122,6 +126,7 @@ function adopt(s: State, server: ServerView, c: Context, note: NoteSink): State 
   const networks = Object.keys(server.addresses);
   const spec: MemberSpec = {
     ...(s.book.shape?.spec ?? unknownSpec),
+    pinned: undefined,
     networks,
     sshNetwork:
       s.book.shape !== null && networks.includes(s.book.shape.spec.sshNetwork)

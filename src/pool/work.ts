@@ -154,7 +154,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
               key,
               member: name,
               server,
-              image: member.spec.image,
+              image: member.spec.pinned?.image ?? member.spec.image,
               target: to,
               lease: member.tenant?.lease ?? null,
             }

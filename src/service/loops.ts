@@ -114,7 +114,7 @@ export async function adoptOnce(
   keeper: BookKeeper,
   engine: Engine,
   parse: (outputs: unknown) => ParsedShape,
-  accept: (shape: Shape, signal: AbortSignal) => Promise<string | null>,
+  resolve: (shape: Shape, signal: AbortSignal) => Promise<ParsedShape>,
   signal: AbortSignal,
 ): Promise<Answer<{ detail: string }>> {
   const refuse = async (why: string): Promise<Answer<{ detail: string }>> => {
@@ -130,10 +130,10 @@ export async function adoptOnce(
   if (outputs === null) return refuse('the pool stack has never been brought up: run pulumi up on it');
   const parsed = parse(outputs);
   if (!parsed.ok) return refuse(parsed.why);
-  const objection = await accept(parsed.shape, signal);
-  if (objection !== null) return refuse(objection);
-  await keeper.dispatch({ type: 'adopt', shape: parsed.shape });
-  const { min, max, spare, generation } = parsed.shape;
+  const resolved = await resolve(parsed.shape, signal);
+  if (!resolved.ok) return refuse(resolved.why);
+  await keeper.dispatch({ type: 'adopt', shape: resolved.shape });
+  const { min, max, spare, generation } = resolved.shape;
   return {
     kind: 'done',
     value: { detail: `adopted: min ${min}, max ${max}, spare ${spare}, generation ${generation}` },

@@ -14,6 +14,7 @@ import type { Loop, ParsedShape, WatchPeriods } from './loops.js';
 import { adoptOnce, publishSummaries, startLoop, watchCloud } from './loops.js';
 import type { PoolService } from './port.js';
 import { createPoolService } from './pool-service.js';
+import { resolveShape } from './resolve-shape.js';
 
 /** What can change while the service runs. */
 export interface Settings {
@@ -122,23 +123,15 @@ export function startPool(parts: PoolParts): RunningPool {
   /** Of the adopted shape's flavor; a refused shape changes nothing. */
   let processors: number | null = null;
   let proposed: number | null = null;
-  const accept = async (shape: Shape, signal: AbortSignal): Promise<string | null> => {
-    const objections: string[] = [];
-    const flavor = await cloud.flavor(shape.spec.flavor, signal);
-    if (flavor.found) proposed = flavor.value.vcpus;
-    else objections.push(flavor.why);
-    const image = await cloud.image(shape.spec.image, signal);
-    if (!image.found) objections.push(image.why);
-    for (const name of shape.spec.networks) {
-      const network = await cloud.network(name, signal);
-      if (!network.found) objections.push(network.why);
-    }
-    return objections.length === 0 ? null : objections.join('; ');
+  const resolve = async (shape: Shape, signal: AbortSignal): Promise<ParsedShape> => {
+    const resolved = await resolveShape(cloud, shape, signal);
+    if (resolved.ok) proposed = resolved.processors;
+    return resolved;
   };
   const stopping = new AbortController();
   const adopt = async (signal: AbortSignal): ReturnType<PoolService['adopt']> => {
     try {
-      const answer = await adoptOnce(keeper, engine, parts.parseOutputs, accept, signal);
+      const answer = await adoptOnce(keeper, engine, parts.parseOutputs, resolve, signal);
       if (answer.kind === 'done') processors = proposed;
       return answer;
     } catch (error) {

@@ -127,6 +127,10 @@ function addMultipart(draft: Draft, text: string): void {
     const part = raw.replace(/^\r?\n/, '');
     const end = /\r?\n\r?\n/.exec(part);
     if (!end) continue;
+    if (/^content-type:\s*multipart\//im.test(part.slice(0, end.index))) {
+      addMultipart(draft, part);
+      continue;
+    }
     const encoding = /content-transfer-encoding:\s*(\S+)/i.exec(part.slice(0, end.index))?.[1]?.toLowerCase();
     const body = part.slice(end.index + end[0].length).replace(/\r?\n$/, '');
     addPart(draft, encoding === 'base64' ? Buffer.from(body, 'base64') : Buffer.from(body));

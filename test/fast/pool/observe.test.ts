@@ -447,6 +447,21 @@ describe('the address used for SSH', () => {
     expect(sshEndpoint(spec, addresses)?.host).toBe('10.0.0.1');
     expect(sshEndpoint({ ...spec, floatingIpPool: 'public' }, addresses)?.host).toBe('192.0.2.1');
     expect(sshEndpoint({ ...spec, sshNetwork: 'net1' }, addresses)?.host).toBe('10.1.0.1');
+    const byId = {
+      ...spec,
+      networks: ['id-0', 'id-1'],
+      sshNetwork: 'id-1',
+      pinned: {
+        flavor: '1',
+        image: 'i',
+        networks: [
+          { id: 'id-0', name: 'net0' },
+          { id: 'id-1', name: 'net1' },
+        ],
+        tags: true,
+      },
+    };
+    expect(sshEndpoint(byId, addresses)?.host).toBe('10.1.0.1');
     expect(sshEndpoint({ ...spec, sshNetwork: 'none' }, addresses)).toBeNull();
     expect(sshEndpoint({ ...spec, sshNetwork: 'none' }, { net1: addresses.net1 })?.host).toBe('10.1.0.1');
   });

@@ -88,6 +88,9 @@ export class FakeCloud implements Cloud {
     return Promise.resolve();
   };
 
+  /** Ids of images by name, where they differ. */
+  readonly imageIds = new Map<string, string>();
+  imageStatus = 'active';
   onChanged: () => Promise<Listing> = () => this.onList();
 
   listOurs(): Promise<Listing> {
@@ -134,12 +137,16 @@ export class FakeCloud implements Cloud {
     );
   }
 
+  tagsAtCreate(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
   flavor(name: string): ReturnType<Cloud['flavor']> {
     return this.found(name, { id: name, name, vcpus: this.processors, ramMiB: 1024 });
   }
 
   image(name: string): ReturnType<Cloud['image']> {
-    return this.found(name, { id: name, name, status: 'active' });
+    return this.found(name, { id: this.imageIds.get(name) ?? name, name, status: this.imageStatus });
   }
 
   network(name: string): ReturnType<Cloud['network']> {

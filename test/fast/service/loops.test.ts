@@ -180,7 +180,8 @@ describe('adopting the shape', () => {
     outputs === 'wrong'
       ? ({ ok: false, why: 'no min' } as const)
       : ({ ok: true, shape: outputs as Shape } as const);
-  const accept = (why: string | null) => () => Promise.resolve(why);
+  const accept = (why: string | null) => (shape: Shape) =>
+    Promise.resolve(why === null ? ({ ok: true, shape } as const) : ({ ok: false, why } as const));
 
   it.each([
     [new Error('no backend'), null, /cannot be read: no backend/],

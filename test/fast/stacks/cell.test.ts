@@ -101,6 +101,25 @@ describe("a cell's plan", () => {
     );
   });
 
+  it('goes by the pinned ids where there are some, and leaves tags out where the cloud takes none', () => {
+    const pinned = {
+      flavor: '1',
+      image: 'i1',
+      networks: spec.networks.map((name) => ({ id: `id-of-${name}`, name })),
+      tags: false,
+    };
+    const member = { name: 'p-4-aa' as MemberName, generation: 'g1', spec: { ...spec, pinned } };
+    expect(planCell({ ...config, members: [member] }).instances[0]?.args).toMatchObject({
+      flavor: { kind: 'id', id: '1' },
+      image: { kind: 'id', id: 'i1' },
+      networks: [
+        { kind: 'id', id: 'id-of-net0' },
+        { kind: 'id', id: 'id-of-site0' },
+      ],
+      tags: [],
+    });
+  });
+
   it("gives a member's zone by its own number, whatever the others are", () => {
     expect(plan.instances.map(({ args }) => args.availabilityZone)).toEqual(['b', 'c']);
     expect(

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { parsePoolConfig } from '../../../stacks/pool-config.js';
-import { generationOf } from '../../../stacks/shape.js';
+import { readUserData } from '../../../src/embedded/sandbox/user-data.js';
+import { generationOf, pinnedGeneration } from '../../../stacks/shape.js';
 
 const adminKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKeyOfThePool pool@site';
 
@@ -54,6 +55,46 @@ describe("a pool stack's config", () => {
     expect(sites.ok && sites.value.spec.userData).toBe(`#cloud-config\nkeys: [${adminKey}]\n`);
   });
 
+  it.each([
+    ['#cloud-config\npackages: [htop]\n', 'text/cloud-config'],
+    ['#!/bin/bash\ntrue\n', 'text/x-shellscript'],
+    ['#include\nhttps://config.example/vm\n', 'text/x-include-url'],
+    ['## template: jinja\n#cloud-config\n{}\n', 'text/jinja2'],
+  ])(
+    'merges the site\u2019s own user data with the script that installs the admin key: %j',
+    (userData, type) => {
+      const parsed = parsePoolConfig(config({ userData }));
+      const text = parsed.ok ? parsed.value.spec.userData : '';
+      const boundary = /^Content-Type: multipart\/mixed; boundary="([^"]+)"\nMIME-Version: 1.0\n\n/.exec(
+        text,
+      )?.[1];
+      const parts = text.split(`--${boundary ?? 'none'}`);
+      expect(parts).toHaveLength(4);
+      expect(parts[1]).toMatch(
+        /^\nContent-Type: text\/x-shellscript; charset="utf-8"\nMIME-Version: 1.0\n\n#!\/bin\/sh\n/,
+      );
+      expect(parts[1]).toContain(`'${adminKey}' >> /root/.ssh/authorized_keys`);
+      expect(parts[2]).toBe(`\nContent-Type: ${type}; charset="utf-8"\nMIME-Version: 1.0\n\n${userData}`);
+      expect(parts[3]).toBe('--\n');
+      expect(parsePoolConfig(config({ userData }))).toEqual(parsed);
+    },
+  );
+
+  it('merges a site\u2019s message of several parts as a part of its own, which a guest reads whole', () => {
+    const userData =
+      'Content-Type: multipart/mixed; boundary="xx"\nMIME-Version: 1.0\n\n' +
+      '--xx\nContent-Type: text/x-shellscript\n\n#!/bin/sh\necho one\n' +
+      '--xx\nContent-Type: text/cloud-config\n\n#cloud-config\nruncmd: [echo two]\n--xx--\n';
+    const parsed = parsePoolConfig(config({ userData }));
+    const plan = readUserData(Buffer.from(parsed.ok ? parsed.value.spec.userData : '').toString('base64'));
+    expect(plan.warnings).toEqual([]);
+    expect(plan.scripts.map(String)).toEqual([
+      expect.stringContaining(adminKey),
+      expect.stringContaining('echo one'),
+    ]);
+    expect(plan.commands).toEqual(['echo two']);
+  });
+
   it('says every error at once and names its key', () => {
     const errors = errorsOf({
       min: '7',
@@ -96,6 +137,7 @@ describe("a pool stack's config", () => {
     ['adminKey', { adminKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI it's" }],
     ['userData', { userData: '-----BEGIN OPENSSH PRIVATE KEY-----' }],
     ['userData', { userData: 'x'.repeat(50_000) }],
+    ['userData', { userData: 'just words' }],
     ['metadata', { metadata: '{"a":1}' }],
     ['bootVolumeGiB', { bootVolumeGiB: '-1' }],
   ])('refuses a wrong %s', (key, changes: Record<string, string | undefined>) => {
@@ -131,6 +173,16 @@ describe('a generation', () => {
         serverGroupPolicy: null,
       }),
     ).toBe('b4a946ac3e75');
+  });
+
+  it('of a resolved shape begins with the published one and changes with the ids, not with names or tags', () => {
+    const pinned = { flavor: '1', image: 'i1', networks: [{ id: 'n1', name: 'net0' }], tags: true };
+    const generation = pinnedGeneration('b4a946ac3e75', pinned);
+    expect(generation).toBe('b4a946ac3e75-402c27');
+    expect(
+      pinnedGeneration('b4a946ac3e75', { ...pinned, tags: false, networks: [{ id: 'n1', name: 'renamed' }] }),
+    ).toBe(generation);
+    expect(pinnedGeneration('b4a946ac3e75', { ...pinned, image: 'i2' })).not.toBe(generation);
   });
 
   it.each([
