@@ -126,6 +126,16 @@ const rowsOfSuites = [
   [jestSuite('hooks', 'hooks', minutes(10), { extra: serial })],
   // Sites have networks and directories of their own, and mostly wait for Pulumi: two side by side.
   [jestSuite('e2e', 'e2e', minutes(15), { extra: ['--maxWorkers=2'] })],
+  [
+    jestSuite('e2e other-node', 'e2e', minutes(6), {
+      node: other,
+      extra: [...serial, '--testPathPatterns=smoke'],
+    }),
+  ],
+];
+
+/** Suites that run only when they are named: long, and not steady enough yet to stop everything else. */
+const rowsOnRequest = [
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
   [
     countedSuite(
@@ -139,12 +149,6 @@ const rowsOfSuites = [
       ),
       minutes(15),
     ),
-  ],
-  [
-    jestSuite('e2e other-node', 'e2e', minutes(6), {
-      node: other,
-      extra: [...serial, '--testPathPatterns=smoke'],
-    }),
   ],
 ];
 
@@ -172,7 +176,7 @@ async function leftovers() {
 
 const wanted = process.argv.slice(2);
 const isNamed = (suite, word) => suite.name === word || suite.name.replaceAll(' ', '-') === word;
-const all = rowsOfSuites.flat();
+const all = [...rowsOfSuites, ...rowsOnRequest].flat();
 const unknown = wanted.filter((word) => !all.some((suite) => isNamed(suite, word)));
 if (unknown.length > 0) {
   console.error(`no such suite: ${unknown.join(', ')}; there are: ${all.map((s) => s.name).join(', ')}`);
@@ -191,7 +195,7 @@ async function runSuite(suite) {
 }
 
 let leftBehind = 0;
-for (const row of rowsOfSuites) {
+for (const row of wanted.length === 0 ? rowsOfSuites : [...rowsOfSuites, ...rowsOnRequest]) {
   const chosen = row.filter((suite) => wanted.length === 0 || wanted.some((word) => isNamed(suite, word)));
   if (chosen.length === 0 || interruptedBy !== null) continue;
   console.log(`\n=== ${chosen.map(({ name }) => name).join(', ')}`);

@@ -86,6 +86,7 @@ const start = async (
     version,
     capabilitySecret: parts.secret,
     settings: settingsOf(config),
+    processMetrics: true,
   });
   const http = createHttpServer({
     config,
@@ -93,6 +94,7 @@ const start = async (
     clock,
     log,
     notReady: () => pool.notReady(),
+    metrics: () => pool.metrics(),
   });
   const stop = async (): Promise<void> => {
     await http.close(config.limits.stopGrace);

@@ -19,6 +19,7 @@ export interface AppParts {
   readonly tokens: () => readonly KnownToken[];
   readonly maxWaitMs: () => number;
   readonly notReady: () => string | null;
+  readonly metrics: () => Promise<string>;
   /** Fires when the service stops. */
   readonly stopping: AbortSignal;
 }
@@ -167,6 +168,7 @@ const answer =
         maxWaitMs: parts.maxWaitMs(),
         signal: AbortSignal.any([left.signal, parts.stopping]),
         notReady: parts.notReady,
+        metrics: parts.metrics,
       });
       if (response.destroyed) return;
       if (parts.stopping.aborted) response.setHeader('Connection', 'close');

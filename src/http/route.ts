@@ -24,6 +24,8 @@ export interface Call<B, Q> {
   readonly signal: AbortSignal;
   /** Null when ready, else why not. */
   readonly notReady: () => string | null;
+  /** The figures for Prometheus. */
+  readonly metrics: () => Promise<string>;
 }
 
 /** One row of the table from which routes, access tests and the API's description come. */

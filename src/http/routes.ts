@@ -201,6 +201,15 @@ export const routes: readonly Route[] = [
   }),
   route({
     method: 'GET',
+    path: '/metrics',
+    roles: ['operator', 'viewer'],
+    summary: "The pool's figures in Prometheus' text format.",
+    produces: 'text/plain; version=0.0.4; charset=utf-8',
+    answers: { 200: z.string() },
+    handle: async ({ metrics }) => ok(await metrics()),
+  }),
+  route({
+    method: 'GET',
     path: '/healthz',
     roles: [],
     summary: 'The process answers.',

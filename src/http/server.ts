@@ -53,6 +53,8 @@ export interface HttpServerOptions {
   readonly log: Log;
   /** Null when the service can take requests, else why not; told by /readyz. */
   readonly notReady?: () => string | null;
+  /** The figures for Prometheus; without them `/metrics` is empty. */
+  readonly metrics?: () => Promise<string>;
   readonly newRequestId?: () => string;
   readonly timeouts?: HttpTimeouts;
 }
@@ -115,6 +117,7 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
     tokens: () => config.auth.tokens,
     maxWaitMs: () => config.limits.maxWait,
     notReady: () => (stopping.signal.aborted ? 'the service is stopping' : (options.notReady?.() ?? null)),
+    metrics: options.metrics ?? (() => Promise.resolve('')),
     stopping: stopping.signal,
   });
   const limits = {

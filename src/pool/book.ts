@@ -255,6 +255,11 @@ export interface Note {
   readonly lease?: string;
   readonly job?: string;
   readonly user?: string;
+  /** Of a move in the life cycle: where the VM was and is. */
+  readonly from?: string;
+  readonly to?: string;
+  /** How long that took, in milliseconds: a grant its wait, a staging its work, a first Free its boot. */
+  readonly ms?: Millis;
   readonly detail: string;
 }
 

@@ -328,6 +328,7 @@ export function grantAll(s: State, c: Context, note: NoteSink): State {
       member: member.name,
       job: request.key.job,
       user: request.user.name,
+      ms: c.now - request.askedAt,
       detail: `granted after ${c.now - request.askedAt} ms`,
     });
   }
@@ -343,6 +344,7 @@ export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State
     kind: 'staged',
     lease: id,
     member: lease.member,
+    ms: c.now - lease.grantedAt,
     detail: `ready ${c.now - lease.grantedAt} ms after the grant`,
   });
   return withBook(s, { leases: { ...s.book.leases, [id]: { ...lease, ready: true } } });

@@ -81,6 +81,9 @@ export function moveMember(
     kind: 'vm',
     member: name,
     ...(member.tenant === null ? {} : { lease: member.tenant.lease, job: member.tenant.job }),
+    from,
+    to,
+    ...(from === 'building' && to === 'Free' ? { ms: c.now - member.bornAt } : {}),
     detail: `${from} -> ${to}: ${why}`,
   });
   const sight = {

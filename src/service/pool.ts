@@ -4,6 +4,8 @@ import type { Engine } from '../engine/port.js';
 import type { Guest } from '../guest/port.js';
 import type { Book, Context, Note } from '../pool/book.js';
 import type { MemberName, Shape } from '../pool/model.js';
+import { meteredCloud, meteredEngine, meteredGuest, meteredStore } from '../metrics/metered.js';
+import { PoolMetrics } from '../metrics/pool-metrics.js';
 import type { Policy } from '../pool/policy.js';
 import type { History, Store } from '../store/port.js';
 import { BookKeeper } from './book-keeper.js';
@@ -40,10 +42,14 @@ export interface PoolParts {
   readonly version: string;
   readonly capabilitySecret: Buffer;
   readonly settings: Settings;
+  /** Also tell the figures of this process: for the service itself, once in a process. */
+  readonly processMetrics?: boolean;
 }
 
 export interface RunningPool {
   readonly service: PoolService;
+  /** The pool's figures as Prometheus reads them. */
+  metrics(): Promise<string>;
   /** Why the pool cannot serve at the moment, or null. */
   notReady(): string | null;
   /** Takes over changed settings at once, without touching leases. */
@@ -71,8 +77,19 @@ function randomSuffix(): string {
 
 /** Puts the parts together and sets them going. */
 export function startPool(parts: PoolParts): RunningPool {
-  const { clock, log, engine, cloud, guest, history } = parts;
+  const { clock, log, history } = parts;
   let settings = parts.settings;
+  const metrics: PoolMetrics = new PoolMetrics(parts.book.pool, () => ({
+    state: keeper.durable(),
+    now: clock.now(),
+    breakerAfter: settings.policy.breakerAfter,
+    storeProblem: keeper.storeProblem(),
+  }));
+  if (parts.processMetrics === true) metrics.withProcess();
+  const store = meteredStore(parts.store, metrics);
+  const engine = meteredEngine(parts.engine, metrics);
+  const cloud = meteredCloud(parts.cloud, metrics);
+  const guest = meteredGuest(parts.guest, metrics);
   const context = (): Context => ({
     now: clock.now(),
     suffix: randomSuffix,
@@ -82,10 +99,11 @@ export function startPool(parts: PoolParts): RunningPool {
   const onNotes = (notes: readonly Note[]): void => {
     for (const n of notes) {
       history.append({ ...n });
+      metrics.told(n);
       log.info({ event: n.kind, vm: n.member, lease: n.lease, job: n.job, user: n.user }, n.detail);
     }
   };
-  const keeper = new BookKeeper(parts.book, parts.store, context, onNotes, log);
+  const keeper = new BookKeeper(parts.book, store, context, onNotes, log);
   const executor = new Executor({
     keeper,
     engine,
@@ -181,6 +199,7 @@ export function startPool(parts: PoolParts): RunningPool {
 
   return {
     service,
+    metrics: () => metrics.text(),
     notReady: () => {
       const problem = keeper.storeProblem();
       if (problem !== null) return `the store refuses to commit: ${problem}`;
@@ -196,7 +215,7 @@ export function startPool(parts: PoolParts): RunningPool {
       await Promise.all(loops.map((loop) => loop.stop()));
       await executor.stop(stopCellsMs, stopLimitMs);
       // Each owner closes what it has, also when another could not; the store goes last: it is the ownership.
-      for (const part of [engine, guest, history, parts.store]) {
+      for (const part of [engine, guest, history, store]) {
         await part.close().catch((error: unknown) => {
           log.error({ err: error }, 'a part could not be closed in order');
         });

@@ -5,7 +5,7 @@ import { leftOfJobs } from '../../src/demo/leftovers.js';
 import { poolMin, poolName } from '../../src/demo/place.js';
 import { demoUids, type DemoWorker } from '../../src/demo/worker.js';
 import { bookSchema } from '../../src/pool/book-schema.js';
-import { bookPath } from '../../src/service/parts.js';
+import { bookPath } from '../../src/service/open-book.js';
 import { decode } from '../../src/store/envelope.js';
 import type { EndEvidence, JobEvidence } from './evidence.js';
 import type { ChaosJob } from './jobs.js';

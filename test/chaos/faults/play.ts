@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ownEnvironment } from '../../../src/demo/parts.js';
 import type { StatusView } from '../../../src/http/api.js';
 import { repoRoot } from '../../../src/repo-root.js';
-import { bookPath } from '../../../src/service/parts.js';
+import { bookPath } from '../../../src/service/open-book.js';
 import type { Random } from '../../sim/random.js';
 import type { FaultEvidence } from '../evidence.js';
 import type { Fault } from '../plan.js';

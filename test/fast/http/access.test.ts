@@ -198,6 +198,7 @@ describe('the table of who may call what', () => {
       ...{ routes, service: running.service, log: fakeLog(), bodyBytes: 1, tokens: () => [] },
       failedAuth: new FailedAuthLimit(1, () => 0),
       ...{ newRequestId: () => 'x', maxWaitMs: () => 0, notReady: () => null },
+      metrics: () => Promise.resolve(''),
       stopping: new AbortController().signal,
     });
     const layers = app.router.stack.flatMap((layer) => (layer.route === undefined ? [] : [layer.route]));

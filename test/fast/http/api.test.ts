@@ -42,6 +42,7 @@ describe('who may call what', () => {
     'POST /v1/members/:name/retire': ['operator'],
     'POST /v1/pool/adopt': ['operator'],
     'GET /healthz': [],
+    'GET /metrics': ['operator', 'viewer'],
     'GET /readyz': [],
     'GET /v1/openapi.json': [],
     'GET /v1/docs': [],
