@@ -23,5 +23,7 @@ const project = (name) => ({
 });
 
 export default {
+  // A limit against hanging, not a measure: shared machines are slow at times.
+  testTimeout: 60_000,
   projects: ['fast', 'sim', 'embedded', 'guest', 'doors', 'engine', 'hooks', 'e2e'].map(project),
 };
