@@ -43,7 +43,7 @@ beforeEach(() => {
 afterEach(() => rmSync(base, { recursive: true, force: true }));
 
 const run = (who: typeof alice, script: string): { code: number | null; out: string } => {
-  const [command, args] = asUser(who, ['/bin/bash', '-c', script]);
+  const [command, args] = asUser(who, ['/bin/bash', '--norc', '-c', script]);
   const ran = spawnSync(command, args, { encoding: 'utf8', cwd: '/', timeout: 30_000 });
   return { code: ran.status, out: ran.stdout + ran.stderr };
 };
