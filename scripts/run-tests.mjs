@@ -141,12 +141,10 @@ const rowsOnRequest = [
     countedSuite(
       'chaos',
       'unshare',
-      ['--mount', '--propagation', 'private', process.execPath, 'dist/test/chaos/main.js'].concat(
-        ...[
-          ['--kills', '40'],
-          ['--seed', '2'],
-        ],
-      ),
+      [
+        ...['--mount', '--propagation', 'private', process.execPath, 'dist/test/chaos/main.js'],
+        ...['--kills', '40', '--seed', '2'],
+      ],
       minutes(15),
     ),
   ],

@@ -54,21 +54,16 @@ export const meteredCloud = (cloud: Cloud, metrics: PoolMetrics): Cloud => {
 };
 
 export const meteredEngine = (engine: Engine, metrics: PoolMetrics): Engine => ({
-  converge: (wish, onEvent, signal) => {
+  converge: async (wish, onEvent, signal) => {
     const began = performance.now();
-    const told = (outcome: string): void => {
+    let outcome = 'failed';
+    try {
+      const result = await engine.converge(wish, onEvent, signal);
+      if (result.ok) outcome = 'ok';
+      return result;
+    } finally {
       metrics.updated(wish.cell, outcome, performance.now() - began);
-    };
-    return engine.converge(wish, onEvent, signal).then(
-      (result) => {
-        told(result.ok ? 'ok' : 'failed');
-        return result;
-      },
-      (error: unknown) => {
-        told('failed');
-        throw error;
-      },
-    );
+    }
   },
   poolOutputs: (signal) => engine.poolOutputs(signal),
   publishSummary: (members, signal) => engine.publishSummary(members, signal),
