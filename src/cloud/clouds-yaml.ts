@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { isMap, isScalar, parseDocument, visit } from 'yaml';
+import { isMap, isScalar, parseDocument, visit, type Document } from 'yaml';
 
 /**
  * `clouds.yaml` and its companions, read the way the OpenStack provider reads them, so that the service and
@@ -85,8 +85,21 @@ function parseEntries(found: FoundFile, key: 'clouds' | 'public-clouds'): Entry 
   if (!isMap(document.contents)) {
     throw new CloudsFileError(`${found.file} must hold a mapping with the key "${key}"`);
   }
-  const clouds = (document.toJS({ maxAliasCount: 100 }) as Record<string, EntryValue>)[key];
-  return asEntry(clouds) ?? {};
+  return asEntry(plainContents(found, document)[key]) ?? {};
+}
+
+/** YAML that parses may still stand for nothing: an alias without its anchor, one within itself, a flood of them. */
+function plainContents(found: FoundFile, document: Document): Record<string, EntryValue> {
+  try {
+    const contents = document.toJS({ maxAliasCount: 100 }) as Record<string, EntryValue>;
+    JSON.stringify(contents); // an entry within itself has no end, and would have none in a merge
+    return contents;
+  } catch {
+    // The library's message may quote the file, and the file holds secrets.
+    throw new CloudsFileError(
+      `${found.file} has an alias (*name) or a merge (<<) that cannot be resolved: write the value out in its place`,
+    );
+  }
 }
 
 export function asEntry(value: EntryValue | undefined): Entry | null {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Book } from './book.js';
+import { entryAt } from './book.js';
 
 /** The stored form of the book: what a file must look like to be believed. */
 
@@ -120,7 +121,7 @@ const bookShape = z
   })
   .superRefine((book, issues) => {
     for (const [id, l] of Object.entries(book.leases)) {
-      const m = book.members[l.member];
+      const m = entryAt(book.members, l.member);
       if (m?.state.kind !== 'Busy' || m.state.lease !== id) {
         issues.addIssue({
           code: 'custom',
@@ -128,12 +129,12 @@ const bookShape = z
           message: `its VM ${l.member} is not Busy with it`,
         });
       }
-      if (book.requests[id] !== undefined) {
+      if (entryAt(book.requests, id) !== undefined) {
         issues.addIssue({ code: 'custom', path: ['leases', id], message: 'is a waiting request as well' });
       }
     }
     for (const m of Object.values(book.members)) {
-      if (m.state.kind === 'Busy' && book.leases[m.state.lease] === undefined) {
+      if (m.state.kind === 'Busy' && entryAt(book.leases, m.state.lease) === undefined) {
         issues.addIssue({
           code: 'custom',
           path: ['members', m.name],

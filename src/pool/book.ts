@@ -283,9 +283,14 @@ export function isUnusable(
   return member.state.kind === 'Unusable' && member.state.reason === reason;
 }
 
+/** What `record` itself has at `key`: a name from outside may be one that every object inherits (`constructor`). */
+export function entryAt<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
 /** A copy of `record` without `key`; the same object when it was not there. */
 export function without<T>(record: Readonly<Record<string, T>>, key: string): Readonly<Record<string, T>> {
-  if (!(key in record)) return record;
+  if (!Object.hasOwn(record, key)) return record;
   const { [key]: _, ...rest } = record;
   return rest;
 }

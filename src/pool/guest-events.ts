@@ -1,6 +1,6 @@
 import type { ProbeResult, ScrubResult } from '../guest/port.js';
 import type { Context, Member, State } from './book.js';
-import { isUnusable, without } from './book.js';
+import { entryAt, isUnusable, without } from './book.js';
 import { createSucceeded, createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
 import { checked, moveMember, patchMember } from './members.js';
@@ -21,7 +21,7 @@ export function welcomed(
   c: Context,
   note: NoteSink,
 ): State {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'building') return s;
   switch (result.kind) {
     case 'welcomed': {
@@ -57,7 +57,7 @@ function detailOf(s: State, member: Member, detail: string): State {
       ...s.sight,
       silent: {
         ...s.sight.silent,
-        [member.name]: { since: s.sight.silent[member.name]?.since ?? 0, why: detail },
+        [member.name]: { since: entryAt(s.sight.silent, member.name)?.since ?? 0, why: detail },
       },
     },
   };
@@ -73,7 +73,7 @@ function holdWith(s: State, member: Member, why: string, c: Context): State {
 function expectedMarker(s: State, member: Member): LeaseId | null | 'any' {
   if (member.state.kind === 'Free') return null;
   if (member.state.kind === 'Busy') {
-    const lease = s.book.leases[member.state.lease];
+    const lease = entryAt(s.book.leases, member.state.lease);
     // Between grant and ready the marker is on its way.
     return lease?.ready === true ? member.state.lease : 'any';
   }
@@ -82,11 +82,11 @@ function expectedMarker(s: State, member: Member): LeaseId | null | 'any' {
 
 /** A periodic probe of a VM that was welcomed before. */
 export function probed(s: State, name: MemberName, result: ProbeResult, c: Context, note: NoteSink): State {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   if (member === undefined) return s;
   let state = checked(s, name, result.ok, c);
   if (!result.ok) {
-    const since = state.sight.silent[name]?.since ?? c.now;
+    const since = entryAt(state.sight.silent, name)?.since ?? c.now;
     state = {
       ...state,
       sight: {
@@ -99,7 +99,7 @@ export function probed(s: State, name: MemberName, result: ProbeResult, c: Conte
       return moveMember(state, name, 'unfit', result.why, c, note);
     // An operator may look at a VM that does not answer; files that wait to be fetched are no use on one.
     if (member.hold !== null && member.hold.kind !== 'copy-back') return state;
-    const failures = state.sight.checked[name]?.failures ?? 1;
+    const failures = entryAt(state.sight.checked, name)?.failures ?? 1;
     return failures < 2 ? state : moveMember(state, name, 'silent', `${result.step}: ${result.why}`, c, note);
   }
   state = { ...state, sight: { ...state.sight, silent: without(state.sight.silent, name) } };
@@ -143,7 +143,7 @@ export function scrubbed(
   c: Context,
   note: NoteSink,
 ): State {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
   if (result.ok) {
     const state = patchMember(checked(s, name, true, c), name, bootId === null ? {} : { bootId });
@@ -168,7 +168,7 @@ export function scrubbed(
 
 /** Rebuilt by our order and running again: new host keys, new baseline, nobody's traces. */
 export function rebuilt(s: State, name: MemberName, c: Context, note: NoteSink): State {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
   return moveMember(
     patchMember(s, name, { hostKeys: [], bootId: null }),

@@ -1,5 +1,5 @@
 import type { Context, EndedJob, Lease, Member, Request, State } from './book.js';
-import { isUnexplained, membersOf, without } from './book.js';
+import { entryAt, isUnexplained, membersOf, without } from './book.js';
 import { compareAttempts, leaseIdOf } from './ids.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
@@ -39,7 +39,10 @@ const wordOf = (key: LeaseKey): string => `${key.worker} ${key.job}`;
 
 /** Has this attempt, or a later start of its job, ended as far as the book knows? */
 export function hasEnded(s: State, key: LeaseKey): boolean {
-  return isEnded(s.book.ended[key.job], key.attempt) || isEnded(s.book.ended[wordOf(key)], key.attempt);
+  return (
+    isEnded(entryAt(s.book.ended, key.job), key.attempt) ||
+    isEnded(entryAt(s.book.ended, wordOf(key)), key.attempt)
+  );
 }
 
 function isEnded(ended: EndedJob | undefined, attempt: Attempt): boolean {
@@ -50,7 +53,7 @@ function isEnded(ended: EndedJob | undefined, attempt: Attempt): boolean {
 
 function rememberEnd(s: State, key: LeaseKey, detail: string, c: Context, under: string = key.job): State {
   const id = leaseIdOf(key);
-  const before = s.book.ended[under];
+  const before = entryAt(s.book.ended, under);
   const entry = { attempt: key.attempt, id };
   const start = key.attempt.start;
   if (before !== undefined && before.start > start) return s;
@@ -78,7 +81,7 @@ export function ask(s: State, a: Ask, c: Context, note: NoteSink): { state: Stat
     state: s,
     outcome: { kind: 'refused', code, detail } as const,
   });
-  if (s.book.leases[id] !== undefined || s.book.requests[id] !== undefined) {
+  if (entryAt(s.book.leases, id) !== undefined || entryAt(s.book.requests, id) !== undefined) {
     return { state: polled(s, id, c), outcome: { kind: 'accepted', id } };
   }
   const live = liveOf(s, a.key.job);
@@ -195,8 +198,8 @@ export function releaseById(
   c: Context,
   note: NoteSink,
 ): { state: State; outcome: ReleaseOutcome } {
-  const lease = s.book.leases[id];
-  const request = lease?.request ?? s.book.requests[id];
+  const lease = entryAt(s.book.leases, id);
+  const request = lease?.request ?? entryAt(s.book.requests, id);
   if (request === undefined)
     return { state: s, outcome: { ended: [], detail: 'nothing with that id lives' } };
   const state = endLive(s, { request, lease: lease ?? null }, reason, c, note);
@@ -205,7 +208,7 @@ export function releaseById(
 
 /** Its owner asks for a request: it is wanted. */
 export function polled(s: State, id: string, c: Context): State {
-  if (s.book.requests[id] === undefined) return s;
+  if (entryAt(s.book.requests, id) === undefined) return s;
   return { ...s, sight: { ...s.sight, polled: { ...s.sight.polled, [id]: c.now } } };
 }
 
@@ -241,7 +244,7 @@ export function sync(
     else if (missing[id] < takenAt && c.now - missing[id] >= betweenSyncsMs) ended.push(live);
   }
   let state: State = { ...s, sight: { ...s.sight, missing } };
-  const known = s.book.workers[worker];
+  const known = entryAt(s.book.workers, worker);
   // Kept to explain VMs whose lease is not known. Jobs with an ended start belong to it: they may have a newer one.
   const listed = [...jobs].sort();
   if (known === undefined || known.syncedAt + 30_000 < c.now || known.jobs.join() !== listed.join()) {
@@ -270,10 +273,11 @@ export function blockedBy(s: State, request: Request): Member | null {
     const tenant = isStopped(member) ? null : member.tenant;
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
     const mystery = isUnexplained(member) && !isStopped(member);
-    const marker = mystery ? (s.sight.markers[member.name]?.marker ?? null) : null;
+    const marker = mystery ? (entryAt(s.sight.markers, member.name)?.marker ?? null) : null;
     if (marker !== null && marker.key.job === request.key.job && marker.lease !== request.id) return member;
     // A VM whose story is not known may carry an earlier start of this very job.
-    if (mystery && request.key.attempt.start > 1 && s.sight.markers[member.name] === undefined) return member;
+    if (mystery && request.key.attempt.start > 1 && entryAt(s.sight.markers, member.name) === undefined)
+      return member;
   }
   return null;
 }
@@ -337,7 +341,7 @@ export function grantAll(s: State, c: Context, note: NoteSink): State {
 
 /** Account, key, environment and marker are there. */
 export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State {
-  const lease = s.book.leases[id];
+  const lease = entryAt(s.book.leases, id);
   if (lease === undefined || lease.ready) return s;
   note({
     at: c.now,
@@ -355,7 +359,7 @@ export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State
  * Nothing of the job has reached the VM: the worker sends nothing before `ready`.
  */
 export function stageFailed(s: State, id: LeaseId, why: string, c: Context, note: NoteSink): State {
-  const lease = s.book.leases[id];
+  const lease = entryAt(s.book.leases, id);
   if (lease === undefined || lease.ready) return s;
   note({ at: c.now, kind: 'stage-failed', lease: id, member: lease.member, detail: why });
   const state = withBook(s, {
@@ -367,7 +371,7 @@ export function stageFailed(s: State, id: LeaseId, why: string, c: Context, note
 
 /** The VM is well but can never serve this user: the lease ends with the reason. */
 export function stageRefused(s: State, id: LeaseId, why: string, c: Context, note: NoteSink): State {
-  const lease = s.book.leases[id];
+  const lease = entryAt(s.book.leases, id);
   if (lease === undefined || lease.ready) return s;
   return endLive(s, { request: lease.request, lease }, why, c, note);
 }
@@ -383,7 +387,7 @@ function isForgettable(s: State, ended: EndedJob, c: Context): boolean {
   if (seen < Math.min(lateCallsMs, c.policy.rememberEndedMs)) return false;
   if (age > c.policy.rememberEndedMs) return true;
   if (seen < lateCallsMs) return false;
-  const worker = s.book.workers[ended.worker];
+  const worker = entryAt(s.book.workers, ended.worker);
   return worker !== undefined && worker.syncedAt > ended.at && !worker.jobs.includes(ended.job);
 }
 
@@ -391,7 +395,7 @@ function isForgettable(s: State, ended: EndedJob, c: Context): boolean {
 export function expireLeases(s: State, c: Context, note: NoteSink): State {
   let state = s;
   for (const request of Object.values(s.book.requests)) {
-    const last = s.sight.polled[request.id];
+    const last = entryAt(s.sight.polled, request.id);
     if (last === undefined) state = polled(state, request.id, c);
     else if (c.now - last > c.policy.requestIdleLimitMs) {
       state = endLive(state, { request, lease: null }, 'its worker no longer asks for it', c, note);

@@ -1,5 +1,5 @@
 import type { Book, Context, Member, Note, State } from './book.js';
-import { without } from './book.js';
+import { entryAt, without } from './book.js';
 import type { Occurrence, Place } from './lifecycle.js';
 import { next } from './lifecycle.js';
 import type { LeaseId, MemberName, VmState } from './model.js';
@@ -16,7 +16,7 @@ export function putMember(s: State, member: Member): State {
 }
 
 export function patchMember(s: State, name: MemberName, patch: Partial<Member>): State {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   return member === undefined ? s : putMember(s, { ...member, ...patch });
 }
 
@@ -37,7 +37,7 @@ export function moveMember(
   note: NoteSink,
   lease: LeaseId | null = null,
 ): State {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   if (member === undefined) return s;
   const from = placeOf(member.state);
   let to = next(from, what);
@@ -117,8 +117,8 @@ export function dropMember(s: State, name: MemberName, detail: string, c: Contex
 
 /** Remembers that a check of this member has ended, so that the next one keeps its distance. */
 export function checked(s: State, name: MemberName, ok: boolean, c: Context): State {
-  if (s.book.members[name] === undefined) return s;
-  const before = s.sight.checked[name];
+  if (entryAt(s.book.members, name) === undefined) return s;
+  const before = entryAt(s.sight.checked, name);
   const entry = { at: c.now, failures: ok ? 0 : (before?.failures ?? 0) + 1 };
   return { ...s, sight: { ...s.sight, checked: { ...s.sight.checked, [name]: entry } } };
 }

@@ -1,7 +1,7 @@
 import type { ServerView } from '../cloud/port.js';
 import { identityKeys } from '../cloud/port.js';
 import type { Context, Member, State } from './book.js';
-import { isDeleting, isUnusable, membersOf, without } from './book.js';
+import { entryAt, isDeleting, isUnusable, membersOf, without } from './book.js';
 import { createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
@@ -97,7 +97,7 @@ function appeared(s: State, member: Member, server: ServerView, c: Context, note
 
 /** Nova says 404 to a look by id. */
 function absent(s: State, name: MemberName, c: Context, note: NoteSink): State {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   if (member === undefined) return s;
   if (isDeleting(member)) return patchMember(s, name, { server: null });
   if (isUnusable(member, 'lost')) {
@@ -173,7 +173,12 @@ export function adoptInstance(
   c: Context,
   note: NoteSink,
 ): State {
-  if (s.book.members[name] !== undefined || s.book.retired[name] !== undefined || !isSafeName(name)) return s;
+  if (
+    entryAt(s.book.members, name) !== undefined ||
+    entryAt(s.book.retired, name) !== undefined ||
+    !isSafeName(name)
+  )
+    return s;
   const server: ServerView = {
     id,
     name,
@@ -222,11 +227,11 @@ export function listed(
     if (server.metadata[identityKeys.pool] !== s.book.pool) continue;
     const name = server.metadata[identityKeys.member];
     if (!isSafeName(name)) continue;
-    const member = state.book.members[name];
+    const member = entryAt(state.book.members, name);
     if (isGone(server.status)) {
       if (member?.server?.id === server.id) doubted.add(name);
     } else if (member === undefined) {
-      if (state.book.retired[name] === undefined) {
+      if (entryAt(state.book.retired, name) === undefined) {
         state = adopt(state, server, c, note);
         seen.add(name);
       } else state = stray(state, server, name as MemberName, c, note);
@@ -239,7 +244,8 @@ export function listed(
   for (const member of membersOf(state.book)) {
     if (seen.has(member.name)) continue;
     const since =
-      state.sight.unlisted[member.name] ?? (complete || doubted.has(member.name) ? c.now : undefined);
+      entryAt(state.sight.unlisted, member.name) ??
+      (complete || doubted.has(member.name) ? c.now : undefined);
     if (since !== undefined) unlisted[member.name] = since;
   }
   return {
@@ -249,7 +255,7 @@ export function listed(
 }
 
 function stray(s: State, server: ServerView, name: MemberName, c: Context, note: NoteSink): State {
-  if (s.book.strays[server.id] !== undefined) return s;
+  if (entryAt(s.book.strays, server.id) !== undefined) return s;
   note({
     at: c.now,
     kind: 'stray',
@@ -269,7 +275,7 @@ export function looked(
   c: Context,
   note: NoteSink,
 ): State {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   if (member === undefined || member.server?.id !== id) return s;
   const state = { ...s, sight: { ...s.sight, looked: { ...s.sight.looked, [name]: c.now } } };
   return view === null ? absent(state, name, c, note) : appeared(state, member, view, c, note);
@@ -281,10 +287,10 @@ export function strayGone(s: State, id: ServerId): State {
 
 /** A stray may be deleted when the store retired its name, or when Pulumi itself says which server is the member's. */
 export function strayMayGo(s: State, id: ServerId): boolean {
-  const entry = s.book.strays[id];
+  const entry = entryAt(s.book.strays, id);
   if (entry === undefined) return false;
-  const member = s.book.members[entry.name];
-  if (member === undefined) return s.book.retired[entry.name] !== undefined;
+  const member = entryAt(s.book.members, entry.name);
+  if (member === undefined) return entryAt(s.book.retired, entry.name) !== undefined;
   return (
     member.engine === 'managed' &&
     member.server !== null &&

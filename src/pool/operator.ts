@@ -1,8 +1,7 @@
 import type { Context, Member, State } from './book.js';
-import { isDeleting, isUnexplained, isUnusable } from './book.js';
+import { entryAt, isDeleting, isUnexplained, isUnusable } from './book.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember } from './members.js';
-import type { MemberName } from './model.js';
 
 export type OperatorOutcome =
   | { readonly kind: 'done'; readonly detail: string }
@@ -23,7 +22,7 @@ function done(state: State, detail: string): Result {
 
 /** Keeps a VM for a person to look at: now, or as soon as its job has ended. */
 export function hold(s: State, name: string, why: string, c: Context, note: NoteSink): Result {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
   if (isDeleting(member)) return refused(s, 'conflict', `${name} is being deleted`);
   if (isUnusable(member, 'held'))
@@ -39,7 +38,7 @@ export function hold(s: State, name: string, why: string, c: Context, note: Note
 
 /** Gives a held VM back: it is scrubbed and verified before it is Free again. */
 export function unhold(s: State, name: string, c: Context, note: NoteSink): Result {
-  const member = s.book.members[name];
+  const member = entryAt(s.book.members, name);
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
   if (member.state.kind === 'Busy' && member.hold !== null) {
     return done(patchMember(s, member.name, { hold: null }), `${name} will not be held when its job ends`);
@@ -68,7 +67,7 @@ export function isMystery(member: Member): boolean {
 
 /** Retires a VM: now when Free, when its job ends when Busy. */
 export function retire(s: State, name: string, why: string, c: Context, note: NoteSink): Result {
-  const member = s.book.members[name as MemberName];
+  const member = entryAt(s.book.members, name);
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
   if (isDeleting(member)) return done(s, `${name} is being deleted already`);
   const state = patchMember(s, member.name, { retire: why });

@@ -1,5 +1,5 @@
 import type { Context, Member, State } from './book.js';
-import { isUnexplained, membersOf, without } from './book.js';
+import { entryAt, isUnexplained, membersOf, without } from './book.js';
 import { createFailed } from './breaker.js';
 import { compareAttempts } from './ids.js';
 import { expireLeases, grantAll, hasEnded } from './leases.js';
@@ -58,7 +58,8 @@ export function settle(s: State, c: Context, note: NoteSink): State {
 function expireMember(s: State, member: Member, c: Context, note: NoteSink): State {
   const { name } = member;
   const place = placeOf(member.state);
-  const unlistedFor = s.sight.unlisted[name] === undefined ? null : c.now - s.sight.unlisted[name];
+  const unlistedSince = entryAt(s.sight.unlisted, name);
+  const unlistedFor = unlistedSince === undefined ? null : c.now - unlistedSince;
   if (place === 'deleting') {
     if (member.server !== null) return s;
     if (member.engine === 'dropped') return dropMember(s, name, stateDetail(member), c, note);
@@ -81,7 +82,7 @@ function expireMember(s: State, member: Member, c: Context, note: NoteSink): Sta
   }
   const limit = limitOf(member, c);
   if (limit === null || c.now - member.state.since <= limit || isUnseen(s, c)) return s;
-  const last = s.sight.silent[name]?.why ?? stateDetail(member);
+  const last = entryAt(s.sight.silent, name)?.why ?? stateDetail(member);
   const why = `${place} for longer than ${limit / 1000} s: ${last}`;
   const state = place === 'building' ? createFailed(s, member.bornAt, why, c, note) : s;
   return moveMember(state, name, 'overdue', why, c, note);
@@ -107,15 +108,15 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   const hold = member.hold;
   if (hold === null || hold.kind === 'operator' || hold.kind === 'copy-back')
     return overdueHold(s, member, c, note);
-  const seen = s.sight.markers[member.name];
+  const seen = entryAt(s.sight.markers, member.name);
   if (seen === undefined || seen.at < hold.at) return overdueHold(s, member, c, note);
   const marker = seen.marker;
   // The worker on the marker has to speak for itself even when the configuration no longer names it.
   const asked = marker === null || !isUnexplained(member) ? c.workers : [...c.workers, marker.key.worker];
-  const silentWorker = asked.find((w) => (s.book.workers[w]?.syncedAt ?? 0) <= hold.at);
+  const silentWorker = asked.find((w) => (entryAt(s.book.workers, w)?.syncedAt ?? 0) <= hold.at);
   if (silentWorker !== undefined) return overdueHold(s, member, c, note);
   const jobLives =
-    marker !== null && (s.book.workers[marker.key.worker]?.jobs.includes(marker.key.job) ?? false);
+    marker !== null && (entryAt(s.book.workers, marker.key.worker)?.jobs.includes(marker.key.job) ?? false);
   if (marker === null && hold.kind === 'restored') {
     const state = patchMember(s, member.name, { hold: null });
     return moveMember(
@@ -141,7 +142,7 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   // This book has kept every lease that it ever gave: a marker it does not expect was written by a job that was root.
   if (hold.kind === 'foreign-marker') return overdueHold(s, member, c, note);
   const rival = Object.values(s.book.leases).find((l) => l.request.key.job === marker.key.job);
-  const request = s.book.requests[marker.lease];
+  const request = entryAt(s.book.requests, marker.lease);
   // Another attempt of the job may wait: one asked for after the VM was held, or with a greater start count, has
   // followed the one on the VM; any other was before it and came back with an earlier copy of the store.
   const other = Object.values(s.book.requests).find(

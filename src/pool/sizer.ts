@@ -1,5 +1,5 @@
 import type { Context, Member, State } from './book.js';
-import { isDeleting, isUnusable, membersOf } from './book.js';
+import { entryAt, isDeleting, isUnusable, membersOf } from './book.js';
 import { createsAllowed } from './breaker.js';
 import { blockedBy, waiting } from './leases.js';
 import type { MemberName, Shape } from './model.js';
@@ -18,7 +18,7 @@ function isSupply(s: State, member: Member): boolean {
   if (member.retire !== null) return false;
   if (member.state.kind === 'Free') return true;
   // A scrub that cannot get through is no promise.
-  const failures = s.sight.checked[member.name]?.failures ?? 0;
+  const failures = entryAt(s.sight.checked, member.name)?.failures ?? 0;
   return member.state.reason === 'building' || (member.state.reason === 'scrubbing' && failures < 2);
 }
 

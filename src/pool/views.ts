@@ -1,6 +1,6 @@
 import type { LeaseView, MemberView, StatusView } from '../http/api.js';
 import type { Context, EndedJob, Lease, Member, Request, State } from './book.js';
-import { membersOf } from './book.js';
+import { entryAt, membersOf } from './book.js';
 import { isOpen } from './breaker.js';
 import { cellSight } from './engine-events.js';
 import { blockedBy, waiting } from './leases.js';
@@ -16,9 +16,9 @@ export function stackOf(pool: string, cell: string): string {
 }
 
 export function leaseView(s: State, id: string): LeaseView | null {
-  const lease = s.book.leases[id];
+  const lease = entryAt(s.book.leases, id);
   if (lease !== undefined) return grantedView(s, lease);
-  const request = s.book.requests[id];
+  const request = entryAt(s.book.requests, id);
   if (request !== undefined) return waitingView(s, request);
   for (const ended of Object.values(s.book.ended)) {
     if (ended.attempts.some((e) => e.id === id)) return endedView(ended, id);
@@ -28,7 +28,7 @@ export function leaseView(s: State, id: string): LeaseView | null {
 
 function grantedView(s: State, lease: Lease): LeaseView {
   const { request } = lease;
-  const member = s.book.members[lease.member];
+  const member = entryAt(s.book.members, lease.member);
   const endpoint = member?.endpoint ?? null;
   return {
     id: request.id,
@@ -110,8 +110,8 @@ function serverTrouble(member: Member): string | null {
 
 function memberView(s: State, member: Member): MemberView {
   const { state } = member;
-  const lease = state.kind === 'Busy' ? s.book.leases[state.lease] : undefined;
-  const silent = s.sight.silent[member.name];
+  const lease = state.kind === 'Busy' ? entryAt(s.book.leases, state.lease) : undefined;
+  const silent = entryAt(s.sight.silent, member.name);
   const trouble = serverTrouble(member);
   const detail =
     state.kind === 'Unusable'
@@ -149,13 +149,15 @@ function memberView(s: State, member: Member): MemberView {
 /** What ends a hold: a person's order, or what the pool still has to learn. */
 function holdAdvice(s: State, member: Member, c: Context): string {
   if (!isMystery(member)) return `vmpool unhold ${member.name} gives it back`;
-  const silent = c.workers.filter((w) => (s.book.workers[w]?.syncedAt ?? 0) <= (member.hold?.at ?? 0));
+  const silent = c.workers.filter(
+    (w) => (entryAt(s.book.workers, w)?.syncedAt ?? 0) <= (member.hold?.at ?? 0),
+  );
   const missing = [
-    ...(s.sight.markers[member.name] === undefined ? [unreadAdvice(s, member)] : []),
+    ...(entryAt(s.sight.markers, member.name) === undefined ? [unreadAdvice(s, member)] : []),
     ...(silent.length === 0 ? [] : [`no sync yet from ${silent.join(', ')}`]),
   ];
   if (missing.length > 0) return missing.join('; ');
-  const marker = s.sight.markers[member.name]?.marker;
+  const marker = entryAt(s.sight.markers, member.name)?.marker;
   return marker?.authentic === false
     ? `its marker names job ${marker.key.job} and was not written by this service with its present secret: nobody gets a lease by it; ` +
         `look whether that job runs there, then vmpool retire ${member.name}`
@@ -164,7 +166,7 @@ function holdAdvice(s: State, member: Member, c: Context): string {
 
 /** A VM that answers nobody may still run its job: only a person can know that it does not. */
 function unreadAdvice(s: State, member: Member): string {
-  const failures = s.sight.checked[member.name]?.failures ?? 0;
+  const failures = entryAt(s.sight.checked, member.name)?.failures ?? 0;
   return failures < 3
     ? 'its marker has not been read yet'
     : `its marker cannot be read; when no job can run there any more, vmpool retire ${member.name} ends it`;
@@ -194,7 +196,7 @@ export function problemsOf(s: State, c: Context): string[] {
     }
   }
   for (const lease of Object.values(s.book.leases)) {
-    const member = s.book.members[lease.member];
+    const member = entryAt(s.book.members, lease.member);
     const trouble = member === undefined ? null : serverTrouble(member);
     if (trouble === null) continue;
     const { job } = lease.request.key;

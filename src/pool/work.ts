@@ -1,7 +1,7 @@
 import type { CellWish } from '../engine/port.js';
 import type { GuestTarget, StageOrder } from '../guest/port.js';
 import type { Context, Member, State } from './book.js';
-import { isDeleting, membersOf } from './book.js';
+import { entryAt, isDeleting, membersOf } from './book.js';
 import { cellSight } from './engine-events.js';
 import { placeOf } from './members.js';
 import type { LeaseId, MemberName, Millis, ServerId } from './model.js';
@@ -71,13 +71,13 @@ const stageRetryMs = 500;
 const lookEveryMs = 2_000;
 
 function pace(s: State, member: Member, c: Context, every: (failures: number) => Millis): boolean {
-  const last = s.sight.checked[member.name];
+  const last = entryAt(s.sight.checked, member.name);
   return last === undefined || c.now - last.at >= every(last.failures);
 }
 
 /** Looks by id have a pace of their own: they neither delay probes nor count as an answer of the guest. */
 function lookIsDue(s: State, member: Member, c: Context): boolean {
-  const last = s.sight.looked[member.name];
+  const last = entryAt(s.sight.looked, member.name);
   return last === undefined || c.now - last >= lookEveryMs;
 }
 
@@ -109,7 +109,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
   const name = member.name;
   const to = target(member);
   const server = member.server?.id ?? null;
-  const unlisted = s.sight.unlisted[name] !== undefined;
+  const unlisted = entryAt(s.sight.unlisted, name) !== undefined;
   if (isDeleting(member)) return deletingWork(s, member, c);
   // Of a Busy one whose server is known to be gone nothing more is to be learned; any other ends by this look.
   const known = member.state.kind === 'Busy' && member.server?.status === 'GONE';
@@ -124,7 +124,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
         ? { kind: 'welcome', key, member: name, target: to, server }
         : null;
     case 'Busy': {
-      const lease = member.state.kind === 'Busy' ? s.book.leases[member.state.lease] : undefined;
+      const lease = member.state.kind === 'Busy' ? entryAt(s.book.leases, member.state.lease) : undefined;
       if (lease !== undefined && !lease.ready && to !== null) {
         const { request } = lease;
         const order: StageOrder = {

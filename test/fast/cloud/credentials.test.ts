@@ -321,6 +321,16 @@ clouds:
       { [at]: 'clouds:\n  a: [hunter22\n  b: "x' },
       /is not valid YAML \(.*line \d/,
     ],
+    [
+      'an alias without its anchor, without showing the file',
+      { [at]: '*hunter22 :' },
+      /has an alias .* that cannot be resolved/,
+    ],
+    [
+      'an entry within itself',
+      { [at]: 'clouds:\n  toString: &a\n    auth: *a\n' },
+      /has an alias .* that cannot be resolved/,
+    ],
     ['a profile that nothing has', { [at]: 'clouds: {toString: {profile: p}}' }, /names the profile "p"/],
   ])('refuses %s', (_, contents, message) => {
     const text = bad({ OS_CLOUD: 'toString' }, contents);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { leaseView, statusView } from '../../../src/pool/views.js';
-import { attempt, keyOf, Pool, ready, shapeOf } from './fixture.js';
+import { askOf, attempt, keyOf, Pool, ready, shapeOf, viewOf } from './fixture.js';
 
 function told(pool: Pool, type: 'hold' | 'unhold' | 'retire', member: string): string {
   const outcome = pool.event({ type, member, why: 'told so' });
@@ -12,8 +12,9 @@ describe('an operator', () => {
   it('is told when there is no such VM, and when it is too late', () => {
     const pool = ready(1);
     const { name } = pool.member();
-    for (const what of ['hold', 'unhold', 'retire'] as const)
-      expect(told(pool, what, 'p-9')).toBe('not-found');
+    for (const unknown of ['p-9', 'constructor', 'toString', '__proto__'])
+      for (const what of ['hold', 'unhold', 'retire'] as const)
+        expect(told(pool, what, unknown)).toBe('not-found');
     expect(told(pool, 'unhold', name)).toBe('conflict');
     expect(told(pool, 'retire', name)).toBe('done');
     expect(told(pool, 'hold', name)).toBe('conflict');
@@ -107,6 +108,27 @@ describe('what a waiting job is told', () => {
     pool.event({ type: 'engine', event: { type: 'createFailed', cell, member: name, message: 'quota' } });
     expect(detail(pool, id)).toContain('quota');
   });
+});
+
+describe('names that every object inherits', () => {
+  it.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])(
+    '%s is no lease, worker or server',
+    (name) => {
+      const pool = ready(1);
+      expect(leaseView(pool.state, name)).toBeNull();
+      expect(pool.event({ type: 'releaseById', id: name, reason: 'asked' })).toMatchObject({
+        outcome: { ended: [] },
+      });
+      const id = pool.ask(keyOf(name, attempt(1), name));
+      pool.event({ type: 'sync', worker: name, jobs: [name], ageMs: 0 });
+      expect(pool.book.leases[id]?.member).toBe(pool.member().name);
+      pool.event({ type: 'releaseById', id, reason: 'done' });
+      const again = pool.event({ type: 'ask', ask: askOf(keyOf(name, attempt(1), name)) });
+      expect(again).toMatchObject({ outcome: { kind: 'refused', code: 'stale-attempt' } });
+      pool.event({ type: 'listed', servers: [viewOf(name, name)], complete: true });
+      expect(Object.keys(pool.book.members)).toContain(pool.member().name);
+    },
+  );
 });
 
 describe('the status', () => {
