@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { projectName } from './options.js';
@@ -33,20 +33,41 @@ export const busyMessage = (stack: string, locks: readonly StackLock[]): string 
   `stack ${stack} is locked by ${locks.map(describeLock).join(', ')}: nothing is done to it until that update ends. ` +
   `If that process is gone, release the stack with \`pulumi cancel --stack ${stack}\``;
 
-/** Breaks our stale locks in a `file://` backend and returns those that are left. */
+/**
+ * A lock is written beside its place (`<lock>.json.<time>.tmp`) and renamed, which takes no time at all; one that lies
+ * there for longer was left by a `pulumi` that was killed in between. Pulumi reads it like a lock and then refuses every
+ * command (`unexpected end of JSON input`), and `cancel` as well. It never became a lock, so nobody holds the stack by it.
+ */
+const halfWrittenName = /\.json\.[0-9a-f]+\.tmp$/;
+const halfWrittenAfterMs = 2000;
+
+const isHalfWritten = (path: string, nowMs: number): boolean => {
+  if (!halfWrittenName.test(path)) {
+    return false;
+  }
+  const written = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  // Of a clock that was set back since, the distance says the same.
+  return written !== undefined && Math.abs(nowMs - written) > halfWrittenAfterMs;
+};
+
+/** Breaks our stale locks in a `file://` backend, and what never became one, and returns those that are left. */
 export const breakFileLocks = (
   backendDirectory: string,
   stack: string,
   host: string,
   deadRuns: readonly Run[],
+  nowMs = Date.now(),
 ): readonly StackLock[] => {
   const directory = join(backendDirectory, '.pulumi', 'locks', 'organization', projectName, stack);
   const left: StackLock[] = [];
   for (const name of listing(directory)) {
+    const path = join(directory, name);
+    if (isHalfWritten(path, nowMs)) {
+      rmSync(path, { force: true });
+    }
     if (!name.endsWith('.json')) {
       continue;
     }
-    const path = join(directory, name);
     const lock = readLock(path);
     if (lock === 'gone') {
       continue;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { breakFileLocks, isStaleLockOfOurs, locksInMessage } from '../../../src/engine/locks.js';
@@ -34,6 +34,23 @@ describe('a lock', () => {
     const left = breakFileLocks(directory, 'p-c001', 'here', [run(7)]);
     expect(left.map(({ pid }) => pid).sort()).toEqual([0, 8]);
     expect(readdirSync(locks).sort()).toEqual(['theirs.json', 'torn.json']);
+  });
+
+  it('that a killed Pulumi left half written is removed, and one that is just being written is not', () => {
+    const locks = join(directory, '.pulumi', 'locks', 'organization', 'vmpool', 'p-c001');
+    mkdirSync(locks, { recursive: true });
+    const seconds = 1_800_000_000;
+    for (const [name, writtenAt] of [
+      ['left.json.18eb4d4c231373af.tmp', seconds - 60],
+      ['left-before-the-clock-was-set-back.json.18eb4d4c231373b0.tmp', seconds + 86_400],
+      ['new.json.18eb4d4c231373b1.tmp', seconds - 0.5],
+      ['notes.tmp', seconds - 60],
+    ] as const) {
+      writeFileSync(join(locks, name), '');
+      utimesSync(join(locks, name), writtenAt, writtenAt);
+    }
+    expect(breakFileLocks(directory, 'p-c001', 'here', [], seconds * 1000)).toEqual([]);
+    expect(readdirSync(locks).sort()).toEqual(['new.json.18eb4d4c231373b1.tmp', 'notes.tmp']);
   });
 
   it('is read from what Pulumi says of it', () => {
