@@ -3,8 +3,9 @@ import type { Place } from './place.js';
 
 /**
  * Reads until the demo is gone. Then what ran on the worker ends, and when cloud and service have ended too (the
- * kernel tells them), and Pulumi, which names the directory in its environment alone, the directory goes. After an
- * ordinary end there is nothing left for it to do.
+ * kernel tells them), and Pulumi, which names the directory in its environment alone, the directory goes, and what was
+ * mounted below it where this runs (a kept directory gets a copy of that). After an ordinary end there is nothing left
+ * for it to do.
  */
 const script = `
 directory=$1; keep=$2
@@ -29,6 +30,11 @@ while [ $n -lt 300 ]; do
   any_left || break
   n=$((n + 1)); sleep 0.4
 done
+while read -r _ at _; do
+  case "$at" in "$directory"/*) ;; *) continue ;; esac
+  [ "$keep" = yes ] && cp -a -- "$at" "$at-at-the-end"
+  umount -l -- "$at"
+done </proc/self/mounts
 [ "$keep" = yes ] && exit 0
 # What was writing when it was looked at may write once more.
 n=0

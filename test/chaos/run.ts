@@ -7,13 +7,15 @@ import { endEvidence, jobEvidence, unrest } from './gather.js';
 import { submitJob, type ChaosJob } from './jobs.js';
 import type { Plan } from './plan.js';
 import { noteIn, type ChaosSite } from './site.js';
-import { Killer, type Victim } from './victims.js';
+import { isHook, Killer, type Victim } from './victims.js';
 import { Witness } from './witness.js';
 
 /** Jobs that are over count no more: so many of each worker wait or run at any time. */
 const jobsOfWorker = 5;
 const submitEveryMs = 400;
-/** How long is looked for one victim before the next one's turn comes, milliseconds. */
+/** The first of so many that is about is killed; rare ones are waited for without holding up the others. */
+const nextVictims = 6;
+/** How long is looked for them before the turn of the next ones comes, milliseconds. */
 const victimLimitMs = 15_000;
 /** From the last kill to the end of every job. */
 const jobsLimitMs = 300_000;
@@ -161,25 +163,31 @@ class Chaos {
     const { plan, progress, signal } = this.options;
     const queue: Victim[] = [...plan.kills];
     let missed = 0;
-    for (let victim = queue.shift(); victim !== undefined; victim = queue.shift()) {
-      await sleep(this.#random.between(200, 3500), undefined, { signal }).catch(() => undefined);
+    while (queue.length > 0) {
+      await sleep(200, undefined, { signal }).catch(() => undefined);
+      const next = [...new Set(queue.slice(0, nextVictims))];
+      // What seldom comes by is taken when it does; what is always there waits for the end of the pause.
+      const killed =
+        (await this.#killer.kill(next.filter(isHook), this.#random.between(0, 3300), signal)) ??
+        (await this.#killer.kill(next, victimLimitMs, signal));
       if (signal.aborted) return;
-      const killed = await this.#killer.kill(victim, victimLimitMs, signal);
       if (killed === null) {
         missed += 1;
-        // None of it about: later, or in its place one that always is.
-        queue.push(missed > plan.kills.length ? 'service' : victim);
-        if (missed > 3 * plan.kills.length) {
+        if (missed > plan.kills.length) {
           this.#trouble.push(
             `only ${String(progress.kills)} of ${String(plan.kills.length)} kills found a victim`,
           );
           return;
         }
+        // None of them about: later.
+        queue.push(...queue.splice(0, nextVictims));
         continue;
       }
+      const { victim, what } = killed;
+      queue.splice(queue.indexOf(victim), 1);
       progress.kills += 1;
       progress.byVictim[victim] = (progress.byVictim[victim] ?? 0) + 1;
-      noteIn(this.site.place, `killed ${killed}`);
+      noteIn(this.site.place, `killed ${what}`);
     }
   }
 

@@ -28,12 +28,22 @@ interface Target {
 }
 
 const lookEveryMs = 5;
+const lookAtAllEveryMs = 200;
 /** Random time between a hook's being seen and its end, milliseconds: within its usual life. */
 const hookDelayMs: Readonly<Record<'prologue' | 'job starter' | 'epilogue', number>> = {
   prologue: 150,
   'job starter': 5000,
   epilogue: 150,
 };
+
+/** Gone in a moment, or there only while a job is. */
+export const isHook = (victim: Victim): victim is keyof typeof hookDelayMs => victim in hookDelayMs;
+
+export interface Killed {
+  readonly victim: Victim;
+  /** For people. */
+  readonly what: string;
+}
 
 /** Kills with SIGKILL what is asked for, as soon as there is one of it. */
 export class Killer {
@@ -47,14 +57,20 @@ export class Killer {
     private readonly random: Random,
   ) {}
 
-  /** Resolves with what was killed, or null when there was none of it within the limit. */
-  async kill(victim: Victim, limitMs: number, signal: AbortSignal): Promise<string | null> {
+  /** Kills one of these, whichever is there first. Null when there was none of them within the limit. */
+  async kill(wanted: readonly Victim[], limitMs: number, signal: AbortSignal): Promise<Killed | null> {
     const end = performance.now() + limitMs;
+    let lookedAt = -Infinity;
     while (performance.now() < end && !signal.aborted) {
-      const killed = await this.#once(victim, signal);
-      if (killed !== null) return killed;
       // Hooks live for less than a tenth of a second; the others are looked for in all of /proc.
-      await sleep(victim in hookDelayMs ? lookEveryMs : 200, undefined, { signal }).catch(() => undefined);
+      const lookAtAll = performance.now() - lookedAt > lookAtAllEveryMs;
+      if (lookAtAll) lookedAt = performance.now();
+      for (const victim of wanted) {
+        if (!lookAtAll && !isHook(victim)) continue;
+        const what = await this.#once(victim, signal);
+        if (what !== null) return { victim, what };
+      }
+      await sleep(lookEveryMs, undefined, { signal }).catch(() => undefined);
     }
     return null;
   }

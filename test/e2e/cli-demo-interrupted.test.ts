@@ -1,28 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { repoRoot } from '../../src/repo-root.js';
 import { eventually } from '../support/site.js';
+import { traces } from '../support/traces.js';
 
 const minutes = 60_000;
-
-/** The demo's directories, and processes that name one of them. */
-const traces = (pid: number): readonly string[] => {
-  const name = `vmpool-demo-${String(pid)}-`;
-  const processes = readdirSync('/proc').filter((entry) => {
-    if (!/^\d+$/.test(entry)) return false;
-    try {
-      const { length } = ['cmdline', 'environ'].filter((file) =>
-        readFileSync(`/proc/${entry}/${file}`, 'utf8').includes(name),
-      );
-      return length > 0;
-    } catch {
-      return false;
-    }
-  });
-  return [...readdirSync('/var/tmp').filter((entry) => entry.startsWith(name)), ...processes];
-};
 
 /** Starts a demo, waits until its jobs run, and sends it a signal. */
 const endedBy = async (
