@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { workerName } from '../http/api.js';
+import { mountSchema } from '../guest/mounts.js';
 import { policySettings } from './policy-settings.js';
 import { duration, period, size } from './quantities.js';
 
@@ -155,6 +156,21 @@ const guest = z
       .record(variable, z.string())
       .default({})
       .describe("Added to every job's environment on the VM. No secrets."),
+    mounts: z
+      .array(mountSchema)
+      .max(32)
+      .superRefine((mounts, context) => {
+        mounts.forEach(({ target }, index) => {
+          if (mounts.findIndex((other) => other.target === target) !== index)
+            context.addIssue({
+              code: 'custom',
+              path: [index, 'target'],
+              message: `another mount has the target ${target}`,
+            });
+        });
+      })
+      .default([])
+      .describe("Shared file systems of the VMs, in the order in which they are mounted; the pool's first."),
   })
   .describe('SSH into the VMs.');
 

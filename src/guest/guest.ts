@@ -10,6 +10,7 @@ import { GuestConnection, messageOf } from './connection.js';
 import { GuestFailure } from './failure.js';
 import { ConnectionPool } from './connection-pool.js';
 import { leaseIdPattern, MarkerSeal, markerText } from './marker.js';
+import { mountFields } from './mounts.js';
 import { decidingSettings, hashedFiles, noiseRules } from './noise.js';
 import { defaultGuestLimits, type GuestLimits, type GuestOptions } from './options.js';
 import { checkOrder } from './order.js';
@@ -114,7 +115,13 @@ class SshGuest implements Guest {
       signal,
       async (within) => {
         const keepers = [...new Set(['root', this.options.adminUser, ...(this.options.keepLogins ?? [])])];
-        const welcome = await this.#order(target, 'welcome', keepers, Buffer.alloc(0), within);
+        const welcome = await this.#order(
+          target,
+          'welcome',
+          keepers,
+          nulFields(mountFields(this.options.mounts ?? [], null)),
+          within,
+        );
         if (welcome.kind !== 'ok') return { ok: false as const, why: welcome.why };
         const { survey, stream } = await this.#survey(target, '-', within);
         await this.#baselines.write(target.member, this.options.clock.now(), referenceOf(survey), stream);
@@ -127,7 +134,7 @@ class SshGuest implements Guest {
   async stage(target: GuestTarget, order: StageOrder, signal: AbortSignal): Promise<StageResult> {
     const { adminUser, environment = {} } = this.options;
     const marker = markerText(order, target.member, this.#seal);
-    const checked = checkOrder(order, this.limits, adminUser, environment, marker);
+    const checked = checkOrder(order, this.limits, adminUser, environment, marker, this.options.mounts);
     if (!checked.ok) return { ok: false, kind: 'refused', why: checked.why };
     return limited(
       'stage',

@@ -1,3 +1,5 @@
+import type { Mount } from './mounts.js';
+
 export interface GuestLimits {
   /** Lowest uid of a job's user, and of its groups unless `gidMin` says otherwise. */
   readonly uidMin: number;
@@ -52,6 +54,8 @@ export interface GuestOptions {
   /** Behind the seal of the markers. With another one, markers written before are no proof any more. */
   readonly markerSecret: Buffer | string;
   readonly limits?: Partial<GuestLimits>;
+  /** File systems that the site wants on its VMs. */
+  readonly mounts?: readonly Mount[];
   /** The site's variables for every job. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Wall-clock time in ms. */

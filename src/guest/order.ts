@@ -1,5 +1,6 @@
 import type { JobUser } from '../pool/model.js';
 import { leaseIdPattern } from './marker.js';
+import { mountFields, type Mount } from './mounts.js';
 import type { StageOrder } from './port.js';
 import { shellWord } from './quote.js';
 
@@ -41,6 +42,7 @@ export function checkOrder(
   adminUser: string,
   siteEnvironment: Readonly<Record<string, string>>,
   marker: string,
+  mounts: readonly Mount[] = [],
 ): CheckedOrder {
   const { user } = order;
   if (!leaseIdPattern.test(order.lease)) throw new Error(`not a lease id: ${JSON.stringify(order.lease)}`);
@@ -51,6 +53,7 @@ export function checkOrder(
     (publicKeyPattern.test(order.publicKey) ? null : "the lease's public key is not an OpenSSH public key") ??
     environmentProblem(environment);
   if (why !== null) return { ok: false, why };
+  const shared = mountFields(mounts, user.name);
   const fields = [
     order.lease,
     user.name,
@@ -64,6 +67,8 @@ export function checkOrder(
     order.publicKey,
     environmentText(environment),
     marker,
+    shared.length,
+    ...shared,
     ...user.groups.flatMap(({ name, gid }) => [name, gid]),
   ];
   return { ok: true, fields };

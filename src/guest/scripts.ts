@@ -4,8 +4,11 @@ import { fileURLToPath } from 'node:url';
 
 export type ScriptName = 'probe' | 'contract' | 'welcome' | 'stage' | 'scrub' | 'survey';
 
+/** Functions that a script shares with another; they travel before it. */
+const librariesOf: Partial<Record<ScriptName, string>> = { welcome: 'mounts', stage: 'mounts' };
+
 /** The compiler does not copy the scripts: compiled code (dist/src/guest) finds them in the source tree beside it. */
-function findScript(name: ScriptName): string {
+function findScript(name: string): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   for (;;) {
     for (const below of ['scripts', 'src/guest/scripts']) {
@@ -25,7 +28,9 @@ const loaded = new Map<ScriptName, string>();
 export function guestScript(name: ScriptName): string {
   let text = loaded.get(name);
   if (text === undefined) {
-    text = readFileSync(findScript(name), 'utf8').replace(/^\s*#.*\n/gm, '');
+    const library = librariesOf[name];
+    const files = library === undefined ? [name] : [library, name];
+    text = files.map((file) => readFileSync(findScript(file), 'utf8').replace(/^\s*#.*\n/gm, '')).join('');
     loaded.set(name, text);
   }
   return text;

@@ -89,6 +89,7 @@ export async function openParts(
       markerSecret: secret,
       limits: { uidMin: config.guest.uidMin, scrubMs: config.policy.scrubLimitMs },
       environment: config.guest.environment,
+      mounts: config.guest.mounts,
       clock: { now: () => Date.now() },
       log: (message, about) => log.debug({ ...about }, message),
     });

@@ -234,19 +234,30 @@ read_mounts() {
     points+=("$point") types+=("${rest%% *}") options+=("$option")
   done </proc/self/mountinfo
 }
-read_mounts
-declare -A left=()
-extra=()
-for i in "${!points[@]}"; do
-  line="${types[i]} ${points[i]}"
-  left[$line]=$((${left[$line]:-0} + 1))
-  [ "${left[$line]}" -gt "${counted[$line]:-0}" ] && extra=("$i" "${extra[@]}")
-done
+find_extra() {
+  local i line
+  local -A left=()
+  read_mounts
+  extra=()
+  for i in "${!points[@]}"; do
+    line="${types[i]} ${points[i]}"
+    left[$line]=$((${left[$line]:-0} + 1))
+    [ "${left[$line]}" -gt "${counted[$line]:-0}" ] && extra=("$i" "${extra[@]}")
+  done
+}
+find_extra
 for i in "${extra[@]}"; do
   printf -v point '%b' "${points[i]//\\/\\0}"
-  timeout 10 umount -- "$point" 2>/dev/null || timeout 10 umount -f -l -- "$point" 2>/dev/null || note "cannot unmount $point"
+  timeout -k 2 10 umount -- "$point" 2>/dev/null || timeout -k 2 10 umount -f -l -- "$point" 2>/dev/null ||
+    note "cannot unmount $point"
 done
-[ "${#extra[@]}" = 0 ] || read_mounts
+# Nothing is deleted while one stands: a bind mount has the device number of where it comes from, so that neither find
+# nor rm would notice that they are about to cross it.
+[ "${#extra[@]}" = 0 ] || find_extra
+if [ "${#extra[@]}" != 0 ]; then
+  printf -v point '%b' "${points[extra[0]]//\\/\\0}"
+  answer failed "cannot unmount $point, so nothing is deleted"
+fi
 
 # --- files. Only on local file systems, never across a mount.
 local_type() {

@@ -1,7 +1,8 @@
 # Prepares this machine for one lease. Safe to be cut anywhere and repeated; another lease's marker is never touched.
 # Argument: the order's number; one below that of the last order is refused.
 # Standard input, each field ended by NUL: lease, name, uid, gid, home, shell, job's TMPDIR, lowest uid, lowest gid,
-# public key, environment file, marker, then name and gid of every group.
+# public key, environment file, marker, the number of mounts' fields and these (mounts.sh), then name and gid of every
+# group.
 # Answers one line: ok | refused WHY | foreign LEASE | stale NUMBER | failed WHY
 set -u
 umask 022
@@ -16,10 +17,10 @@ answer() { # one line, whatever the reason holds
 failed() { answer failed "$@"; }
 
 mapfile -d '' -t field
-[ "${#field[@]}" -ge 14 ] || failed "the order was cut"
+[ "${#field[@]}" -ge 15 ] || failed "the order was cut"
 lease=${field[0]} name=${field[1]} uid=${field[2]} gid=${field[3]} home=${field[4]} shell=${field[5]} tmpdir=${field[6]}
 uid_min=${field[7]} gid_min=${field[8]} key=${field[9]} environment=${field[10]} marker=${field[11]}
-groups=("${field[@]:12}")
+shared=("${field[@]:13:field[12]}") groups=("${field[@]:13+field[12]}")
 pool=/etc/vmpool
 
 # Root's alone: whoever may open it may lock it.
@@ -80,28 +81,33 @@ for ((i = 0; i < ${#groups[@]}; i += 2)); do
 done
 [ -x "$shell" ] || answer refused "the login shell $shell of $name is not on the VM"
 
-# The file system that holds the home, by the longest mount point above it.
-home_type= best=-1
-while read -r _ _ _ _ point _ rest; do
-  printf -v point '%b' "${point//\\/\\0}"
-  if [ "$point" = / ] || [ "$home" = "$point" ] || [[ $home == "$point"/* ]]; then
-    if [ "${#point}" -ge "$best" ]; then best=${#point} home_type=${rest#*- } home_type=${home_type%% *}; fi
+check_home() {
+  # The file system that holds the home, by the longest mount point above it.
+  local point rest owner best=-1
+  home_type=
+  while read -r _ _ _ _ point _ rest; do
+    printf -v point '%b' "${point//\\/\\0}"
+    if [ "$point" = / ] || [ "$home" = "$point" ] || [[ $home == "$point"/* ]]; then
+      if [ "${#point}" -ge "$best" ]; then best=${#point} home_type=${rest#*- } home_type=${home_type%% *}; fi
+    fi
+  done </proc/self/mountinfo
+  case $home_type in
+    ext[234] | xfs | btrfs | overlay | tmpfs | ramfs | f2fs | jfs | zfs | bcachefs | reiserfs) home_local=1 ;;
+    *) home_local=0 ;;
+  esac
+  if [ -d "$home" ]; then
+    owner=$(stat -c %u "$home")
+    if [ "$home_local" = 1 ] && [ "$owner" != "$uid" ] && ! grep -qxF "home $home" "$pool/made" 2>/dev/null; then
+      answer refused "the home $home of $name belongs to uid $owner on the VM"
+    fi
+  elif [ -e "$home" ] || [ -L "$home" ]; then
+    answer refused "the home $home of $name is not a directory on the VM"
+  elif [ "$home_local" = 0 ]; then
+    answer refused "the home $home of $name does not exist on the shared file system ($home_type)"
   fi
-done </proc/self/mountinfo
-case $home_type in
-  ext[234] | xfs | btrfs | overlay | tmpfs | ramfs | f2fs | jfs | zfs | bcachefs | reiserfs) home_local=1 ;;
-  *) home_local=0 ;;
-esac
-if [ -d "$home" ]; then
-  owner=$(stat -c %u "$home")
-  if [ "$home_local" = 1 ] && [ "$owner" != "$uid" ] && ! grep -qxF "home $home" "$pool/made" 2>/dev/null; then
-    answer refused "the home $home of $name belongs to uid $owner on the VM"
-  fi
-elif [ -e "$home" ] || [ -L "$home" ]; then
-  answer refused "the home $home of $name is not a directory on the VM"
-elif [ "$home_local" = 0 ]; then
-  answer refused "the home $home of $name does not exist on the shared file system ($home_type)"
-fi
+}
+# A home may be on what is yet to be mounted.
+[ "${#shared[@]}" != 0 ] || check_home
 
 # --- the marker first, then a journal of what is made, each line before the thing itself.
 # Few programs are started: each costs a millisecond or more, and a job waits.
@@ -120,6 +126,12 @@ note() {
   made+=("$*")
   printf '%s\n' "$*" >>"$pool/made" || failed "cannot write $pool/made"
 }
+
+if [ "${#shared[@]}" != 0 ]; then
+  # Once ready, the job may be running: what is mounted then is its own affair.
+  [ -e "$pool/ready" ] || mount_shared note
+  check_home
+fi
 
 for ((i = 0; i < ${#new_groups[@]}; i += 2)); do
   note group "${new_groups[i]}"

@@ -1,6 +1,7 @@
 # Makes a machine ready to be staged, once, before its baseline: the pool's directory, and sshd looking for the keys
 # of jobs in a root-owned place only. Repeating it changes nothing.
 # Arguments: the accounts that keep their own authorized_keys (root and the pool's administrator).
+# Standard input, each field ended by NUL: the mounts (mounts.sh).
 set -u
 umask 022
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -12,6 +13,8 @@ failed() { # one line, whatever the reason holds
   exit 0
 }
 
+mapfile -d '' -t shared
+nothing() { :; }
 [ ! -e /etc/vmpool/lease.json ] || failed "a marker of a lease stands on this machine"
 pool=/etc/vmpool
 mkdir -p $pool/keys $pool/new && chown root:root $pool $pool/keys $pool/new && chmod 755 $pool $pool/keys &&
@@ -77,4 +80,5 @@ fi
 "$sshd" -T -C user=vmpool-any-job,host=localhost,addr=127.0.0.1 2>/dev/null |
   grep -qix 'authorizedkeysfile /etc/vmpool/keys/%u' ||
   failed "sshd does not take AuthorizedKeysFile for job accounts from $file: look for a Match block before it"
+mount_shared nothing
 printf 'ok\n' >&3
