@@ -56,13 +56,21 @@ export class FakeVm {
     };
   }
 
-  cut(): void {
-    for (const client of this.#open) client.end();
+  /** Ends the connections that are open; resolves when the other side has noticed and closed its own. */
+  async cut(): Promise<void> {
+    await Promise.all(
+      [...this.#open].map((client) => {
+        const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
+        client.end();
+        return closed;
+      }),
+    );
   }
 
   async stop(): Promise<void> {
-    this.cut();
+    const cut = this.cut();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await cut;
   }
 }
 

@@ -74,8 +74,7 @@ describe('the warm connection', () => {
 
   it('is made again after it was lost, without a failed probe', async () => {
     await guest.probe(vm.target, never);
-    vm.cut();
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await vm.cut();
     expect(await guest.probe(vm.target, never)).toMatchObject({ ok: true });
     expect(vm.connections).toBe(2);
   });

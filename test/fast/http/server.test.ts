@@ -291,10 +291,12 @@ describe('the client', () => {
     const nobody = createClient({ url: `http://127.0.0.1:${String(await freePort())}`, token: 'x' });
     await expect(nobody.status()).rejects.toThrow(/cannot be reached: .*ECONNREFUSED/);
     nobody.close();
-    const client = createClient({ url, token: tokens.worker, timeoutMs: 50 });
-    await expect(client.request(leaseRequest.parse(ask('stale')))).rejects.toMatchObject({
+    const patient = createClient({ url, token: tokens.worker });
+    await expect(patient.request(leaseRequest.parse(ask('stale')))).rejects.toMatchObject({
       code: 'stale-attempt',
     });
+    patient.close();
+    const client = createClient({ url, token: tokens.worker, timeoutMs: 50 });
     pool.release = () => new Promise(() => undefined);
     await expect(client.release({ job: 'x' })).rejects.toThrow('no answer within 0.05 s');
     await expect(client.release({ job: 'x' }, AbortSignal.abort())).rejects.toMatchObject({
