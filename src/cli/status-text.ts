@@ -14,6 +14,8 @@ export const statusText = (status: StatusView, paint: Paint): string => {
       ].join('\n'),
     );
   }
+  if (status.quota !== null && status.quota.lines.length > 0)
+    parts.push(quotaLine(status.quota.lines, paint));
   parts.push(status.members.length === 0 ? 'There are no VMs.' : membersTable(status.members, now, paint));
   if (status.requests.length > 0) parts.push(waitingTable(status.requests, now, paint));
   return parts.join('\n\n');
@@ -32,6 +34,15 @@ const headOf = ({ pool, shape, counts }: StatusView, paint: Paint): string => {
     ? `${line}\nNo shape yet.`
     : `${line}\nmin ${String(shape.min)}, max ${String(shape.max)}, spare ${String(shape.spare)}; flavor ${shape.flavor}, image ${shape.image}, generation ${shape.generation}`;
 };
+
+/** Used and limit of each quota; red where not one VM more fits. */
+const quotaLine = (lines: NonNullable<StatusView['quota']>['lines'], paint: Paint): string =>
+  `Quota: ${lines
+    .map(({ what, used, limit, perVm }) => {
+      const text = `${String(used)} of ${limit === null ? 'unlimited' : String(limit)} ${what}`;
+      return limit !== null && used + perVm > limit ? paint('red', text) : text;
+    })
+    .join(', ')}`;
 
 export const stateOf = (member: MemberView): string =>
   member.reason === null ? member.state : `${member.state}: ${member.reason}`;

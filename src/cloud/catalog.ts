@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Interface } from './credentials.js';
 
-export type Service = 'compute' | 'network' | 'image';
+export type Service = 'compute' | 'network' | 'image' | 'volume';
 
 export const catalogShape = z.array(
   z.object({
@@ -27,6 +27,7 @@ const types: Record<Service, readonly string[]> = {
   compute: ['compute', 'nova'],
   network: ['network', 'networking', 'neutron'],
   image: ['image', 'glance'],
+  volume: ['volumev3', 'block-storage', 'block-store'],
 };
 
 export type EndpointChoice =
@@ -89,7 +90,7 @@ const versionSegment = /\/v\d+(\.\d+)?(?=\/|$)/;
 export function apiBase(service: Service, endpoint: string): string {
   const url = new URL(endpoint);
   if (versionSegment.test(url.pathname)) return endpoint;
-  const version = { compute: 'v2.1', network: 'v2.0', image: 'v2' }[service];
+  const version = { compute: 'v2.1', network: 'v2.0', image: 'v2', volume: 'v3' }[service];
   return `${endpoint}/${version}`;
 }
 

@@ -36,10 +36,21 @@ export interface Listing {
   readonly why?: string;
 }
 
+/** Null is no limit. */
+export interface QuotaUse {
+  readonly used: number;
+  readonly limit: number | null;
+}
+
+/** What the project uses and may use. Null where the cloud has no such service, or does not tell. */
 export interface QuotaView {
-  readonly instances: { readonly used: number; readonly limit: number | null };
-  readonly cores: { readonly used: number; readonly limit: number | null };
-  readonly ramMiB: { readonly used: number; readonly limit: number | null };
+  readonly instances: QuotaUse;
+  readonly cores: QuotaUse;
+  readonly ramMiB: QuotaUse;
+  readonly ports: QuotaUse | null;
+  readonly floatingIps: QuotaUse | null;
+  readonly volumes: QuotaUse | null;
+  readonly volumeGiB: QuotaUse | null;
 }
 
 /** Why a call to the cloud did not do what it was asked. */

@@ -2,18 +2,21 @@ import express, { type Express, type NextFunction, type Request, type Response, 
 import type { Clock } from './clock.js';
 import type { Compute } from './compute/compute.js';
 import { newRequestId } from './compute/compute.js';
-import { MIN_MICROVERSION, microversionText, parseMicroversion } from './compute/microversion.js';
+import { microversionText, parseMicroversion, type MicroversionRange } from './compute/microversion.js';
 import { computeRoutes, computeVersion } from './compute/routes.js';
 import type { Faults } from './faults.js';
 import { contextOf } from './http/context.js';
 import { ApiError, sendError, type ServiceName } from './http/errors.js';
 import type { Identity } from './identity/identity.js';
+import type { CatalogPlace } from './identity/catalog.js';
 import { identityRoutes, identityVersion } from './identity/routes.js';
 import { imageRoutes, type Images } from './image/images.js';
 import type { Journal, JournalEntry } from './journal.js';
 import type { NetworkState } from './network/network.js';
 import { networkRoutes } from './network/routes.js';
 import { drawFrom, type Timing } from './options.js';
+import { volumeRoutes, volumeVersion } from './volume/routes.js';
+import type { Volumes } from './volume/volumes.js';
 
 export interface AppParts {
   readonly clock: Clock;
@@ -23,12 +26,17 @@ export interface AppParts {
   readonly compute: Compute;
   readonly network: NetworkState;
   readonly images: Images;
+  readonly volumes: Volumes;
+  readonly microversions: MicroversionRange;
+  readonly regions: readonly string[];
+  readonly doors: boolean;
+  readonly basePath: string;
   readonly faults: Faults;
   readonly journal: Journal;
   readonly control: Router;
   /** True while every call is cut off. */
   readonly isDown: () => boolean;
-  /** `http://HOST:PORT`, known once it listens. */
+  /** `http://HOST:PORT` with the path before every service, known once it listens. */
   readonly origin: () => string;
 }
 
@@ -49,6 +57,7 @@ function isPublic(service: ServiceName, method: string, path: string): boolean {
     return (method === 'POST' && path === '/v3/auth/tokens') || path === '/' || /^\/v3\/?$/.test(path);
   if (service === 'compute') return path === '/' || /^\/v2\.1\/?$/.test(path);
   if (service === 'network') return path === '/' || /^\/v2\.0\/?$/.test(path);
+  if (service === 'volume') return path === '/' || /^\/v3\/?$/.test(path);
   return path === '/' || path === '/versions';
 }
 
@@ -63,7 +72,19 @@ function callLayer(parts: AppParts, service: ServiceName) {
   return async (request: Request, response: Response, next: NextFunction): Promise<void> => {
     const started = parts.clock.now();
     const call = { service, method: request.method, path: request.url };
-    const entry: JournalEntry = { at: started, ...call, status: 0, durationMs: 0 };
+    const context = contextOf(request);
+    const door = context.door ?? '';
+    const entry: JournalEntry = {
+      at: started,
+      ...call,
+      status: 0,
+      durationMs: 0,
+      door,
+      user: null,
+      project: null,
+      auth: null,
+    };
+    context.entry = entry;
     parts.journal.add(entry);
     response.on('finish', () => {
       entry.status = response.statusCode;
@@ -108,24 +129,33 @@ function authLayer(parts: AppParts, service: ServiceName) {
         response.set('WWW-Authenticate', `Keystone uri="${parts.origin()}/identity"`);
         throw new ApiError(401, 'The request you have made requires authentication.');
       }
-      contextOf(request).token = token;
+      const context = contextOf(request);
+      context.token = token;
+      if (context.entry !== undefined) {
+        context.entry.user = token.user.name;
+        context.entry.project = token.project?.name ?? null;
+        context.entry.auth = token.methods[0] ?? null;
+      }
     }
     next();
   };
 }
 
-function microversionLayer(request: Request, response: Response, next: NextFunction): void {
-  const version = parseMicroversion(
-    request.get('OpenStack-API-Version'),
-    request.get('X-OpenStack-Nova-API-Version'),
-  );
-  contextOf(request).microversion = version;
-  response.set({
-    'OpenStack-API-Version': `compute ${microversionText(version)}`,
-    'X-OpenStack-Nova-API-Version': microversionText(version),
-    Vary: 'OpenStack-API-Version, X-OpenStack-Nova-API-Version',
-  });
-  next();
+function microversionLayer(range: MicroversionRange) {
+  return (request: Request, response: Response, next: NextFunction): void => {
+    const version = parseMicroversion(
+      request.get('OpenStack-API-Version'),
+      request.get('X-OpenStack-Nova-API-Version'),
+      range,
+    );
+    contextOf(request).microversion = version;
+    response.set({
+      'OpenStack-API-Version': `compute ${microversionText(version)}`,
+      'X-OpenStack-Nova-API-Version': microversionText(version),
+      Vary: 'OpenStack-API-Version, X-OpenStack-Nova-API-Version',
+    });
+    next();
+  };
 }
 
 function errorLayer(service: ServiceName) {
@@ -147,7 +177,7 @@ function errorLayer(service: ServiceName) {
 function service(parts: AppParts, name: ServiceName, build: (router: Router) => void): Router {
   const router = express.Router();
   router.use(callLayer(parts, name));
-  if (name === 'compute') router.use(microversionLayer);
+  if (name === 'compute') router.use(microversionLayer(parts.microversions));
   router.use(express.json({ limit: '4mb', type: () => true, strict: false }));
   router.use(authLayer(parts, name));
   build(router);
@@ -158,16 +188,12 @@ function service(parts: AppParts, name: ServiceName, build: (router: Router) => 
   return router;
 }
 
-/** The whole cloud behind one listener: each service under a path of its own, as the catalog says. */
-export function createApp(parts: AppParts): Express {
-  const app = express();
-  app.disable('x-powered-by');
-  app.set('etag', false);
-  app.set('query parser', 'simple');
-  const { origin } = parts;
-
-  app.use('/_control', parts.control);
-  app.use(
+/** Each service under a path of its own, as the catalog says. */
+function services(parts: AppParts): Router {
+  const { origin, microversions } = parts;
+  const place = (): CatalogPlace => ({ origin: origin(), regions: parts.regions, doors: parts.doors });
+  const all = express.Router();
+  all.use(
     '/identity',
     service(parts, 'identity', (router) => {
       router.get('/', (_request, response) => {
@@ -176,22 +202,22 @@ export function createApp(parts: AppParts): Express {
       router.get('/v3', (_request, response) => {
         response.json({ version: identityVersion(origin()) });
       });
-      router.use('/v3', identityRoutes(parts.identity, origin));
+      router.use('/v3', identityRoutes(parts.identity, place));
     }),
   );
-  app.use(
+  all.use(
     '/compute',
     service(parts, 'compute', (router) => {
       router.get('/', (_request, response) => {
-        response.json({ versions: [computeVersion(origin())] });
+        response.json({ versions: [computeVersion(origin(), microversions)] });
       });
       router.get('/v2.1', (_request, response) => {
-        response.json({ version: computeVersion(origin()) });
+        response.json({ version: computeVersion(origin(), microversions) });
       });
       router.use('/v2.1', computeRoutes({ compute: parts.compute, origin, requestIdOf }));
     }),
   );
-  app.use(
+  all.use(
     '/network',
     service(parts, 'network', (router) => {
       router.get('/', (_request, response) => {
@@ -207,7 +233,7 @@ export function createApp(parts: AppParts): Express {
       router.use('/v2.0', networkRoutes(parts.network, origin));
     }),
   );
-  app.use(
+  all.use(
     '/image',
     service(parts, 'image', (router) => {
       router.get(['/', '/versions'], (_request, response) => {
@@ -220,12 +246,43 @@ export function createApp(parts: AppParts): Express {
       router.use('/v2', imageRoutes(parts.images));
     }),
   );
-  app.get('/', (_request, response) => {
+  all.use(
+    '/volume',
+    service(parts, 'volume', (router) => {
+      const { volumes, images } = parts;
+      router.get(['/', '/v3'], (_request, response) => {
+        response.json({ versions: [volumeVersion(origin())] });
+      });
+      router.use('/v3/:project', volumeRoutes({ volumes, images, origin, zones: parts.compute.parts.zones }));
+    }),
+  );
+  return all;
+}
+
+/** The whole cloud behind one listener. */
+export function createApp(parts: AppParts): Express {
+  const { origin } = parts;
+  const whole = express.Router();
+  const all = services(parts);
+  whole.use('/_control', parts.control);
+  whole.use('/at/:region/:interface', (request, _response, next) => {
+    contextOf(request).door = `${request.params.region}/${request.params.interface}`;
+    next();
+  });
+  whole.use('/at/:region/:interface', all);
+  whole.use(all);
+  whole.get('/', (_request, response) => {
     response.json({
       embedded: true,
       identity: `${origin()}/identity/v3`,
-      compute: microversionText(MIN_MICROVERSION),
+      compute: microversionText(parts.microversions.min),
     });
   });
+
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.set('query parser', 'simple');
+  app.use(parts.basePath || '/', whole);
   return app;
 }

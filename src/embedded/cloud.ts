@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type Server as HttpServer } from 'node:http';
+import http from 'node:http';
+import https from 'node:https';
 import { access, mkdtemp, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createApp } from './app.js';
@@ -22,9 +23,12 @@ import {
 import { canHoldLayers, writeBaseLayer } from './sandbox/base-layer.js';
 import { checkoutFolder, sandboxProgram } from './sandbox/program.js';
 import { sandboxMachines } from './sandbox/sandbox-machines.js';
+import { Volumes } from './volume/volumes.js';
 import { takeStateDirectory, type StateDirectory } from './state-directory.js';
 
 export type { EmbeddedOptions } from './options.js';
+
+type Listener = http.Server | https.Server;
 
 export interface EmbeddedCloud {
   /** What OS_AUTH_URL must be. */
@@ -79,7 +83,7 @@ async function prepareSandboxes(
   });
 }
 
-function listen(server: HttpServer, host: string, port: number): Promise<number> {
+function listen(server: Listener, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
@@ -90,7 +94,7 @@ function listen(server: HttpServer, host: string, port: number): Promise<number>
   });
 }
 
-function closeServer(server: HttpServer): Promise<void> {
+function closeServer(server: Listener): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
     server.closeAllConnections();
@@ -104,7 +108,7 @@ class ListenerControl {
 
   constructor(
     readonly clock: Clock,
-    readonly server: HttpServer,
+    readonly server: Listener,
   ) {}
 
   isDown(): boolean {
@@ -134,7 +138,7 @@ class ListenerControl {
 }
 
 /**
- * Starts an OpenStack in this process: Keystone, Nova, Neutron and Glance behind one loopback listener, whose servers
+ * Starts an OpenStack in this process: Keystone, Nova, Neutron, Glance and Cinder behind one loopback listener, whose servers
  * are sandboxes with SSH. Everything it holds ends with stop() or with the process.
  * Rejects if it is not root (unless `sandbox: 'none'`), if the state directory is in use, or if it cannot listen.
  */
@@ -175,6 +179,7 @@ async function open(
   const identity = new Identity(clock, settings.password, settings.tokenLifetimeS);
   const images = new Images(settings.images, clock.now());
   const network = new NetworkState(clock, quotasOf, settings.subnet, identity.project('admin').id);
+  const volumes = new Volumes(clock, quotasOf);
   const faults = new Faults();
   const journal = new Journal();
   const compute = new Compute({
@@ -185,12 +190,14 @@ async function open(
     faults,
     images,
     network,
+    volumes,
+    zones: settings.availabilityZones,
     machines,
     flavors: settings.flavors,
   });
   const controlToken = settings.controlToken ?? randomBytes(18).toString('base64url');
 
-  const server = createServer();
+  const server = settings.tls === undefined ? http.createServer() : https.createServer(settings.tls);
   const listener = new ListenerControl(clock, server);
   const [host = '127.0.0.1', port = '0'] = settings.listen.split(':');
   let origin = '';
@@ -221,6 +228,11 @@ async function open(
       compute,
       network,
       images,
+      volumes,
+      microversions: settings.microversions,
+      regions: settings.regions,
+      doors: settings.doors,
+      basePath: settings.basePath,
       faults,
       journal,
       control,
@@ -228,7 +240,8 @@ async function open(
       origin: () => origin,
     }),
   );
-  origin = `http://${host}:${await listen(server, host, Number(port))}`;
+  const scheme = settings.tls === undefined ? 'http' : 'https';
+  origin = `${scheme}://${host}:${await listen(server, host, Number(port))}${settings.basePath}`;
 
   const stop = async (): Promise<void> => {
     await listener.stop();
@@ -248,7 +261,7 @@ async function open(
       OS_PROJECT_NAME: 'demo',
       OS_USER_DOMAIN_NAME: 'Default',
       OS_PROJECT_DOMAIN_NAME: 'Default',
-      OS_REGION_NAME: 'RegionOne',
+      OS_REGION_NAME: settings.regions[0] ?? '',
     },
     stop: () => (stopped ??= stop()),
   };

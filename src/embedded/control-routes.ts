@@ -167,6 +167,20 @@ export function controlRoutes(parts: ControlParts): Router {
     parts.identity.revokeAll();
     response.status(204).end();
   });
+  router.post('/tokens', (request, response) => {
+    const { user, project } = parse(
+      z.strictObject({ user: z.string(), project: z.string().default('demo') }),
+      request.body,
+    );
+    const token = parts.identity.issueTo(user, project);
+    response
+      .status(201)
+      .json({ token: token.value, userId: token.user.id, projectId: token.project?.id ?? '' });
+  });
+  router.post('/tokens/valid', (request, response) => {
+    const { token } = parse(z.strictObject({ token: z.string() }), request.body);
+    response.json({ valid: parts.identity.validate(token) !== undefined });
+  });
   router.put('/tokens/lifetime', (request, response) => {
     parts.identity.tokenLifetimeMs =
       parse(z.strictObject({ seconds: z.number().positive() }), request.body).seconds * 1000;

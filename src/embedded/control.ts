@@ -1,3 +1,5 @@
+import http, { type IncomingMessage } from 'node:http';
+import https from 'node:https';
 import { z } from 'zod';
 import type { ServerOrder } from './control-routes.js';
 import type { FaultEffect, FaultOrder } from './faults.js';
@@ -12,6 +14,10 @@ const callSchema = z.object({
   path: z.string(),
   status: z.number(),
   durationMs: z.number(),
+  door: z.string(),
+  user: z.string().nullable(),
+  project: z.string().nullable(),
+  auth: z.string().nullable(),
 });
 const serverSchema = z.object({
   id: z.string(),
@@ -34,19 +40,40 @@ export class CloudControl {
   constructor(
     readonly url: string,
     readonly token: string,
+    /** Authority of its certificate, PEM, where it speaks HTTPS. */
+    readonly ca?: string,
   ) {}
 
   async #call(method: string, path: string, body?: unknown): Promise<unknown> {
-    const response = await fetch(`${this.url}${path}`, {
+    const { status, text } = await this.#exchange(method, path, body);
+    if (status < 200 || status > 299)
+      throw new Error(`${method} ${this.url}${path} was answered ${status}: ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+
+  #exchange(method: string, path: string, body: unknown): Promise<{ status: number; text: string }> {
+    const url = new URL(`${this.url}${path}`);
+    const options = {
       method,
       headers: { 'X-Control-Token': this.token, 'Content-Type': 'application/json' },
       signal: AbortSignal.timeout(30_000),
-      ...(body !== undefined && { body: JSON.stringify(body) }),
+      agent: false,
+    } as const;
+    return new Promise((resolve, reject) => {
+      const answered = (response: IncomingMessage): void => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => (text += chunk));
+        response.on('error', reject);
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      };
+      const request =
+        url.protocol === 'https:'
+          ? https.request(url, { ...options, ...(this.ca !== undefined && { ca: this.ca }) }, answered)
+          : http.request(url, options, answered);
+      request.on('error', reject);
+      request.end(body === undefined ? undefined : JSON.stringify(body));
     });
-    const text = await response.text();
-    if (!response.ok)
-      throw new Error(`${method} ${this.url}${path} was answered ${response.status}: ${text}`);
-    return text === '' ? undefined : JSON.parse(text);
   }
 
   async setTiming(timing: Partial<Timing>): Promise<void> {
@@ -123,6 +150,17 @@ export class CloudControl {
     return z
       .object({ id: z.string(), secret: z.string() })
       .parse(await this.#call('POST', '/application-credentials', wanted));
+  }
+
+  /** Signs a user in to project demo: a token, and whose it is. */
+  async signIn(user: string): Promise<{ token: string; userId: string; projectId: string }> {
+    return z
+      .object({ token: z.string(), userId: z.string(), projectId: z.string() })
+      .parse(await this.#call('POST', '/tokens', { user }));
+  }
+
+  async isValid(token: string): Promise<boolean> {
+    return z.object({ valid: z.boolean() }).parse(await this.#call('POST', '/tokens/valid', { token })).valid;
   }
 
   /** Changes the status of an image, by id or name. */

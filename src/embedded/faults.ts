@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 const callFilter = {
-  service: z.enum(['identity', 'compute', 'network', 'image']).optional(),
+  service: z.enum(['identity', 'compute', 'network', 'image', 'volume']).optional(),
   method: z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']).optional(),
   /** Pattern of the path below the service, `*` standing for anything: `/servers/detail*`. */
   path: z.string().optional(),
@@ -19,6 +19,8 @@ export const faultEffectSchema = z.discriminatedUnion('kind', [
   }),
   /** The server ends in ERROR because no host has room. */
   z.strictObject({ kind: z.literal('no-valid-host') }),
+  /** The volume that a server is to boot from cannot be made, and the server ends in ERROR. */
+  z.strictObject({ kind: z.literal('volume-error') }),
   /** The order is refused as when the project's quota is used up. */
   z.strictObject({ kind: z.literal('quota') }),
   /** A call is answered with this status and not carried out. */

@@ -8,6 +8,13 @@ export interface JournalEntry {
   /** 0 while unanswered or when the connection was cut. */
   status: number;
   durationMs: number;
+  /** `REGION/INTERFACE` of the catalog's address that was called, where each has its own; else empty. */
+  readonly door: string;
+  /** Whose token it was; null without one. */
+  user: string | null;
+  project: string | null;
+  /** How that token was got: Keystone's first method. */
+  auth: string | null;
 }
 
 /** The last calls, for tests that count them. */

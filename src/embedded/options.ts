@@ -45,6 +45,9 @@ export const quotasSchema = z.strictObject({
   security_group: z.int().default(50),
   security_group_rule: z.int().default(500),
   router: z.int().default(10),
+  volumes: z.int().default(50),
+  /** GiB of all volumes together. */
+  gigabytes: z.int().default(2000),
 });
 export type Quotas = z.infer<typeof quotasSchema>;
 
@@ -59,6 +62,11 @@ const flavorSchema = z.strictObject({
   extraSpecs: z.record(z.string(), z.string()).default({}),
 });
 export type Flavor = z.infer<typeof flavorSchema>;
+
+const microversion = z
+  .string()
+  .regex(/^2\.[1-9]\d?$/, 'must be a Nova microversion such as 2.79')
+  .transform((text) => 200 + Number(text.slice(2)));
 
 export const embeddedOptionsSchema = z.strictObject({
   /** Folder for console logs and the sandboxes' mount points. Made if absent; one cloud owns it. */
@@ -93,6 +101,25 @@ export const embeddedOptionsSchema = z.strictObject({
       { id: '3', name: 'large', vcpus: 4, ram: 8192, disk: 40, extraSpecs: {} },
     ]),
   images: z.array(z.string().min(1)).min(1).default(['debian-vm', 'debian-vm-2']),
+  availabilityZones: z.array(z.string().min(1)).min(1).default(['nova']),
+  /** Microversions that Nova speaks. */
+  microversions: z
+    .strictObject({ min: microversion.prefault('2.1'), max: microversion.prefault('2.90') })
+    .prefault({}),
+  /** Regions of the catalog. They lead to the same servers. */
+  regions: z
+    .array(z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a word'))
+    .min(1)
+    .default(['RegionOne']),
+  /** Each region and interface has paths of its own in the catalog, so that the journal tells which was taken. */
+  doors: z.boolean().default(false),
+  /** Path before that of every service, as behind a proxy: `/cloud`. */
+  basePath: z
+    .string()
+    .regex(/^(\/[A-Za-z0-9._-]+)*$/, 'must be empty or a path without a slash at its end')
+    .default(''),
+  /** Certificate and key, PEM: HTTPS is spoken then. */
+  tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
   /** More absolute paths that no server may see. */
   masked: z.array(z.string().startsWith('/')).default([]),
 });

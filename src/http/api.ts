@@ -249,6 +249,20 @@ export const statusView = z
       until: z.string().nullable(),
       why: z.string().nullable(),
     }),
+    quota: z
+      .object({
+        at: z.string().describe('When it was read.'),
+        lines: z.array(
+          z.object({
+            what: z.string(),
+            used: z.number().describe('By the whole project.'),
+            limit: z.number().nullable().describe('Null: unlimited.'),
+            perVm: z.number().describe('What one VM of the pool takes.'),
+          }),
+        ),
+      })
+      .nullable()
+      .describe("The project's quota, as far as the cloud tells it; null before it was first read."),
     members: z.array(memberView),
     requests: z.array(leaseView),
     leases: z.array(leaseView),

@@ -5,6 +5,7 @@ import { isOpen } from '../pool/breaker.js';
 import { cellSight } from '../pool/engine-events.js';
 import { waiting } from '../pool/leases.js';
 import type { Millis } from '../pool/model.js';
+import { quotaLines } from '../pool/quota.js';
 
 /** What the figures of one moment are taken from. */
 export interface MetricsView {
@@ -58,6 +59,11 @@ export class PoolMetrics {
   private readonly cellErrors = this.gauge('vmpool_cells_failing', 'Cells whose last update failed.');
   private readonly cellsRunning = this.gauge('vmpool_cells_running', 'Cells with an update under way.');
   private readonly cloudUp = this.gauge('vmpool_cloud_up', '1 while the cloud answers.');
+  private readonly quota = this.gauge(
+    'vmpool_quota',
+    "The project's quota as last read: bound is used or limit, what is instances, cores, ramMiB, ports, floatingIps, volumes or volumeGiB. Unlimited ones have no limit.",
+    ['what', 'bound'],
+  );
   private readonly storeUp = this.gauge('vmpool_store_up', '1 while the store commits.');
   private readonly workerSync = this.gauge(
     'vmpool_worker_sync_age_seconds',
@@ -178,6 +184,11 @@ export class PoolMetrics {
     this.cellErrors.set(cells.filter((cell) => cell.error !== null).length);
     this.cellsRunning.set(cells.filter((cell) => cell.running).length);
     this.cloudUp.set(sight.cloudProblem === null ? 1 : 0);
+    this.quota.reset();
+    for (const { what, used, limit: most } of quotaLines(state)) {
+      this.quota.set({ what, bound: 'used' }, used);
+      if (most !== null) this.quota.set({ what, bound: 'limit' }, most);
+    }
     this.storeUp.set(storeProblem === null ? 1 : 0);
     this.workerSync.reset();
     for (const [worker, { syncedAt }] of Object.entries(book.workers)) {

@@ -15,6 +15,7 @@ import type {
   VmState,
 } from './model.js';
 import type { Policy } from './policy.js';
+import type { QuotaSight, TightQuota } from './quota.js';
 
 /**
  * How Pulumi holds a member.
@@ -173,6 +174,10 @@ export interface Sight {
   readonly lastListing: { readonly at: Millis; readonly complete: boolean } | null;
   readonly cloudProblem: string | null;
   readonly shapeProblem: string | null;
+  /** The project's quota as last read; null before that, and for clouds that do not tell. */
+  readonly quota: QuotaSight | null;
+  /** The quota for want of which fewer members are made than are wanted. */
+  readonly heldBack: TightQuota | null;
   /** Markers read on held VMs: lease marker or null for none. */
   readonly markers: Readonly<Record<string, MarkerSeen>>;
 }
@@ -215,6 +220,8 @@ export const emptySight: Sight = {
   lastListing: null,
   cloudProblem: null,
   shapeProblem: null,
+  quota: null,
+  heldBack: null,
   markers: {},
 };
 

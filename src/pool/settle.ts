@@ -7,6 +7,7 @@ import type { NoteSink } from './members.js';
 import { dropMember, moveMember, patchMember, placeOf, putMember, withBook } from './members.js';
 import type { Millis } from './model.js';
 import { decideMembers } from './planner.js';
+import { isSameQuota } from './quota.js';
 import { rollUnderLoad, size } from './sizer.js';
 
 /** A server that a lost create may still bring is waited for so long before its name is given up. */
@@ -52,6 +53,8 @@ export function settle(s: State, c: Context, note: NoteSink): State {
     state = patchMember(state, name, { retire: why });
     state = moveMember(state, name, 'overdue', why, c, note);
   }
+  const { heldBack } = sizing;
+  if (!isSameQuota(state.sight.heldBack, heldBack)) state = { ...state, sight: { ...state.sight, heldBack } };
   return decideMembers(state, sizing.create, c, note);
 }
 

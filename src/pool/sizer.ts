@@ -3,6 +3,7 @@ import { entryAt, isDeleting, isUnusable, membersOf } from './book.js';
 import { createsAllowed } from './breaker.js';
 import { blockedBy, waiting } from './leases.js';
 import type { MemberName, Shape } from './model.js';
+import { quotaRoom, type TightQuota } from './quota.js';
 
 /** What the pool's size should become: how many members to make, and which Free ones to retire and why. */
 export interface Sizing {
@@ -10,6 +11,8 @@ export interface Sizing {
   readonly retire: readonly { readonly name: MemberName; readonly why: string }[];
   /** Members wanted for the load, between min and max. */
   readonly target: number;
+  /** The quota for want of which fewer are made than are wanted. */
+  readonly heldBack: TightQuota | null;
 }
 
 /** Counts toward the pool's strength: leased, ready, or on its way to be ready. */
@@ -61,7 +64,7 @@ export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName
  */
 export function size(s: State, c: Context): Sizing {
   const shape = s.book.shape;
-  if (shape === null) return { create: 0, retire: [], target: 0 };
+  if (shape === null) return { create: 0, retire: [], target: 0, heldBack: null };
   const members = membersOf(s.book);
   const busy = members.filter((m) => m.state.kind === 'Busy').length;
   const demand = waiting(s).filter((r) => blockedBy(s, r) === null).length;
@@ -109,6 +112,9 @@ export function size(s: State, c: Context): Sizing {
 
   const wanted = target + surge - (supply.length - retire.length);
   const births = members.filter((m) => isUnusable(m, 'building')).map((m) => m.bornAt);
-  const create = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, births, c.now)));
-  return { create, retire, target };
+  const allowed = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, births, c.now)));
+  if (allowed === 0) return { create: 0, retire, target, heldBack: null };
+  const quota = quotaRoom(s, c);
+  const heldBack = allowed > quota.room ? quota.tight : null;
+  return { create: Math.min(allowed, quota.room), retire, target, heldBack };
 }

@@ -1,4 +1,4 @@
-import type { ServerView } from '../cloud/port.js';
+import type { QuotaView, ServerView } from '../cloud/port.js';
 import type { CellState, CellWish, EngineEvent } from '../engine/port.js';
 import type { ProbeResult, ScrubResult, StageResult } from '../guest/port.js';
 import type { Context, Note, State } from './book.js';
@@ -14,6 +14,7 @@ import type { CellName, LeaseId, MemberName, ServerId, Shape } from './model.js'
 import { listed, looked, strayGone } from './observe.js';
 import type { OperatorOutcome } from './operator.js';
 import { hold, retire, unhold } from './operator.js';
+import type { QuotaSight } from './quota.js';
 import { settle } from './settle.js';
 
 /** Everything that can happen to the pool. */
@@ -30,6 +31,7 @@ export type PoolEvent =
       readonly ageMs: number;
     }
   | { readonly type: 'adopt'; readonly shape: Shape }
+  | { readonly type: 'quota'; readonly quota: QuotaView; readonly flavor: QuotaSight['flavor'] }
   | { readonly type: 'adoptFailed'; readonly why: string }
   | { readonly type: 'listed'; readonly servers: readonly ServerView[]; readonly complete: boolean }
   | { readonly type: 'cloudFailed'; readonly why: string }
@@ -122,6 +124,10 @@ function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state:
       return plain(adopt(s, event.shape, c, note));
     case 'adoptFailed':
       return plain({ ...s, sight: { ...s.sight, shapeProblem: event.why } });
+    case 'quota': {
+      const { quota, flavor } = event;
+      return plain({ ...s, sight: { ...s.sight, quota: { at: c.now, quota, flavor } } });
+    }
     case 'listed':
       return plain(listed(s, event.servers, event.complete, c, note));
     case 'cloudFailed':

@@ -7,6 +7,7 @@ import { blockedBy, waiting } from './leases.js';
 import type { Millis } from './model.js';
 import { disturbanceOf, troubleOf } from './observe.js';
 import { isMystery } from './operator.js';
+import { quotaLines, quotaObjection, quotaWords } from './quota.js';
 
 const iso = (at: Millis): string => new Date(at).toISOString();
 
@@ -82,6 +83,8 @@ function waitDetail(s: State, request: Request): string {
     return `no VM is free; the cloud gives no new one at the moment: ${s.book.breaker.why ?? ''}`;
   if (building > 0) return `no VM is free; ${building} being built`;
   if (members.length >= shape.max) return `all ${shape.max} VMs of the pool are taken`;
+  const { heldBack } = s.sight;
+  if (heldBack !== null) return `no VM is free; ${quotaObjection(heldBack)}`;
   return 'no VM is free; one is about to be built';
 }
 
@@ -185,6 +188,8 @@ export function problemsOf(s: State, c: Context): string[] {
     const next = b.until > c.now ? `next try at ${iso(b.until)}` : 'trying one now';
     problems.push(`no new VM can be had (${b.failures} failures in a row, ${next}): ${b.why ?? ''}`);
   }
+  const { heldBack } = s.sight;
+  if (heldBack !== null) problems.push(quotaObjection(heldBack));
   for (const cell of s.book.cells) {
     const sight = cellSight(s, cell);
     if (sight.error !== null)
@@ -249,6 +254,18 @@ export function statusView(s: State, c: Context, version: string): StatusView {
       until: book.breaker.until > c.now ? iso(book.breaker.until) : null,
       why: book.breaker.why,
     },
+    quota:
+      s.sight.quota === null
+        ? null
+        : {
+            at: iso(s.sight.quota.at),
+            lines: quotaLines(s).map(({ what, used, limit, perVm }) => ({
+              what: quotaWords[what],
+              used,
+              limit,
+              perVm,
+            })),
+          },
     members: members.map((m) => memberView(s, m)),
     requests: waiting(s).map((r) => waitingView(s, r)),
     leases: Object.values(book.leases).map((l) => grantedView(s, l)),

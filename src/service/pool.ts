@@ -16,6 +16,7 @@ import type { Loop, ParsedShape, WatchPeriods } from './loops.js';
 import { adoptOnce, publishSummaries, startLoop, watchCloud } from './loops.js';
 import type { PoolService } from './port.js';
 import { createPoolService } from './pool-service.js';
+import { watchQuota } from './quota-loop.js';
 import { resolveShape } from './resolve-shape.js';
 
 /** What can change while the service runs. */
@@ -179,6 +180,7 @@ export function startPool(parts: PoolParts): RunningPool {
       return calm ? quietTickMs : tickMs;
     }),
     publishSummaries(keeper, engine, clock, log),
+    watchQuota(keeper, cloud, clock, log),
   );
   // The listing that shows a new server should not have to wait for a quiet period to end.
   let busy = false;

@@ -1,3 +1,5 @@
+import type { QuotaView } from '../../cloud/port.js';
+import { needsOf, quotaWords } from '../../pool/quota.js';
 import { count } from '../table.js';
 import { unless, type Verdict } from './finding.js';
 import type { Subject } from './subject.js';
@@ -58,18 +60,16 @@ export const checkQuota = async (subject: Subject): Promise<Verdict> => {
   ];
   if (!flavor.found) return { faults: [flavor.why] };
   const more = Math.max(0, max - ours.servers.length);
-  const needs = [
-    { what: 'instances', use: quota.instances, needed: more },
-    { what: 'cores', use: quota.cores, needed: more * flavor.value.vcpus },
-    { what: 'MiB of memory', use: quota.ramMiB, needed: more * flavor.value.ramMiB },
-  ];
-  const faults = needs.flatMap(({ what, use: { used, limit: most }, needed }) =>
-    most === null || used + needed <= most
+  const needs = needsOf(spec, flavor.value);
+  const faults = (Object.keys(quotaWords) as (keyof QuotaView)[]).flatMap((what) => {
+    const use = quota[what];
+    const needed = more * needs[what];
+    return use === null || use.limit === null || use.used + needed <= use.limit
       ? []
       : [
-          `the pool's max of ${String(max)} needs ${String(needed)} more ${what}, the project has ${String(Math.max(0, most - used))} left of ${String(most)}: lower vmpool:max, or have the quota raised`,
-        ],
-  );
+          `the pool's max of ${String(max)} needs ${String(needed)} more ${quotaWords[what]}, the project has ${String(Math.max(0, use.limit - use.used))} left of ${String(use.limit)}: lower vmpool:max, or have the quota raised`,
+        ];
+  });
   const { used, limit: most } = quota.instances;
   return unless(
     faults,

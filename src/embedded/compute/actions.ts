@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { drawFrom } from '../options.js';
 import { ApiError, badRequest, conflict } from '../http/errors.js';
+import { imageOf } from './boot-volume.js';
 import { newPassword, type Caller, type Compute } from './compute.js';
 import { vmState, type Server, type ServerStatus } from './model.js';
 
@@ -131,6 +132,10 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     if (!image) throw badRequest('Cannot find image for rebuild');
     if (image.status !== 'active')
       throw badRequest(`Image ${image.id} is unacceptable: Image is not active.`);
+    // Before microversion 2.93, which is not spoken here, a rebuild leaves a boot volume as it is.
+    const volumeBacked = server.imageId === null;
+    if (volumeBacked && imageOf(compute, server) !== image.id)
+      throw badRequest('Unable to rebuild with a different image for a volume-backed server.');
     const answer = step(compute, server, caller, {
       action: 'rebuild',
       logged: 'rebuild',
@@ -138,11 +143,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       during: { status: 'REBUILD', task: 'rebuilding' },
       to: 'ACTIVE',
       work: async (_compute, _server, current) => {
-        await compute.replaceMachine(server, current);
+        if (volumeBacked) await server.machine?.stop('refuse');
+        else await compute.replaceMachine(server, current);
         if (current()) compute.bootMachine(server);
       },
     });
-    server.imageId = image.id;
+    if (!volumeBacked) server.imageId = image.id;
     server.fault = undefined;
     if (wanted.name !== undefined) server.name = wanted.name;
     if (wanted.metadata !== undefined) server.metadata = wanted.metadata;

@@ -6,7 +6,9 @@ import type { Images } from '../image/images.js';
 import type { Machines, SshMode } from '../machines.js';
 import type { NetworkState } from '../network/network.js';
 import { drawFrom, type Flavor, type Quotas, type Timing } from '../options.js';
-import { checkCreate, type CreateRequest, type NetworkChoice } from './create-request.js';
+import type { Volumes } from '../volume/volumes.js';
+import { attachBootVolume, imageOf } from './boot-volume.js';
+import { checkCreate, type BootVolume, type CreateRequest, type NetworkChoice } from './create-request.js';
 import type { ActionEvent, KeyPair, Server, ServerAction, ServerGroup, ServerStatus } from './model.js';
 
 export interface Caller {
@@ -23,6 +25,9 @@ export interface ComputeParts {
   readonly faults: Faults;
   readonly images: Images;
   readonly network: NetworkState;
+  readonly volumes: Volumes;
+  /** Availability zones; the first is the default. */
+  readonly zones: readonly string[];
   readonly machines: Machines;
   readonly flavors: readonly Flavor[];
 }
@@ -124,7 +129,7 @@ export class Compute {
       fault: undefined,
       locked: false,
       lockedReason: null,
-      availabilityZone: request.availabilityZone ?? 'nova',
+      availabilityZone: request.availabilityZone ?? this.parts.zones[0] ?? 'nova',
       securityGroups,
       serverGroupId: group?.id,
       actions: [],
@@ -140,7 +145,7 @@ export class Compute {
     const buildMs = special?.buildMs ?? drawFrom(timing.buildMs, this.parts.random);
     const sshMs = special?.sshMs ?? drawFrom(timing.sshMs, this.parts.random);
     this.later(server, buildMs * 0.1, () =>
-      this.#networking(server, choices, caller, finish, buildMs * 0.9, sshMs),
+      this.#networking(server, choices, request.bootVolume, caller, finish, buildMs * 0.9, sshMs),
     );
     return server;
   }
@@ -148,6 +153,7 @@ export class Compute {
   #networking(
     server: Server,
     choices: readonly NetworkChoice[],
+    bootVolume: BootVolume | null,
     caller: Caller,
     finish: () => void,
     restMs: number,
@@ -177,6 +183,10 @@ export class Compute {
             ownedByServer: true,
           });
         }
+      }
+      if (bootVolume !== null) {
+        this.change(server, 'BUILD', 'block_device_mapping');
+        attachBootVolume(this, server, bootVolume, caller);
       }
     } catch (error) {
       this.fail(
@@ -215,7 +225,8 @@ export class Compute {
   }
 
   async #makeMachine(server: Server): Promise<void> {
-    const image = server.imageId === null ? undefined : this.parts.images.find(server.imageId);
+    const imageId = imageOf(this, server);
+    const image = imageId === null ? undefined : this.parts.images.find(imageId);
     const key = server.keyName === null ? undefined : this.keyPairs.get(`${server.userId}/${server.keyName}`);
     const machine = await this.parts.machines.create({
       id: server.id,
@@ -311,6 +322,7 @@ export class Compute {
             if (floating.portId === port.id) network.associate(floating, null);
         }
       }
+      this.parts.volumes.release(server.id);
       const group = server.serverGroupId === undefined ? undefined : this.groups.get(server.serverGroupId);
       if (group)
         group.members.splice(

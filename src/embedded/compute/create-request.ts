@@ -1,6 +1,7 @@
 import { ApiError, badRequest, conflict } from '../http/errors.js';
 import type { NetworkState } from '../network/network.js';
 import type { Flavor } from '../options.js';
+import type { Volume } from '../volume/volumes.js';
 import type { Caller, Compute } from './compute.js';
 import type { ServerGroup } from './model.js';
 
@@ -10,9 +11,21 @@ export interface NetworkChoice {
   readonly fixedIp?: string | undefined;
 }
 
+/** The volume that a server boots from: a new one made of an image, or one that is there. */
+export type BootVolume =
+  | {
+      readonly from: 'image';
+      readonly imageId: string;
+      readonly sizeGiB: number;
+      readonly deleteOnTermination: boolean;
+    }
+  | { readonly from: 'volume'; readonly volumeId: string; readonly deleteOnTermination: boolean };
+
 export interface CreateRequest {
   readonly name: string;
+  /** Null for a server that boots from a volume. */
   readonly imageId: string | null;
+  readonly bootVolume: BootVolume | null;
   readonly flavorId: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly tags: readonly string[];
@@ -40,16 +53,19 @@ export function checkCreate(compute: Compute, request: CreateRequest, caller: Ca
   const { network, images } = compute.parts;
   const flavor = compute.flavor(request.flavorId);
   if (!flavor) throw badRequest(`Flavor ${request.flavorId} could not be found.`);
-  if (request.imageId !== null) {
-    const image = images.find(request.imageId);
+  const { bootVolume } = request;
+  const imageId = bootVolume?.from === 'image' ? bootVolume.imageId : request.imageId;
+  if (imageId !== null) {
+    const image = images.find(imageId);
     if (!image) throw badRequest(`Can not find requested image`);
     if (image.status !== 'active')
       throw badRequest(`Image ${image.id} is unacceptable: Image is not active. Image is unacceptable`);
   }
+  if (bootVolume?.from === 'volume') bootableVolume(compute, bootVolume.volumeId, caller.projectId);
   const key =
     request.keyName === undefined ? undefined : compute.keyPairs.get(`${caller.userId}/${request.keyName}`);
   if (request.keyName !== undefined && !key) throw badRequest('Invalid key_name provided.');
-  if (request.availabilityZone !== undefined && request.availabilityZone !== 'nova')
+  if (request.availabilityZone !== undefined && !compute.parts.zones.includes(request.availabilityZone))
     throw badRequest('The requested availability zone is not available');
   const securityGroups = request.securityGroups.map((wanted) => {
     const group = network.findGroup(wanted, caller.projectId);
@@ -59,6 +75,9 @@ export function checkCreate(compute: Compute, request: CreateRequest, caller: Ca
   const group = request.serverGroupId === undefined ? undefined : compute.groups.get(request.serverGroupId);
   if (request.serverGroupId !== undefined && !group)
     throw badRequest(`Instance group ${request.serverGroupId} could not be found.`);
+  const members = compute.parts.quotasOf(caller.projectId).server_group_members;
+  if (group && members >= 0 && group.members.length >= members)
+    throw new ApiError(403, 'Quota exceeded, too many servers in group');
   const choices = chooseNetworks(network, request.networks, caller.projectId);
   checkQuota(compute, caller.projectId, flavor, request.name);
   const newPorts = choices.filter((choice) => choice.portId === undefined).length;
@@ -71,6 +90,15 @@ export function checkCreate(compute: Compute, request: CreateRequest, caller: Ca
     choices,
     securityGroups: securityGroups.length > 0 ? securityGroups : [network.defaultGroup(caller.projectId).id],
   };
+}
+
+function bootableVolume(compute: Compute, id: string, projectId: string): Volume {
+  const volume = compute.parts.volumes.all.get(id);
+  if (!volume || volume.projectId !== projectId)
+    throw badRequest(`Block Device Mapping is Invalid: failed to get volume ${id}.`);
+  if (volume.status !== 'available' || volume.imageId === null)
+    throw badRequest(`Block Device Mapping is Invalid: volume ${id} is not available or not bootable.`);
+  return volume;
 }
 
 function checkQuota(compute: Compute, projectId: string, flavor: Flavor, name: string): void {

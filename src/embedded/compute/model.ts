@@ -46,7 +46,7 @@ export interface Server {
   flavor: Flavor;
   /** The flavor before a resize that is not confirmed yet. */
   formerFlavor: Flavor | undefined;
-  /** Empty for a server booted from a volume. */
+  /** Null for a server booted from a volume. */
   imageId: string | null;
   metadata: Record<string, string>;
   tags: string[];

@@ -7,17 +7,17 @@ import { ApiError, badRequest, conflict, notFound } from '../http/errors.js';
 import { nextLink, pageOf } from '../http/paging.js';
 import type { Flavor } from '../options.js';
 import { generateSshKey } from '../sandbox/host-key.js';
-import { MAX_MICROVERSION, MIN_MICROVERSION, microversionText } from './microversion.js';
+import { microversionText, type MicroversionRange } from './microversion.js';
 import type { KeyPair, ServerGroup } from './model.js';
 import { versionOf, type ComputeRouting } from './routing.js';
 import { serverRoutes } from './server-routes.js';
 
-export function computeVersion(origin: string): object {
+export function computeVersion(origin: string, { min, max }: MicroversionRange): object {
   return {
     id: 'v2.1',
     status: 'CURRENT',
-    version: microversionText(MAX_MICROVERSION),
-    min_version: microversionText(MIN_MICROVERSION),
+    version: microversionText(max),
+    min_version: microversionText(min),
     updated: '2013-07-23T11:33:21Z',
     links: [{ rel: 'self', href: `${origin}/compute/v2.1/` }],
     'media-types': [{ base: 'application/json', type: 'application/vnd.openstack.compute+json;version=2.1' }],
@@ -282,7 +282,11 @@ export function computeRoutes(routing: ComputeRouting): Router {
 
   router.get(['/os-availability-zone', '/os-availability-zone/detail'], (_request, response) => {
     response.json({
-      availabilityZoneInfo: [{ zoneName: 'nova', zoneState: { available: true }, hosts: null }],
+      availabilityZoneInfo: compute.parts.zones.map((zoneName) => ({
+        zoneName,
+        zoneState: { available: true },
+        hosts: null,
+      })),
     });
   });
   router.get('/extensions', (_request, response) => {

@@ -5,45 +5,14 @@ import { bodyOf, projectOf, query, queryAll } from '../http/context.js';
 import { badRequest, conflict, notFound } from '../http/errors.js';
 import { nextLink, pageOf } from '../http/paging.js';
 import { actOn } from './actions.js';
-import { labelRoutes, metadataSchema, tagsSchema } from './label-routes.js';
+import { wantedServer } from './create-body.js';
+import { labelRoutes } from './label-routes.js';
 import { callerOf, isAdmin, serverOf, versionOf, type ComputeRouting } from './routing.js';
 import { newPassword } from './compute.js';
-import type { CreateRequest } from './create-request.js';
 import { vmState, type Server, type ServerAction } from './model.js';
 import { addressesView, briefView, serverView } from './server-view.js';
 
 const text = z.string();
-
-const createSchema = z.looseObject({
-  server: z.looseObject({
-    name: text.trim().min(1).max(255),
-    imageRef: text.optional(),
-    flavorRef: z.coerce.string(),
-    metadata: metadataSchema.optional(),
-    tags: tagsSchema.optional(),
-    description: text.max(255).nullish(),
-    key_name: text.nullish(),
-    config_drive: z.union([z.boolean(), text]).nullish(),
-    user_data: text.max(65535).nullish(),
-    availability_zone: text.nullish(),
-    security_groups: z.array(z.looseObject({ name: text.optional() })).optional(),
-    networks: z
-      .union([
-        z.enum(['auto', 'none']),
-        z.array(z.looseObject({ uuid: text.optional(), port: text.nullish(), fixed_ip: text.optional() })),
-      ])
-      .optional(),
-    min_count: z.coerce.number().int().min(1).optional(),
-    max_count: z.coerce.number().int().min(1).optional(),
-    block_device_mapping_v2: z
-      .array(
-        z.looseObject({ source_type: text, uuid: text.optional(), boot_index: z.coerce.number().nullish() }),
-      )
-      .optional(),
-  }),
-  'os:scheduler_hints': z.looseObject({ group: text.optional() }).optional(),
-  'OS-SCH-HNT:scheduler_hints': z.looseObject({ group: text.optional() }).optional(),
-});
 
 const updateSchema = z.looseObject({
   server: z.looseObject({
@@ -51,51 +20,6 @@ const updateSchema = z.looseObject({
     description: text.max(255).nullish(),
   }),
 });
-
-function wantedServer(request: Request, version: number): CreateRequest {
-  const body = bodyOf(request, createSchema);
-  const { server } = body;
-  const { networks, tags } = server;
-  if (tags !== undefined && version < 252)
-    throw badRequest("Additional properties are not allowed ('tags' was unexpected)");
-  if (server.description != null && version < 219)
-    throw badRequest("Additional properties are not allowed ('description' was unexpected)");
-  if (version >= 237 && networks === undefined)
-    throw badRequest("Invalid input for field/attribute server. 'networks' is a required property");
-  if (typeof networks === 'string' && version < 237)
-    throw badRequest(
-      `Invalid input for field/attribute networks. Value: ${networks}. '${networks}' is not of type 'array'`,
-    );
-  if ((server.max_count ?? 1) > 1 || (server.min_count ?? 1) > 1)
-    throw badRequest('This cloud creates one server for each request: min_count and max_count must be 1.');
-  const root = server.block_device_mapping_v2?.find((device) => device.boot_index === 0);
-  const imageId = server.imageRef || (root?.source_type === 'image' ? root.uuid : undefined);
-  if (!imageId && !root) throw badRequest('Invalid imageRef provided.');
-  if (server.user_data != null && !/^[A-Za-z0-9+/=\s]*$/.test(server.user_data))
-    throw badRequest('Invalid input for field/attribute user_data.');
-  return {
-    name: server.name,
-    imageId: imageId ?? null,
-    flavorId: server.flavorRef.split('/').at(-1) ?? '',
-    metadata: server.metadata ?? {},
-    tags: tags ?? [],
-    description: version >= 219 ? (server.description ?? null) : null,
-    keyName: server.key_name ?? undefined,
-    configDrive: server.config_drive === true || /^(true|1|yes)$/i.test(String(server.config_drive ?? '')),
-    userData: server.user_data ?? undefined,
-    availabilityZone: server.availability_zone || undefined,
-    securityGroups: (server.security_groups ?? []).map((group) => group.name ?? ''),
-    networks:
-      networks === undefined || typeof networks === 'string'
-        ? (networks ?? [])
-        : networks.map((each) => ({
-            networkId: each.uuid,
-            portId: each.port ?? undefined,
-            fixedIp: each.fixed_ip,
-          })),
-    serverGroupId: body['os:scheduler_hints']?.group ?? body['OS-SCH-HNT:scheduler_hints']?.group,
-  };
-}
 
 function listed(routing: ComputeRouting, request: Request, version: number): Server[] {
   const { compute } = routing;
@@ -300,8 +224,15 @@ export function serverRoutes(routing: ComputeRouting): Router {
     });
   });
   router.get('/servers/:id/os-volume_attachments', (request, response) => {
-    find(request, request.params.id);
-    response.json({ volumeAttachments: [] });
+    const server = find(request, request.params.id);
+    response.json({
+      volumeAttachments: compute.parts.volumes.attachedTo(server.id).map((volume) => ({
+        id: volume.id,
+        volumeId: volume.id,
+        serverId: server.id,
+        device: volume.attachment?.device ?? '',
+      })),
+    });
   });
 
   const interfaceView = (server: Server): object[] =>

@@ -88,7 +88,10 @@ export function serverView(compute: Compute, server: Server, version: number, or
     'OS-EXT-STS:task_state': server.taskState,
     'OS-EXT-STS:vm_state': vmState(server),
     'OS-EXT-STS:power_state': powerState(server),
-    'os-extended-volumes:volumes_attached': [],
+    'os-extended-volumes:volumes_attached': compute.parts.volumes.attachedTo(server.id).map((volume) => ({
+      id: volume.id,
+      ...(rich && { delete_on_termination: volume.attachment?.deleteOnTermination ?? false }),
+    })),
     ...(groups.size > 0 && {
       security_groups: [...groups].map((id) => ({ name: compute.parts.network.groups.get(id)?.name ?? id })),
     }),

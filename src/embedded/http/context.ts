@@ -1,5 +1,6 @@
 import type { Request } from 'express';
 import type { z } from 'zod';
+import type { JournalEntry } from '../journal.js';
 import type { Token } from '../identity/identity.js';
 import { ApiError, badRequest } from './errors.js';
 
@@ -8,6 +9,9 @@ interface RequestContext {
   token?: Token;
   /** Nova's microversion as a number: 2.37 is 237. */
   microversion?: number;
+  /** `REGION/INTERFACE` of the catalog's address that was called. */
+  door?: string;
+  entry?: JournalEntry;
 }
 
 const contexts = new WeakMap<object, RequestContext>();

@@ -1,6 +1,6 @@
 import type { Response } from 'express';
 
-export type ServiceName = 'identity' | 'compute' | 'network' | 'image';
+export type ServiceName = 'identity' | 'compute' | 'network' | 'image' | 'volume';
 
 /** An answer that is an error, rendered in the form of the service it comes from. */
 export class ApiError extends Error {
@@ -71,6 +71,7 @@ export function sendError(response: Response, service: ServiceName, error: ApiEr
       response.json({ error: { code: error.status, message: error.message, title } });
       return;
     case 'compute':
+    case 'volume':
       response.json({
         [NOVA_FAULTS[error.status] ?? 'computeFault']: { code: error.status, message: error.message },
       });

@@ -147,6 +147,13 @@ export class Identity {
     return this.#issue(user, request.scope, ['password']);
   }
 
+  /** A token without the user's password, for the control API. */
+  issueTo(userName: string, project: string): Token {
+    const user = this.users.find((each) => each.name === userName);
+    if (!user) throw notFound(`Could not find user: ${userName}.`);
+    return this.#issue(user, { project: { id: this.project(project).id } }, ['password']);
+  }
+
   #byToken(request: AuthRequest): Token {
     const token = this.validate(request.identity.token?.id);
     if (!token) throw new ApiError(401, DENIED);

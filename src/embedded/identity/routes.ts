@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isoMicros } from '../clock.js';
 import { bodyOf, tokenOf } from '../http/context.js';
 import { ApiError, notFound } from '../http/errors.js';
+import { catalogOf, type CatalogPlace } from './catalog.js';
 import type { ApplicationCredential, Identity, Token } from './identity.js';
 
 const nameOrId = { id: z.string().optional(), name: z.string().optional() };
@@ -47,28 +48,7 @@ const credentialSchema = z.looseObject({
   }),
 });
 
-function catalog(origin: string): object[] {
-  const service = (type: string, name: string, path: string): object => ({
-    id: `${name}-service`,
-    type,
-    name,
-    endpoints: ['public', 'internal', 'admin'].map((kind) => ({
-      id: `${name}-${kind}`,
-      interface: kind,
-      region: 'RegionOne',
-      region_id: 'RegionOne',
-      url: `${origin}${path}`,
-    })),
-  });
-  return [
-    service('identity', 'keystone', '/identity/v3'),
-    service('compute', 'nova', '/compute/v2.1'),
-    service('network', 'neutron', '/network'),
-    service('image', 'glance', '/image'),
-  ];
-}
-
-function tokenView(token: Token, origin: string): object {
+function tokenView(token: Token, place: CatalogPlace): object {
   return {
     token: {
       methods: token.methods,
@@ -83,7 +63,10 @@ function tokenView(token: Token, origin: string): object {
       issued_at: isoMicros(token.issuedAt),
       ...(token.project && { project: token.project, is_domain: false }),
       ...(token.domain && { domain: token.domain }),
-      ...((token.project ?? token.domain) && { roles: token.roles, catalog: catalog(origin) }),
+      ...((token.project ?? token.domain) && {
+        roles: token.roles,
+        catalog: catalogOf(place, token.project?.id ?? ''),
+      }),
       ...(token.applicationCredential && {
         application_credential: {
           id: token.applicationCredential.id,
@@ -121,18 +104,19 @@ export function identityVersion(origin: string): object {
 }
 
 /** Keystone v3 below /identity/v3. Authentication itself and the versions are public; the rest is behind a token. */
-export function identityRoutes(identity: Identity, origin: () => string): Router {
+export function identityRoutes(identity: Identity, place: () => CatalogPlace): Router {
   const router = Router();
+  const origin = (): string => place().origin;
 
   router.post('/auth/tokens', (request, response) => {
     const token = identity.authenticate(bodyOf(request, authSchema).auth);
-    response.status(201).set('X-Subject-Token', token.value).json(tokenView(token, origin()));
+    response.status(201).set('X-Subject-Token', token.value).json(tokenView(token, place()));
   });
 
   router.get('/auth/tokens', (request, response) => {
     const subject = identity.validate(request.get('X-Subject-Token'));
     if (!subject) throw notFound('Could not find token.');
-    response.set('X-Subject-Token', subject.value).json(tokenView(subject, origin()));
+    response.set('X-Subject-Token', subject.value).json(tokenView(subject, place()));
   });
 
   router.delete('/auth/tokens', (request, response) => {
@@ -143,9 +127,12 @@ export function identityRoutes(identity: Identity, origin: () => string): Router
   });
 
   router.get('/auth/catalog', (request, response) => {
-    if (!tokenOf(request).project)
-      throw new ApiError(403, 'You are not authorized to perform the requested action.');
-    response.json({ catalog: catalog(origin()), links: { self: `${origin()}/identity/v3/auth/catalog` } });
+    const { project } = tokenOf(request);
+    if (!project) throw new ApiError(403, 'You are not authorized to perform the requested action.');
+    response.json({
+      catalog: catalogOf(place(), project.id),
+      links: { self: `${origin()}/identity/v3/auth/catalog` },
+    });
   });
 
   router.get(['/auth/projects', '/users/:user/projects', '/projects'], (request, response) => {

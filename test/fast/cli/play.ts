@@ -17,6 +17,7 @@ export const statusView = (changes: Partial<StatusView> = {}): StatusView => ({
   counts: { free: 0, busy: 0, unusable: 0, waiting: 0, leases: 0 },
   problems: [],
   breaker: { open: false, failures: 0, until: null, why: null },
+  quota: null,
   members: [],
   requests: [],
   leases: [],

@@ -123,6 +123,7 @@ export function tokenReply(
           entry('compute', '/compute/v2.1'),
           entry('network', '/networking'),
           entry('image', '/image'),
+          entry('volumev3', '/volume/v3/p1'),
         ],
       },
     },

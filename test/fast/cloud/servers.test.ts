@@ -224,7 +224,39 @@ describe('quota', () => {
     instances: { used: 3, limit: 10 },
     cores: { used: 6, limit: null },
     ramMiB: { used: 1024, limit: 4096 },
+    ports: null,
+    floatingIps: null,
+    volumes: null,
+    volumeGiB: null,
   };
+
+  it('has ports and volumes where Neutron and Cinder tell', async () => {
+    const { cloud } = await start({
+      'GET /compute/v2.1/limits': () => ({ json: { limits: { absolute } } }),
+      'GET /networking/v2.0/quotas/p1/details.json': () => ({
+        json: { quota: { port: { used: 4, limit: 500, reserved: 0 }, floatingip: { used: 1, limit: -1 } } },
+      }),
+      'GET /volume/v3/p1/limits': () => ({
+        json: {
+          limits: {
+            absolute: {
+              maxTotalVolumes: 10,
+              totalVolumesUsed: 2,
+              maxTotalVolumeGigabytes: -1,
+              totalGigabytesUsed: 40,
+            },
+          },
+        },
+      }),
+    });
+    expect(await cloud.quota(still)).toEqual({
+      ...expected,
+      ports: { used: 4, limit: 500 },
+      floatingIps: { used: 1, limit: null },
+      volumes: { used: 2, limit: 10 },
+      volumeGiB: { used: 40, limit: null },
+    });
+  });
 
   it('comes from the limits, -1 being none', async () => {
     const { cloud } = await start({ 'GET /compute/v2.1/limits': () => ({ json: { limits: { absolute } } }) });

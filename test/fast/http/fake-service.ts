@@ -146,6 +146,7 @@ export class FakePool implements PoolService {
       counts: { free: 0, busy: 2, unusable: 0, waiting: 0, leases: 2 },
       problems: ['the lease of job-of-node2 is old'],
       breaker: { open: false, failures: 0, until: null, why: null },
+      quota: null,
       members: [member('m1', 'node1'), member('m2', 'node2')],
       requests: leases.filter(({ state }) => state === 'waiting'),
       leases: leases.filter(({ state }) => state === 'granted'),

@@ -121,7 +121,15 @@ export class FakeCloud implements Cloud {
 
   quota(): ReturnType<Cloud['quota']> {
     const unlimited = { used: 0, limit: null };
-    return Promise.resolve({ instances: unlimited, cores: unlimited, ramMiB: unlimited });
+    return Promise.resolve({
+      instances: unlimited,
+      cores: unlimited,
+      ramMiB: unlimited,
+      ports: null,
+      floatingIps: null,
+      volumes: null,
+      volumeGiB: null,
+    });
   }
 
   actions(): ReturnType<Cloud['actions']> {

@@ -1,0 +1,98 @@
+import { describe, expect, it } from '@jest/globals';
+import type { QuotaView } from '../../../src/cloud/port.js';
+import { quotaHoldsMs } from '../../../src/pool/quota.js';
+import { leaseView, statusView } from '../../../src/pool/views.js';
+import { keyOf, Pool, shapeOf, specOf } from './fixture.js';
+
+const unlimited = { used: 0, limit: null };
+const all: QuotaView = {
+  instances: unlimited,
+  cores: unlimited,
+  ramMiB: unlimited,
+  ports: null,
+  floatingIps: null,
+  volumes: null,
+  volumeGiB: null,
+};
+const flavor = { vcpus: 2, ramMiB: 2048 };
+
+/** A pool that wants five VMs, after a reading of the quota. */
+function wanting(quota: Partial<QuotaView>, spec = specOf('g1')): Pool {
+  const pool = new Pool(shapeOf({ max: 0, spec }));
+  pool.event({ type: 'quota', quota: { ...all, ...quota }, flavor });
+  pool.pass(1_000);
+  pool.adopt(shapeOf({ min: 5, max: 5, spec }));
+  return pool;
+}
+
+const problems = (pool: Pool): string[] => statusView(pool.state, pool.context(), 'v').problems;
+
+describe('a project’s quota', () => {
+  it('without a limit, or not told by the cloud, holds nothing back', () => {
+    const pool = wanting({});
+    expect(pool.members()).toHaveLength(5);
+    expect(problems(pool)).toEqual([]);
+  });
+
+  it.each([
+    ['instances', { instances: { used: 18, limit: 20 } }, '18 of 20 instances used'],
+    ['cores', { cores: { used: 15, limit: 20 } }, '15 of 20 cores used'],
+    ['memory', { ramMiB: { used: 4096, limit: 9000 } }, '4096 of 9000 MiB of memory used'],
+    ['ports', { ports: { used: 496, limit: 500 } }, '496 of 500 ports used'],
+    ['floating IPs', { floatingIps: { used: 0, limit: 2 } }, '0 of 2 floating IPs used'],
+    ['volumes', { volumes: { used: 8, limit: 10 } }, '8 of 10 volumes used'],
+    ['space of volumes', { volumeGiB: { used: 950, limit: 1000 } }, '950 of 1000 GiB of volumes used'],
+  ])('of %s lets only so many members be made, and says so', (_what, quota, words) => {
+    const spec = {
+      ...specOf('g1'),
+      networks: ['net0', 'site0'],
+      bootVolumeGiB: 20,
+      floatingIpPool: 'public',
+    };
+    const pool = wanting(quota, spec);
+    expect(pool.members()).toHaveLength(2);
+    pool.ask(keyOf('1'));
+    expect(problems(pool)).toEqual([expect.stringContaining(words)]);
+  });
+
+  it('of what the pool does not use counts for nothing', () => {
+    const pool = wanting({ volumes: { used: 10, limit: 10 }, floatingIps: { used: 5, limit: 5 } });
+    expect(pool.members()).toHaveLength(5);
+    expect(statusView(pool.state, pool.context(), 'v').quota?.lines.map(({ what }) => what)).toEqual([
+      'instances',
+      'cores',
+      'MiB of memory',
+    ]);
+  });
+
+  it('that is used up tells a job what it waits for', () => {
+    const pool = new Pool(shapeOf({ max: 2 }));
+    pool.event({ type: 'quota', quota: { ...all, cores: { used: 19, limit: 20 } }, flavor });
+    const id = pool.ask(keyOf('1'));
+    expect(pool.members()).toEqual([]);
+    expect(leaseView(pool.state, id)?.detail).toMatch(
+      /^no VM is free; .* 19 of 20 cores used, a VM takes 2; have it raised/,
+    );
+  });
+
+  it('that was raised lets the rest be made, and members made since the reading are not forgotten', () => {
+    const pool = wanting({ instances: { used: 18, limit: 20 } });
+    pool.pass(60_000);
+    expect(pool.members()).toHaveLength(2);
+    // Those two may or may not be in this reading.
+    pool.event({ type: 'quota', quota: { ...all, instances: { used: 18, limit: 22 } }, flavor });
+    expect(pool.members()).toHaveLength(4);
+    expect(problems(pool)).toEqual([expect.stringContaining('are being made')]);
+    pool.event({ type: 'quota', quota: { ...all, instances: { used: 22, limit: 30 } }, flavor });
+    expect(pool.members()).toHaveLength(5);
+    expect(problems(pool)).toEqual([]);
+  });
+
+  it('whose reading is old decides nothing', () => {
+    const pool = new Pool(shapeOf({ max: 0 }));
+    pool.event({ type: 'quota', quota: { ...all, instances: { used: 20, limit: 20 } }, flavor });
+    pool.pass(quotaHoldsMs + 1);
+    pool.adopt(shapeOf({ min: 1, max: 1 }));
+    expect(pool.members()).toHaveLength(1);
+  });
+});
