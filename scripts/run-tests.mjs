@@ -136,6 +136,7 @@ const rowsOfSuites = [
 
 /** Suites that run only when they are named: long, and not steady enough yet to stop everything else. */
 const rowsOnRequest = [
+  [jestSuite('hostile', 'hostile', minutes(12), { extra: serial })],
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
   [
     countedSuite(

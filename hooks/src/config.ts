@@ -199,6 +199,8 @@ export function parseWorkerConfig(text: string): ConfigResult {
     remoteDir: top.path('remoteDir', '/tmp'),
     nodefile: top.text('nodefile', 'vm', /^(vm|worker)$/, '"vm" or "worker"') === 'worker' ? 'worker' : 'vm',
   };
+  if (config.service.url !== '' && !URL.canParse(config.service.url))
+    errors.push('service.url: must be http(s)://host:port');
   if (config.quickWaitMs >= config.prologueLimitMs)
     errors.push('quickWaitSeconds: must be below prologueLimitSeconds');
   for (const part of [top, service, commands, ssh]) part.unknown();

@@ -1,6 +1,6 @@
 import type { LeaseView, MemberView, StatusView } from '../http/api.js';
 import { count, howLong, table } from './table.js';
-import type { Paint } from './terminal.js';
+import { harmlessLine, type Paint } from './terminal.js';
 
 /** The status for people: the pool in a line, problems first, then VMs, then who waits. */
 export const statusText = (status: StatusView, paint: Paint): string => {
@@ -10,7 +10,7 @@ export const statusText = (status: StatusView, paint: Paint): string => {
     parts.push(
       [
         paint('red', `${count(status.problems.length, 'problem')}:`),
-        ...status.problems.map((problem) => `  ${paint('red', '•')} ${problem}`),
+        ...status.problems.map((problem) => `  ${paint('red', '•')} ${harmlessLine(problem)}`),
       ].join('\n'),
     );
   }
@@ -70,6 +70,7 @@ const remarks = (member: MemberView): string =>
     member.current ? '' : `old generation ${member.generation}`,
   ]
     .filter((text) => text !== '')
+    .map(harmlessLine)
     .join('; ');
 
 const membersTable = (members: readonly MemberView[], now: number, paint: Paint): string =>
@@ -113,7 +114,7 @@ const waitingTable = (requests: readonly LeaseView[], now: number, paint: Paint)
       request.job,
       request.worker,
       howLong(now - Date.parse(request.askedAt)),
-      request.detail,
+      harmlessLine(request.detail),
     ]),
     paint,
   );

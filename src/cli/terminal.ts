@@ -39,12 +39,31 @@ export const wantsColour = (
   env: Readonly<Record<string, string | undefined>>,
 ): boolean => isTerminal && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
 
+// Colours of `coloured`, line feeds and tabs are ours; all else that is no character to be seen is not.
+// eslint-disable-next-line no-control-regex
+const notOurs = /(\u001b\[\d{1,2}m)|[\n\t]|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/**
+ * Text as a terminal may show it. Details of VMs, jobs and errors can hold what a job wrote, which must neither move
+ * the cursor nor hide, rename or answer anything on the terminal of an operator.
+ */
+export const harmless = (text: string): string =>
+  text.replace(notOurs, (found, paint: string | undefined) => {
+    if (paint !== undefined || found === '\n' || found === '\t') return found;
+    // As JSON escapes them, so that `--json` stays what it was.
+    const units = Array.from({ length: found.length }, (_, at) => found.charCodeAt(at));
+    return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+  });
+
+/** The same in one line, so that it cannot pass for a line of ours. */
+export const harmlessLine = (text: string): string => harmless(text).replace(/\s*\n\s*/g, ' | ');
+
 /** The process's own terminal. */
 export const processTerminal = (): Terminal => {
   const isTerminal = process.stdout.isTTY;
   return {
-    out: (text) => void process.stdout.write(`${text}\n`),
-    err: (text) => void process.stderr.write(`${text}\n`),
+    out: (text) => void process.stdout.write(`${harmless(text)}\n`),
+    err: (text) => void process.stderr.write(`${harmless(text)}\n`),
     write: (text) => void process.stdout.write(text),
     interactive: isTerminal && process.env['TERM'] !== 'dumb',
     paint: wantsColour(isTerminal, process.env) ? coloured : plain,

@@ -58,6 +58,8 @@ export const loadConfig = (path: string, env: Environment): LoadResult => {
 
 /** As `loadConfig`, of a text; `base` is the directory for relative paths. */
 export const parseConfig = (text: string, base: string, env: Environment): LoadResult => {
+  const unlike = unlikeConfiguration(text);
+  if (unlike !== null) return { ok: false, errors: [{ path: '', line: null, message: unlike }] };
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   if (document.errors.length > 0) {
@@ -89,6 +91,28 @@ export const parseConfig = (text: string, base: string, env: Environment): LoadR
   }
   errors.sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
   return { ok: false, errors };
+};
+
+const mostCharacters = 4 * 1024 * 1024;
+/** Room for every token that there can be. The parser's time grows with the square of the keys of a map. */
+const mostLines = 60_000;
+const deepest = 100;
+
+/**
+ * Why that text is no configuration, before it is parsed: what is nested thousands deep takes the parser minutes and
+ * then the whole process (measured with yaml 2.9: it runs out of memory in a regular expression), and with it the
+ * service that only wanted to read its configuration again. Brackets within quotes are counted too.
+ */
+const unlikeConfiguration = (text: string): string | null => {
+  if (text.length > mostCharacters) return `is larger than ${String(mostCharacters / 1024 / 1024)} MiB`;
+  if (text.split('\n', mostLines + 1).length > mostLines) return `has more than ${String(mostLines)} lines`;
+  let depth = 0;
+  for (const sign of text) {
+    if (sign === '[' || sign === '{') depth += 1;
+    else if (sign === ']' || sign === '}') depth -= 1;
+    if (depth > deepest) return `has more than ${String(deepest)} brackets, one within the other`;
+  }
+  return /^[ \t?-]{200}/m.test(text) ? 'has a line that is indented by 200 characters and more' : null;
 };
 
 /** Line of the key at that path, or of the closest one above it that is in the file. */

@@ -16,7 +16,7 @@ export function normalHostKey(line: string): HostKey | null {
   const match = keyPattern.exec(line.trim());
   const type = match?.[1];
   const base64 = match?.[2];
-  if (!type || !base64 || !(type in algorithmsOf)) return null;
+  if (!type || !base64 || !Object.hasOwn(algorithmsOf, type)) return null;
   return typeInside(Buffer.from(base64, 'base64')) === type ? `${type} ${base64}` : null;
 }
 
@@ -44,22 +44,4 @@ export function hostKeyAlgorithms(known: readonly HostKey[]): string[] {
   return Object.keys(algorithmsOf)
     .filter((type) => types.includes(type))
     .flatMap((type) => algorithmsOf[type] ?? []);
-}
-
-/**
- * Host keys as cloud-init prints them on the console, or null when the log holds none (yet). Consoles put carriage
- * returns and kernel messages between the lines. The last complete block counts: an earlier one is of an earlier boot.
- */
-export function hostKeysFromConsole(log: string): readonly HostKey[] | null {
-  const blocks = [
-    ...log.matchAll(/-----BEGIN SSH HOST KEY KEYS-----([\s\S]*?)-----END SSH HOST KEY KEYS-----/g),
-  ];
-  const text = blocks.at(-1)?.[1] ?? '';
-  const keys: HostKey[] = [];
-  for (const line of text.split(/[\r\n]+/)) {
-    const found = /(?:ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+={0,2}/.exec(line)?.[0];
-    const key = found === undefined ? null : normalHostKey(found);
-    if (key !== null && !keys.includes(key)) keys.push(key);
-  }
-  return keys.length === 0 ? null : keys;
 }

@@ -27,6 +27,13 @@ export const userName = z
   .max(32)
   .regex(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$/, 'an account name');
 
+// NUL as every engine of regular expressions reads it: the pattern stands in the OpenAPI document.
+const absolutePath = z
+  .string()
+  .max(4096)
+  // eslint-disable-next-line no-control-regex
+  .regex(/^\/[^\x00\n:]*$/, 'an absolute path');
+
 const id32 = z.int().min(0).max(0xffff_fffe);
 
 /** Id of a request and of the lease that it becomes. */
@@ -69,14 +76,8 @@ export const jobUser = z
     uid: id32,
     gid: id32,
     groups: z.array(z.strictObject({ name: userName, gid: id32 })).max(256),
-    home: z
-      .string()
-      .max(4096)
-      .regex(/^\/[^\0\n:]*$/, 'an absolute path'),
-    shell: z
-      .string()
-      .max(4096)
-      .regex(/^\/[^\0\n:]*$/, 'an absolute path'),
+    home: absolutePath,
+    shell: absolutePath,
   })
   .meta({ id: 'JobUser' });
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
@@ -30,12 +30,14 @@ export interface HttpConfig {
   };
 }
 
-/** Limits on slow clients, milliseconds. None of them counts the time of a long poll. */
+/** Limits on slow clients, milliseconds. None of them counts the time of a long poll, but for `silenceMs`. */
 export interface HttpTimeouts {
   readonly headersMs: number;
   readonly requestMs: number;
   readonly keepAliveMs: number;
   readonly checkEveryMs: number;
+  /** Beyond the longest long poll: no byte in either direction, as when a client never reads its answer. */
+  readonly silenceMs: number;
 }
 
 const usualTimeouts: HttpTimeouts = {
@@ -43,7 +45,11 @@ const usualTimeouts: HttpTimeouts = {
   requestMs: 30_000,
   keepAliveMs: 75_000,
   checkEveryMs: 2_000,
+  silenceMs: 60_000,
 };
+
+/** Requests of one connection that may wait for their answers. Clients of today wait for each before the next. */
+const mostUnanswered = 4;
 
 export interface HttpServerOptions {
   readonly config: HttpConfig;
@@ -102,12 +108,31 @@ const refuseMalformed = (error: Error & { code?: string }, socket: Socket): void
   );
 };
 
+/**
+ * Ends connections whose requests run ahead of their answers, without answering these. A client that sends requests
+ * without end and reads nothing would have the service make and keep answers far larger than what it sends.
+ */
+const refuseRunningAhead = (answer: RequestListener): RequestListener => {
+  const unanswered = new WeakMap<Socket, number>();
+  return (request, response) => {
+    const { socket } = request;
+    const count = (unanswered.get(socket) ?? 0) + 1;
+    if (count > mostUnanswered || socket.destroyed) {
+      socket.destroy();
+      return;
+    }
+    unanswered.set(socket, count);
+    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+    answer(request, response);
+  };
+};
+
 /** The HTTP side of the service. Nothing listens before `listen`. */
 export const createHttpServer = (options: HttpServerOptions): HttpServer => {
   const { service, log, timeouts = usualTimeouts } = options;
   let { config } = options;
   const stopping = new AbortController();
-  const app = createApp({
+  const app: RequestListener = createApp({
     routes,
     service,
     log,
@@ -132,11 +157,12 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
 
   const create = (): Server | TlsServer => {
     const { tls } = config.listen;
-    if (tls === undefined) return createServer(limits, app);
+    const listener = refuseRunningAhead(app);
+    if (tls === undefined) return createServer(limits, listener);
     const clients = tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
     return createTlsServer(
       { ...limits, ...tlsOptions(tls), ...clients, handshakeTimeout: timeouts.headersMs },
-      app,
+      listener,
     );
   };
 
@@ -160,6 +186,7 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
       server = create();
       server.maxConnections = config.limits.connections;
       server.maxHeadersCount = 64;
+      server.timeout = config.limits.maxWait + timeouts.silenceMs;
       server.on('clientError', refuseMalformed);
       server.listen(config.listen.port, config.listen.host);
       await once(server, 'listening');
@@ -174,6 +201,8 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
         server.setSecureContext(tlsOptions(next.listen.tls));
       }
       config = next;
+      // For connections to come.
+      if (server !== null) server.timeout = config.limits.maxWait + timeouts.silenceMs;
     },
     close(graceMs) {
       closing ??= shut(graceMs);

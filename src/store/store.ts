@@ -40,6 +40,15 @@ export interface StoreOptions<T> {
 /** The file cannot be understood: what is told to the operator. */
 class Damage extends Error {}
 
+/** The checksum says that it is what was written; this says that it was JSON. */
+const parsedJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Damage('its checksum is right, but what it holds is not JSON');
+  }
+};
+
 /** lowdb's adapter: checksummed envelope, versions, and a write that a crash cannot cut in half. */
 class EnvelopeAdapter<T> implements Adapter<T> {
   /** What the last read found, before any migration. */
@@ -65,7 +74,7 @@ class EnvelopeAdapter<T> implements Adapter<T> {
     if (!decoded.ok) throw new Damage(decoded.why);
     const { envelope } = decoded;
     const migrated = migrate(
-      JSON.parse(envelope.json),
+      parsedJson(envelope.json),
       envelope.version,
       this.options.version,
       this.options.migrations,

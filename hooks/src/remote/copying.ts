@@ -54,7 +54,15 @@ export async function copyIn(
   plan: CopyPlan,
   limitMs: number,
 ): Promise<CopyResult> {
-  const there = plan.paths.filter((path) => statSync(path, { throwIfNoEntry: false }) !== undefined);
+  const there: string[] = [];
+  for (const path of plan.paths) {
+    try {
+      if (statSync(path, { throwIfNoEntry: false }) !== undefined) there.push(path);
+    } catch (error) {
+      // A name that is too long, links in a circle, a directory on the way that is not theirs to enter.
+      return { ok: false, why: error instanceof Error ? error.message.slice(0, 500) : String(error) };
+    }
+  }
   const size = there.length === 0 ? 0 : await sizeOf(there);
   if (size > plan.limitBytes)
     return {

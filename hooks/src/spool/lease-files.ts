@@ -46,10 +46,45 @@ export function writeLeaseFiles(
 export function readTicket(attemptDirectory: string): LeaseTicket | null {
   const text = readPlain(join(attemptDirectory, 'lease', 'lease.json'));
   if (text === null) return null;
-  const value: unknown = JSON.parse(text);
-  return typeof value === 'object' && value !== null && 'version' in value && value.version === 1
-    ? (value as LeaseTicket)
-    : null;
+  try {
+    const value: unknown = JSON.parse(text);
+    return isTicket(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+type Fields<T> = Readonly<Partial<Record<keyof T, unknown>>>;
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isTextOrNull = (value: unknown): boolean => value === null || isText(value);
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+function isPrepared(value: unknown): value is PreparedCredential {
+  if (!isObject(value)) return false;
+  const { file, path, mode }: Fields<PreparedCredential> = value;
+  return typeof file === 'string' && /^credential-\d+$/.test(file) && isText(path) && Number.isInteger(mode);
+}
+
+/** The user may have written what they like into their own file: then it is none. */
+function isTicket(value: unknown): value is LeaseTicket {
+  if (!isObject(value)) return false;
+  const ticket: Fields<LeaseTicket> = value;
+  if (!isObject(ticket.service)) return false;
+  const service: Fields<LeaseTicket['service']> = ticket.service;
+  return (
+    ticket.version === 1 &&
+    typeof service.url === 'string' &&
+    URL.canParse(service.url) &&
+    isTextOrNull(service.caFile) &&
+    typeof ticket.lease === 'string' &&
+    /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/.test(ticket.lease) &&
+    [ticket.capability, ticket.job, ticket.home].every(isText) &&
+    Number.isInteger(ticket.start) &&
+    (ticket.walltimeSeconds === null || typeof ticket.walltimeSeconds === 'number') &&
+    isTextOrNull(ticket.workDirectory) &&
+    Array.isArray(ticket.prepared) &&
+    ticket.prepared.every(isPrepared)
+  );
 }
 
 /** Removes `lease/`. Root's own directory: plain names, nothing to follow. */

@@ -50,16 +50,45 @@ export function safeName(job: string): string {
     .join('');
 }
 
-export function jobOfSafeName(name: string): string {
-  return decodeURIComponent(name.replaceAll('=', '%'));
+/** The job id of a file name; null for a name that `safeName` makes of none. */
+export function jobOfSafeName(name: string): string | null {
+  try {
+    const job = decodeURIComponent(name.replaceAll('=', '%'));
+    return safeName(job) === name ? job : null;
+  } catch {
+    return null;
+  }
 }
 
 export const attemptName = (starter: ProcessId): string => `${starter.pid}-${starter.ticks}`;
 
+const isNumber = (value: unknown): value is number => Number.isSafeInteger(value);
+const isProcess = (value: unknown): value is ProcessId =>
+  typeof value === 'object' &&
+  value !== null &&
+  'pid' in value &&
+  isNumber(value.pid) &&
+  'ticks' in value &&
+  isNumber(value.ticks);
+
+const states: readonly unknown[] = ['asking', 'open', 'ending', 'ended'] satisfies AttemptState[];
+
+/** Every field, because what is no record must be passed over, and not stop the sync for all the others. */
 function isRecord(value: unknown): value is AttemptRecord {
   if (typeof value !== 'object' || value === null) return false;
   const record = value as Partial<Record<keyof AttemptRecord, unknown>>;
-  return record.version === 1 && typeof record.job === 'string' && typeof record.starter === 'object';
+  return (
+    record.version === 1 &&
+    [record.job, record.user, record.boot, record.script].every((text) => typeof text === 'string') &&
+    [record.uid, record.gid, record.start].every(isNumber) &&
+    Array.isArray(record.groups) &&
+    record.groups.every(isNumber) &&
+    isProcess(record.starter) &&
+    isProcess(record.prologue) &&
+    (record.lease === null || typeof record.lease === 'string') &&
+    states.includes(record.state) &&
+    typeof record.superseded === 'boolean'
+  );
 }
 
 /** Directories: `jobs/<job>/<pid>-<ticks>/{attempt.json,lease/,run/}`, `locks/`, `held/`, `messages/`. */
@@ -140,7 +169,7 @@ export class Spool {
   }
 
   jobs(): string[] {
-    return list(join(this.root, 'jobs')).map(jobOfSafeName);
+    return this.#named('jobs');
   }
 
   /** Removes a tombstone. The caller holds the job's record lock. */
@@ -165,7 +194,13 @@ export class Spool {
     writeDurably(join(this.root, 'held', safeName(job)), '', 0o600);
   }
   held(): string[] {
-    return list(join(this.root, 'held')).map(jobOfSafeName);
+    return this.#named('held');
+  }
+  /** Whatever else lies there (`lost+found`, an editor's copy) is no job's. */
+  #named(directory: string): string[] {
+    return list(join(this.root, directory))
+      .map(jobOfSafeName)
+      .filter((job) => job !== null);
   }
   forgetHeld(job: string): void {
     unlinkSync(join(this.root, 'held', safeName(job)));

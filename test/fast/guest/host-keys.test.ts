@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals';
 import {
   hostKeyAlgorithms,
   hostKeyFromBlob,
-  hostKeysFromConsole,
   isKnownHostKey,
   normalHostKey,
 } from '../../../src/guest/host-keys.js';
@@ -18,25 +17,6 @@ function key(type: string, content = 'x'): string {
 }
 const ed = key('ssh-ed25519');
 const rsa = key('ssh-rsa');
-
-describe('host keys on a console log', () => {
-  it('are those of the last complete block, among carriage returns and kernel messages', () => {
-    const block = (keys: string[]): string =>
-      `-----BEGIN SSH HOST KEY KEYS-----\r\n${keys.map((line) => `${line} root@vm\r\n`).join('[   12.3] usb 1-1: noise\r\n')}-----END SSH HOST KEY KEYS-----\r\n`;
-    const log = `boot\n${block([key('ssh-ed25519', 'old')])}reboot\n[ 4.2] ${block([ed, rsa])}login:`;
-    expect(hostKeysFromConsole(log)).toEqual([ed, rsa]);
-  });
-
-  it('are none before the block is complete, or where it holds none', () => {
-    expect(hostKeysFromConsole('')).toBeNull();
-    expect(hostKeysFromConsole(`-----BEGIN SSH HOST KEY KEYS-----\n${ed}\n`)).toBeNull();
-    expect(
-      hostKeysFromConsole(
-        '-----BEGIN SSH HOST KEY KEYS-----\nssh-ed25519 AAAA\n-----END SSH HOST KEY KEYS-----',
-      ),
-    ).toBeNull();
-  });
-});
 
 describe('a host key', () => {
   it('is known only as a whole', () => {

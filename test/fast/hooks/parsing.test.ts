@@ -55,6 +55,9 @@ describe('names and quoting', () => {
     );
     expect(safeName('28[0].server')).toBe('28=5B0=5D.server');
     expect(safeName('..')).not.toContain('..');
+    for (const stray of ['lost+found', '28.s=', '=ZZ', '=FF', '28.s.new~', '=41']) {
+      expect(jobOfSafeName(stray)).toBeNull();
+    }
   });
 
   it('a quoted word comes out of a shell as it went in', () => {

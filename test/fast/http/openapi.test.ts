@@ -76,8 +76,8 @@ describe('the OpenAPI document', () => {
       return value;
     });
     expect(patterns.length).toBeGreaterThan(5);
-    // \d and \w mean other characters in other engines.
-    for (const pattern of patterns) expect(pattern).not.toMatch(/\\[dw]/);
+    // \d and \w mean other characters in other engines, and some know no \0.
+    for (const pattern of patterns) expect(pattern).not.toMatch(/\\[dw0]/);
   });
 
   it('is open to everyone, like the page that shows it, which needs no script and no other address', async () => {

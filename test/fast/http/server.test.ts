@@ -109,7 +109,7 @@ describe('readiness', () => {
 });
 
 describe('clients that behave badly', () => {
-  const timeouts = { headersMs: 150, requestMs: 300, keepAliveMs: 500, checkEveryMs: 30 };
+  const timeouts = { headersMs: 150, requestMs: 300, keepAliveMs: 500, checkEveryMs: 30, silenceMs: 500 };
   const talk = async (port: number, text: string): Promise<string> => {
     const socket = connectTcp(port, '127.0.0.1');
     let heard = '';

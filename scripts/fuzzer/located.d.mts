@@ -1,0 +1,2 @@
+export const constraints: string;
+export function fuzzer(): { readonly dir: string; readonly program: string };

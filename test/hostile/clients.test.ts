@@ -1,0 +1,275 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ask, tokens } from '../fast/http/harness.js';
+import { startAttackedService, type AttackedService } from './service-process.js';
+
+jest.setTimeout(5 * 60_000);
+
+let service: AttackedService;
+/** Memory and descriptors of the service before any attack. */
+let calm: { readonly memoryMiB: number; readonly descriptors: number };
+/** An honest client: one connection that it keeps. */
+const honest = new Agent({ keepAlive: true, maxSockets: 1 });
+const open = new Set<Socket>();
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+const send = (
+  method: string,
+  path: string,
+  options: { token?: string; body?: unknown; agent?: Agent | false } = {},
+): Promise<Answer> =>
+  new Promise((resolve, reject) => {
+    const outgoing = request(
+      {
+        ...{ host: '127.0.0.1', port: service.port, method, path, agent: options.agent ?? false },
+        headers: {
+          ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+          ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        signal: AbortSignal.timeout(60_000),
+      },
+      (message) => {
+        let text = '';
+        message.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        message.on('error', reject).on('end', () => resolve({ status: message.statusCode ?? 0, text }));
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(options.body === undefined ? undefined : JSON.stringify(options.body));
+  });
+
+/** A connection of the attacker's. Whatever comes back is thrown away. */
+const attack = (reads = true): Socket => {
+  const socket = connect(service.port, '127.0.0.1');
+  open.add(socket);
+  socket.on('error', () => undefined).on('close', () => open.delete(socket));
+  if (reads) socket.resume();
+  return socket;
+};
+
+const eventually = async (what: string, holds: () => boolean | Promise<boolean>): Promise<void> => {
+  for (let turn = 0; turn < 1_200; turn += 1) {
+    if (await holds()) return;
+    await sleep(50);
+  }
+  throw new Error(`did not come true within a minute: ${what}`);
+};
+
+/** Whether a new client is served; not while all connections are taken. */
+const served = (): Promise<boolean> =>
+  send('GET', '/healthz').then(
+    ({ status }) => status === 200,
+    () => false,
+  );
+
+/** Attackers are gone, and so is all that they cost. */
+const calmAgain = async (): Promise<void> => {
+  await eventually('the service has closed the attackers’ connections', () => open.size === 0);
+  // The honest client's connection is one; what the store and the history have open varies by a few.
+  await eventually('its sockets came back', () => service.descriptors() <= calm.descriptors + 8);
+  await eventually('its memory came back', () => service.memoryMiB() <= calm.memoryMiB + 160);
+  expect(await served()).toBe(true);
+  expect(service.complaints()).toBe('');
+};
+
+beforeAll(async () => {
+  service = await startAttackedService();
+  for (let n = 0; n < 50; n += 1) await send('GET', '/v1/openapi.json');
+  calm = { memoryMiB: service.memoryMiB(), descriptors: service.descriptors() };
+});
+afterAll(async () => {
+  for (const socket of open) socket.destroy();
+  honest.destroy();
+  expect(await service.stop()).toBe(0);
+});
+
+const head = (path: string, ...headers: string[]): string =>
+  [`POST ${path} HTTP/1.1`, 'Host: x', 'Content-Type: application/json', ...headers, '', ''].join('\r\n');
+const authorized = `Authorization: Bearer ${tokens.worker}`;
+
+/** While `attackers` go on, an honest client is answered; returns once the service has closed all of them. */
+const whileTheyLast = async (attackers: readonly Socket[], drip: (socket: Socket) => void): Promise<void> => {
+  await eventually('all attackers are connected', () => attackers.every(({ pending }) => !pending));
+  for (let turn = 0; attackers.some(({ closed }) => !closed); turn += 1) {
+    for (const socket of attackers) if (socket.writable) drip(socket);
+    const answers = await Promise.all([
+      send('GET', '/healthz'),
+      send('GET', '/v1/status', { token: tokens.viewer, agent: honest }),
+      send('POST', '/v1/sync', { token: tokens.worker, body: { jobs: [], ageMs: 0 } }),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    if (turn > 1_000) throw new Error('the service never closes them');
+    await sleep(30);
+  }
+};
+
+describe('clients that take their time', () => {
+  it('with headers that never end', async () => {
+    const slow = Array.from({ length: 300 }, () => attack());
+    for (const socket of slow) socket.write('GET /v1/node HTTP/1.1\r\nHost: x\r\n');
+    await whileTheyLast(slow, (socket) => socket.write('X-a: b\r\n'));
+    await calmAgain();
+  });
+
+  it('with bodies that come byte by byte, with a token and without', async () => {
+    const slow = Array.from({ length: 300 }, () => attack());
+    slow.forEach((socket, n) =>
+      socket.write(
+        head('/v1/leases', 'Content-Length: 100000', ...(n % 2 === 0 ? [authorized] : [])) + '{"job":"',
+      ),
+    );
+    await whileTheyLast(slow, (socket) => socket.write('x'));
+    await calmAgain();
+  });
+
+  it('that say nothing at all, or stop in the middle of a word', async () => {
+    const silent = Array.from({ length: 300 }, () => attack());
+    silent.forEach((socket, n) => socket.write(['', 'G', 'GET / HTTP/1.1\r\nHo', '\r\n'][n % 4] ?? ''));
+    await whileTheyLast(silent, () => undefined);
+    await calmAgain();
+  });
+
+  it('that shut their side down and wait', async () => {
+    const halves = Array.from({ length: 300 }, () => attack());
+    for (const socket of halves) {
+      socket.allowHalfOpen = true;
+      socket.end(head('/v1/leases', 'Content-Length: 1000', authorized) + '{');
+    }
+    await whileTheyLast(halves, () => undefined);
+    await calmAgain();
+  });
+
+  it('that ask for much and never read it', async () => {
+    const deaf = Array.from({ length: 100 }, () => attack(false));
+    const asked = 'GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(200);
+    for (const socket of deaf) socket.write(asked);
+    // Who does not read does not hear of the end either: the service's own descriptors tell.
+    await eventually('they are connected', () => service.descriptors() >= calm.descriptors + deaf.length / 2);
+    await eventually('the service gave them up', async () => {
+      // A new client is answered all the while.
+      expect(await served()).toBe(true);
+      return service.descriptors() <= calm.descriptors + 8;
+    });
+    for (const socket of deaf) socket.destroy();
+    await calmAgain();
+  });
+});
+
+describe('bodies without end', () => {
+  const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`;
+  const flood = async (text: string): Promise<void> => {
+    const floods = Array.from({ length: 8 }, () => attack());
+    for (const socket of floods) socket.write(text);
+    let most = 0;
+    await whileTheyLast(floods, (socket) => {
+      most = Math.max(most, service.memoryMiB());
+      for (let n = 0; n < 4 && socket.writableLength < 1024 * 1024; n += 1) socket.write(chunk);
+    });
+    expect(most).toBeLessThan(calm.memoryMiB + 400);
+    await calmAgain();
+  };
+
+  it('for a route that reads them', () =>
+    flood(head('/v1/leases', 'Transfer-Encoding: chunked', authorized)));
+  it('without a token', () => flood(head('/v1/leases', 'Transfer-Encoding: chunked')));
+  it('for a route that takes none', () =>
+    flood('GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'));
+  it('for nothing at all', () => flood(head('/nowhere', 'Transfer-Encoding: chunked')));
+  it('that are announced as endless', () =>
+    flood(head('/v1/sync', 'Content-Length: 9007199254740991', authorized)));
+});
+
+describe('very many clients', () => {
+  it('2,000 at once that are honest: each gets its answer', async () => {
+    // One less than the service takes, because one more asks beside them.
+    const crowd = 1_990;
+    const answers = await Promise.all(
+      Array.from({ length: crowd }, (_, n) =>
+        n % 2 === 0
+          ? send('GET', '/v1/node', { token: tokens.worker })
+          : send('POST', '/v1/releases', { token: tokens.worker, body: { job: `${String(n)}.none` } }),
+      ),
+    );
+    const statuses = new Map<number, number>();
+    for (const { status } of answers) statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    expect([...statuses]).toEqual([[200, crowd]]);
+    await calmAgain();
+  });
+
+  it('more than it takes, who only sit there: those beyond are closed at once, a known client goes on, the rest time out', async () => {
+    expect((await send('GET', '/healthz', { agent: honest })).status).toBe(200);
+    const crowd = Array.from({ length: 2_400 }, () => attack());
+    await eventually('those beyond the limit are closed', () => open.size <= 2_000);
+    expect((await send('GET', '/v1/status', { token: tokens.viewer, agent: honest })).status).toBe(200);
+    await eventually('a new client is served again', served);
+    await eventually('all of the crowd are closed', () => crowd.every(({ closed }) => closed));
+    await calmAgain();
+  });
+
+  it('long polls whose clients leave cost nothing afterwards', async () => {
+    const gone = Array.from({ length: 500 }, () => attack());
+    await Promise.all(gone.map((socket) => once(socket, 'connect')));
+    gone.forEach((socket, n) => {
+      const body = JSON.stringify(ask(`${String(n % 20)}.poll`));
+      socket.write(
+        head('/v1/leases?wait=60', `Content-Length: ${String(Buffer.byteLength(body))}`, authorized) + body,
+      );
+    });
+    await sleep(50);
+    for (const socket of gone) socket.destroy();
+    await calmAgain();
+    for (let n = 0; n < 20; n += 1)
+      expect(
+        (await send('POST', '/v1/releases', { token: tokens.worker, body: { job: `${String(n)}.poll` } }))
+          .status,
+      ).toBe(200);
+  });
+});
+
+describe('what is not HTTP', () => {
+  it('is refused, or closed in time', async () => {
+    const strange = [
+      'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      'POST /v1/leases HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc',
+      'POST /v1/leases HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n',
+      'POST /v1/leases HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+      'GET /v1/node HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\nb\r\n\r\n',
+      'GET /v1/status HTTP/1.1\r\n\r\n',
+      'GET \0 HTTP/1.1\r\nHost: x\r\n\r\n',
+      'GET /v1/leases/%ff%00%zz HTTP/1.1\r\nHost: x\r\n\r\n',
+      'GET //v1//status HTTP/1.1\r\nHost: x\r\n\r\n',
+      'GET http://elsewhere/v1/status HTTP/1.1\r\nHost: x\r\n\r\n',
+      'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n',
+      'CONNECT elsewhere:443 HTTP/1.1\r\nHost: x\r\n\r\n',
+      'GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n',
+      'GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n',
+      'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+      '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
+      'GET / HTTP/9.9\r\nHost: x\r\n\r\n',
+      'x'.repeat(100_000),
+    ];
+    const talks = strange.map((text) => {
+      const socket = attack();
+      let heard = '';
+      socket.setEncoding('latin1').on('data', (more: string) => (heard += more));
+      socket.write(Buffer.from(text, 'latin1'));
+      return { text: text.slice(0, 60), closed: once(socket, 'close'), heard: () => heard };
+    });
+    for (const { text, closed, heard } of talks) {
+      await closed;
+      const status = /^HTTP\/1\.1 (\d+)/.exec(heard())?.[1] ?? 'closed';
+      const quiet = ['GET /healthz HTTP/1.1', 'CONNECT'].some((begin) => text.startsWith(begin));
+      expect([text, status]).toEqual([
+        text,
+        expect.stringMatching(quiet ? /^(200|400|417|closed)$/ : /^4\d\d$/),
+      ]);
+    }
+    await calmAgain();
+  });
+});
