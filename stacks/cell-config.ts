@@ -26,8 +26,17 @@ const memberSchema = z.strictObject({
   spec: memberSpecSchema,
 });
 
+/**
+ * How often the provider tries again: after a 429 with Retry-After, which it then waits for, and where a connection
+ * broke. It has no such number unless told, and none of its environment: one 429, or one connection cut in the minutes
+ * in which it waits for a server, fails the create and leaves a server that no stack knows. A POST that may have
+ * arrived is not sent again all the same: its body is used up (provider 1.54, tried).
+ */
+const providerRetries = '5';
+
 /** The same as a key-value map for a cell's config file. */
 export const cellConfigValues = (config: CellConfig): Readonly<Record<string, unknown>> => ({
+  'openstack:maxRetries': providerRetries,
   'vmpool:kind': 'cell',
   'vmpool:installation': config.installation,
   'vmpool:pool': config.pool,

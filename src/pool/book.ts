@@ -162,6 +162,8 @@ export interface Sight {
   readonly checked: Readonly<Record<string, { readonly at: Millis; readonly failures: number }>>;
   /** When each member's server was last looked at by id. */
   readonly looked: Readonly<Record<string, Millis>>;
+  /** Of those, when the last look showed the server in BUILD. A listing's word does not count here: it can be stale. */
+  readonly inBuild: Readonly<Record<string, Millis>>;
   /** Busy members that do not answer, and since when. */
   readonly silent: Readonly<Record<string, { readonly since: Millis; readonly why: string }>>;
   /** Members that a complete listing did not show, and since when. */
@@ -212,6 +214,7 @@ export const emptySight: Sight = {
   startedAt: 0,
   checked: {},
   looked: {},
+  inBuild: {},
   silent: {},
   unlisted: {},
   polled: {},
@@ -277,6 +280,16 @@ export function membersOf(book: Book): Member[] {
 /** Held because the store cannot say whether a job runs there: it does not know the VM, or not what came after a copy. */
 export function isUnexplained(member: Member): boolean {
   return member.hold?.kind === 'unknown' || member.hold?.kind === 'restored';
+}
+
+/** Held until it is explained, and not yet made as far as Nova and the store can tell. */
+export function isUnknownInBuild(member: Member): boolean {
+  return isUnexplained(member) && member.bootId === null && member.server?.status === 'BUILD';
+}
+
+/** From when the time of such a server counts: from its create or, by a clock of another machine, from its finding. */
+export function stuckSince(member: Member): Millis {
+  return Math.max(member.bornAt, member.hold?.at ?? member.bornAt);
 }
 
 export function isDeleting(member: Member): boolean {

@@ -54,6 +54,10 @@ export function moveMember(
     // Also when it was held in between: nobody gets a VM that had a job.
     to = 'deleting';
     why = `${detail}; VMs are not reused here`;
+  } else if (to === 'scrubbing' && c.policy.reuse === 'rebuild' && member.spec.bootVolumeGiB !== null) {
+    // Nova leaves a boot volume as it is when it rebuilds (before microversion 2.93): the job's traces would stay.
+    to = 'deleting';
+    why = `${detail}; a rebuild does not clean a VM that boots from a volume`;
   } else if (to === 'Free' && member.retire !== null) {
     to = 'deleting';
     why = member.retire;
@@ -108,6 +112,7 @@ export function dropMember(s: State, name: MemberName, detail: string, c: Contex
       ...s.sight,
       checked: without(s.sight.checked, name),
       looked: without(s.sight.looked, name),
+      inBuild: without(s.sight.inBuild, name),
       silent: without(s.sight.silent, name),
       unlisted: without(s.sight.unlisted, name),
       markers: without(s.sight.markers, name),

@@ -277,7 +277,9 @@ export function looked(
 ): State {
   const member = entryAt(s.book.members, name);
   if (member === undefined || member.server?.id !== id) return s;
-  const state = { ...s, sight: { ...s.sight, looked: { ...s.sight.looked, [name]: c.now } } };
+  const others = without(s.sight.inBuild, name);
+  const inBuild = view?.status === 'BUILD' ? { ...others, [name]: c.now } : others;
+  const state = { ...s, sight: { ...s.sight, looked: { ...s.sight.looked, [name]: c.now }, inBuild } };
   return view === null ? absent(state, name, c, note) : appeared(state, member, view, c, note);
 }
 

@@ -1,5 +1,5 @@
 import type { Context, Member, State } from './book.js';
-import { entryAt, isUnexplained, membersOf, without } from './book.js';
+import { entryAt, isUnexplained, isUnknownInBuild, membersOf, stuckSince, without } from './book.js';
 import { createFailed } from './breaker.js';
 import { compareAttempts } from './ids.js';
 import { expireLeases, grantAll, hasEnded } from './leases.js';
@@ -12,6 +12,8 @@ import { rollUnderLoad, size } from './sizer.js';
 
 /** A server that a lost create may still bring is waited for so long before its name is given up. */
 const lateCreateMs = 30_000;
+/** A look by id no older than this tells how things are now. */
+const freshLookMs = 2_000;
 /** Names retired longer ago than this are forgotten: a server that turns up under one is then held, not deleted. */
 const rememberRetiredMs = 24 * 3600 * 1000;
 
@@ -112,6 +114,10 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   if (hold === null || hold.kind === 'operator' || hold.kind === 'copy-back')
     return overdueHold(s, member, c, note);
   const seen = entryAt(s.sight.markers, member.name);
+  if (neverBooted(s, member, c)) {
+    const why = `a server that the store does not know has been in BUILD for longer than ${c.policy.bootLimitMs / 1000} s and never answered: no job can be on it`;
+    return moveMember(s, member.name, 'overdue', why, c, note);
+  }
   if (seen === undefined || seen.at < hold.at) return overdueHold(s, member, c, note);
   const marker = seen.marker;
   // The worker on the marker has to speak for itself even when the configuration no longer names it.
@@ -199,6 +205,24 @@ function explain(s: State, member: Member, c: Context, note: NoteSink): State {
     retire: 'its baseline is not known',
     hold: null,
   });
+}
+
+/**
+ * A server of ours that the store lost with its create still open, and that hangs in BUILD: it has no marker to be
+ * read, and would take room for ever. No job was ever on a server that Nova never called ACTIVE. It goes when every
+ * worker has spoken since it was found, and a look by id at this moment, its time being over, still shows BUILD.
+ */
+function neverBooted(s: State, member: Member, c: Context): boolean {
+  if (!isUnknownInBuild(member) || entryAt(s.sight.markers, member.name) !== undefined) return false;
+  const overdueAt = stuckSince(member) + c.policy.bootLimitMs;
+  const seen = entryAt(s.sight.inBuild, member.name);
+  return (
+    seen !== undefined &&
+    seen > overdueAt &&
+    c.now - seen <= freshLookMs &&
+    !isUnseen(s, c) &&
+    c.workers.every((w) => (entryAt(s.book.workers, w)?.syncedAt ?? 0) > (member.hold?.at ?? Infinity))
+  );
 }
 
 function overdueHold(s: State, member: Member, c: Context, note: NoteSink): State {

@@ -26,7 +26,9 @@ cloudContract(
   'the embedded cloud',
   async () => {
     await start();
-    return { env: embedded.env, flavor: 'small', image: 'debian-vm', network: 'net0', patienceMs: 20_000 };
+    const { env } = embedded;
+    const names = { flavor: 'small', image: 'debian-vm', network: 'net0' };
+    return { env, ...names, patienceMs: 20_000, tells: ['ports', 'volumes'] };
   },
   stop,
 );

@@ -49,6 +49,43 @@ describe('cells side by side', () => {
   );
 
   it(
+    'boot from volumes that go with their servers, and wait as the cloud asks',
+    async () => {
+      const changes = { bootVolumeGiB: 20 };
+      await bench.fault({ effect: { kind: 'volume-error' }, server: 'p-31-bad' });
+      const order = { kind: 'api-error', service: 'compute', method: 'POST', status: 429, retryAfterS: 1 } as const;
+      await bench.fault({ effect: { ...order, path: '/v2.1/servers' }, times: 2 });
+      const cut = { kind: 'connection-reset', service: 'compute', method: 'GET' } as const;
+      await bench.fault({ effect: { ...cut, path: '/v2.1/servers/*-*-*-*-*' }, times: 1 });
+      const members = ['p-30-vol', 'p-31-bad'].map((name) => bench.member(name, changes));
+      const made = await bench.engine.converge(bench.wish('c005', members), () => undefined, never);
+      await bench.clearFaults();
+      expect(made.ok).toBe(false);
+      expect(made.state?.instances.map(({ member }) => member).sort()).toEqual(['p-30-vol', 'p-31-bad']);
+
+      const seen = (await bench.cloud.listOurs(never)).servers;
+      expect(seen.find(({ name }) => name === 'p-30-vol')).toMatchObject({ status: 'ACTIVE', fault: null });
+      expect(seen.find(({ name }) => name === 'p-31-bad')).toMatchObject({
+        status: 'ERROR',
+        fault: expect.stringMatching(/Volume .* did not finish being created/),
+      });
+      expect(await bench.cloud.quota(never)).toMatchObject({
+        volumes: { used: 2 },
+        volumeGiB: { used: 40 },
+      });
+
+      const gone = await bench.engine.converge(
+        bench.wish('c005', [], ['p-30-vol', 'p-31-bad']),
+        () => undefined,
+        never,
+      );
+      expect(gone).toMatchObject({ ok: true, state: { instances: [] } });
+      await until('no volume is left', async () => (await bench.cloud.quota(never)).volumes?.used === 0);
+    },
+    4 * minutes,
+  );
+
+  it(
     'bring servers with a group, a floating IP, two networks and a zone, and take them down again',
     async () => {
       const changes = {

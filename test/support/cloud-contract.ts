@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { z } from 'zod';
 import { resolveCredentials } from '../../src/cloud/credentials.js';
 import { createCloud, machineFiles } from '../../src/cloud/openstack.js';
 import type { OpenStackCloud } from '../../src/cloud/openstack.js';
@@ -17,6 +18,8 @@ export interface CloudUnderTest {
   readonly network: string;
   /** How long a server may take to become ACTIVE or to be gone. */
   readonly patienceMs: number;
+  /** Quotas, beside Nova's, that this cloud is known to tell an ordinary member. */
+  readonly tells?: readonly ('ports' | 'volumes')[];
 }
 
 const keystoneToken = async (env: CloudUnderTest['env']): Promise<string> => {
@@ -30,6 +33,28 @@ const keystoneToken = async (env: CloudUnderTest['env']): Promise<string> => {
   });
   return answer.headers.get('x-subject-token') ?? '';
 };
+
+const pageShape = z.object({
+  servers: z.array(z.object({ id: z.string() })),
+  servers_links: z.array(z.object({ rel: z.string(), href: z.string() })).default([]),
+});
+const portsShape = z.object({
+  ports: z.array(z.object({ fixed_ips: z.array(z.object({ ip_address: z.string() })) })),
+});
+
+/** Ids of all servers, read one by one through the markers of the pages. */
+async function pages(list: string, raw: (url: string) => Promise<unknown>): Promise<string[]> {
+  const ids: string[] = [];
+  let marker = '';
+  for (;;) {
+    const page = pageShape.parse(await raw(`${list}?limit=1${marker}`));
+    ids.push(...page.servers.map(({ id }) => id));
+    const next = page.servers_links.find(({ rel }) => rel === 'next');
+    if (next === undefined) return ids;
+    if (ids.length > 1000) throw new Error('the pages do not end');
+    marker = `&marker=${new URL(next.href).searchParams.get('marker') ?? ''}`;
+  }
+}
 
 /**
  * What the reader promises of any OpenStack. `start` and `stop` own the cloud; the contract deletes the
@@ -47,6 +72,14 @@ export function cloudContract(
     const made: ServerId[] = [];
     let target: CloudUnderTest;
     let cloud: OpenStackCloud;
+
+    /** A call of the API itself, past the reader. */
+    async function raw(url: string): Promise<unknown> {
+      const headers = { 'x-auth-token': await keystoneToken(target.env) };
+      const answer = await fetch(url, { headers });
+      if (!answer.ok) throw new Error(`${url} answered ${answer.status}: ${await answer.text()}`);
+      return answer.json();
+    }
 
     async function create(serverName: string, owner: string): Promise<ServerId> {
       const [flavor, image, network] = await Promise.all([
@@ -137,6 +170,13 @@ export function cloudContract(
       const quota = await cloud.quota(still);
       expect(quota.instances.used).toBeGreaterThanOrEqual(0);
       expect(quota.ramMiB.limit === null || quota.ramMiB.limit > 0).toBe(true);
+      for (const told of target.tells ?? []) expect(quota[told]?.used).toBeGreaterThanOrEqual(0);
+    });
+
+    it('speaks a microversion that the reader understands', async () => {
+      const { microversion } = await cloud.identity(still);
+      expect(microversion === null || /^2\.\d+$/.test(microversion)).toBe(true);
+      expect(typeof (await cloud.tagsAtCreate(still))).toBe('boolean');
     });
 
     it('says null for a server that is not there, deletes it all the same, and cannot read its console', async () => {
@@ -164,9 +204,22 @@ export function cloudContract(
       expect((await cloud.quota(still)).instances.used).toBeGreaterThanOrEqual(2);
 
       await until(theirs, (server) => server?.status === 'ACTIVE');
+      const { endpoints } = await cloud.identity(still);
+      const paged = await pages(`${endpoints.compute}/servers`, raw);
+      expect(paged.filter((id) => id === ours || id === theirs).sort()).toEqual([ours, theirs].sort());
+
+      const ports = portsShape.parse(await raw(`${endpoints.network}/ports?device_id=${ours}`));
+      expect(ports.ports.map((port) => port.fixed_ips[0]?.ip_address)).toEqual([
+        active?.addresses[target.network]?.[0]?.address,
+      ]);
+
+      expect((await cloud.listOurs(still)).complete).toBe(true);
       await cloud.deleteServer(ours, still);
       await cloud.deleteServer(ours, still);
       await until(ours, (server) => server === null);
+      const changes = await cloud.listChanged(still);
+      expect(changes.complete).toBe(false);
+      expect(changes.servers.find(({ id }) => id === ours)?.status).toBe('DELETED');
       expect(await cloud.server(theirs, still)).not.toBeNull();
     }, 600_000);
 

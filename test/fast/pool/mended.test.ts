@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { wishOf } from '../../../src/pool/planner.js';
 import type { MemberName, ServerId } from '../../../src/pool/model.js';
 import { leaseIdOf } from '../../../src/pool/ids.js';
-import { attempt, keyOf, Pool, ready, shapeOf, viewOf } from './fixture.js';
+import { attempt, keyOf, Pool, ready, shapeOf, specOf, viewOf } from './fixture.js';
 
 describe('a server in ERROR that goes on answering', () => {
   it('does not flap between error and Free: it is terminated after its limit', () => {
@@ -155,6 +155,16 @@ it('a VM that had a job is not used again where VMs are not reused, not even aft
   expect(pool.place(name)).toBe('held');
   pool.event({ type: 'unhold', member: name });
   expect(pool.place(name)).toBe('deleting');
+});
+
+it('a VM that boots from a volume is not used again where VMs are rebuilt: Nova leaves the volume as it is', () => {
+  const spec = { ...specOf('g1'), bootVolumeGiB: 20 };
+  const pool = ready(1, { spec }, { reuse: 'rebuild' });
+  const { name } = pool.member();
+  pool.ask(keyOf('1'));
+  pool.release(keyOf('1'));
+  expect(pool.place(name)).toBe('deleting');
+  expect(pool.work('rebuild')).toEqual([]);
 });
 
 it("an operator's hold is not turned into another by what a probe finds", () => {

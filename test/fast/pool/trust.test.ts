@@ -229,3 +229,56 @@ describe('a VM that is held for files that could not be copied back', () => {
     expect(pool.member().hold?.kind).toBe('copy-back');
   });
 });
+
+describe('a server that the store lost while it was still being built', () => {
+  const stuck = (workers = ['w1']) => {
+    const pool = new Pool(shapeOf({ max: 1 }), { bootLimitMs: 60_000 });
+    pool.workers = workers;
+    const view = viewOf('p-0099-xxxx', 's-1', { cell: 'c007', status: 'BUILD', addresses: {} });
+    pool.event({ type: 'listed', servers: [view], complete: true });
+    const { name } = pool.member();
+    const list = (): unknown => pool.event({ type: 'listed', servers: [view], complete: true });
+    const look = (status = 'BUILD'): unknown =>
+      pool.event({ type: 'looked', member: name, id: view.id, view: { ...view, status } });
+    return { pool, name, list, look };
+  };
+
+  it('goes when it is still in BUILD after its time and every worker has spoken, by a look by id', () => {
+    const { pool, name, list, look } = stuck();
+    pool.pass(1_000).sync([]);
+    look();
+    pool.pass(50_000);
+    expect(pool.work('look')).toEqual([]);
+    pool.pass(20_000);
+    list();
+    expect(pool.place(name)).toBe('held');
+    expect(pool.work('look')).toEqual([expect.objectContaining({ kind: 'look', member: name })]);
+    look();
+    expect(pool.place(name)).toBe('deleting');
+    expect(pool.member().state).toMatchObject({ detail: expect.stringContaining('no job can be on it') });
+  });
+
+  it('stays while a worker is silent, and while only a listing says BUILD', () => {
+    const { pool, name, list, look } = stuck(['w1', 'w2']);
+    pool.pass(1_000).sync([]);
+    pool.pass(100_000);
+    look();
+    expect(pool.place(name)).toBe('held');
+    pool.workers = ['w1'];
+    look('ACTIVE');
+    list();
+    pool.pass(1_000);
+    expect(pool.place(name)).toBe('held');
+    look();
+    expect(pool.place(name)).toBe('deleting');
+  });
+
+  it('stays when it answers with a marker whose job lives', () => {
+    const { pool, name, look } = stuck();
+    pool.pass(1_000).probe(name, keyOf('7'), 'b1', false);
+    pool.sync(['7']);
+    pool.pass(100_000);
+    look();
+    expect(pool.place(name)).toBe('held');
+  });
+});
