@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 NODE ?= node
 
-.PHONY: help setup demo test chaos sim sim-nightly bench lint format typecheck build clean
+.PHONY: help setup demo test audit chaos sim sim-nightly bench lint format typecheck build clean
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ sim-nightly: setup ## The same for hours (HOURS=4)
 
 bench: setup ## Where the time of a lease goes, on the embedded cloud
 	@$(NODE) bench/spine.mjs
+
+audit: ## Asks the registry for known advisories of the packages; says so where it cannot be asked
+	@$(NODE) scripts/audit.mjs
 
 lint: setup ## Linter and formatter, changing nothing
 	@npm run --silent lint

@@ -15,6 +15,7 @@ import { retireCommand } from './commands/retire.js';
 import { runCommand } from './commands/run.js';
 import { serveCommand } from './commands/serve.js';
 import { statusCommand } from './commands/status.js';
+import { tokenCommand } from './commands/token.js';
 import { unholdCommand } from './commands/unhold.js';
 import { CliError, exitCodes } from './exit.js';
 import type { World } from './world.js';
@@ -38,6 +39,7 @@ const commands = [
   planCommand,
   envCommand,
   recoverCommand,
+  tokenCommand,
   hooksCommand,
   demoCommand,
 ];

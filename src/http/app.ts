@@ -47,13 +47,14 @@ export const createApp = (parts: AppParts): express.Express => {
   app.use(begin(parts));
   app.use(helmet());
 
-  const readBody = express.json({ limit: parts.bodyBytes, inflate: false, type: () => true });
+  const readBody = ({ bodyBytes }: Route): express.RequestHandler =>
+    express.json({ limit: Math.max(parts.bodyBytes, bodyBytes), inflate: false, type: () => true });
   const methods = new Map<string, string[]>();
   for (const route of parts.routes) {
     methods.set(route.path, [...(methods.get(route.path) ?? []), route.method]);
     const steps = [
       allow(parts, route),
-      ...(route.body === null ? [] : [requireJson, readBody]),
+      ...(route.body === null ? [] : [requireJson, readBody(route)]),
       answer(parts, route),
     ];
     if (route.method === 'GET') app.get(route.path, ...steps);

@@ -42,6 +42,8 @@ export interface Route {
   readonly params: Readonly<Record<string, z.ZodType<string>>>;
   /** Null when the route takes no body. */
   readonly body: z.ZodType | null;
+  /** Largest body, bytes, where it is more than `limits.bodyBytes`: it is read only once the token was found good. */
+  readonly bodyBytes: number;
   readonly query: z.ZodType;
   /** Bodies of the answers by status; problems are not listed. */
   readonly answers: Readonly<Record<number, z.ZodType>>;
@@ -71,6 +73,7 @@ export const route = <B = undefined, Q = Record<string, never>>(declared: {
   readonly summary: string;
   readonly params?: Route['params'];
   readonly body?: z.ZodType<B>;
+  readonly bodyBytes?: number;
   readonly query?: z.ZodType<Q>;
   readonly answers: Route['answers'];
   readonly refusals?: Route['refusals'];
@@ -78,7 +81,7 @@ export const route = <B = undefined, Q = Record<string, never>>(declared: {
   readonly handle: (call: Call<B, Q>) => Promise<Reply> | Reply;
 }): Route => {
   const { method, path, roles, ownOnly = [], summary, answers, handle } = declared;
-  const { params = {}, refusals = [], produces = 'application/json' } = declared;
+  const { params = {}, refusals = [], bodyBytes = 0, produces = 'application/json' } = declared;
   const inPath = [...path.matchAll(/:([A-Za-z]+)/g)].map(([, name]) => name);
   if (inPath.toString() !== Object.keys(params).toString()) {
     throw new Error(`${method} ${path}: declare each parameter of the path in params, in its order`);
@@ -93,6 +96,7 @@ export const route = <B = undefined, Q = Record<string, never>>(declared: {
     ownOnly,
     summary,
     body,
+    bodyBytes,
     query,
     params,
     answers,

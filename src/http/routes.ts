@@ -163,6 +163,8 @@ export const routes: readonly Route[] = [
     ownOnly: ['worker'],
     summary: 'Tells which jobs live on the worker; leases of others end after two such listings.',
     body: syncRequest,
+    // 100,000 jobs with ids of 80 characters; a worker of a large site has some thousand.
+    bodyBytes: 8 * 1024 * 1024,
     answers: { 200: syncAnswer },
     handle: async (call) => ok(valueOf(await call.service.sync(workerOf(call), call.body))),
   }),

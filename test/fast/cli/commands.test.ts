@@ -33,6 +33,7 @@ describe('the command line', () => {
       'plan',
       'env',
       'recover',
+      'token',
       'hooks',
       'demo',
     ]) {

@@ -200,6 +200,7 @@ describe('problems', () => {
       415,
     ],
     ['a body that is too large', 'POST', '/v1/leases', { ...worker, raw: ' '.repeat(70_000) }, 413],
+    ['a sync without a token that is too large', 'POST', '/v1/sync', { raw: ' '.repeat(70_000) }, 401],
     ['no body', 'POST', '/v1/leases', worker, 400],
     ['an unknown field', 'POST', '/v1/leases', { ...worker, body: { ...ask(), extra: 1 } }, 400],
     ['a wait that is no number', 'POST', '/v1/leases?wait=soon', { ...worker, body: ask() }, 400],
@@ -328,5 +329,28 @@ describe('failed authentication', () => {
     expect(limit.fail('2001:db8:0:1::1')).toBeNull();
     for (let n = 0; n < 20_000; n += 1) limit.fail(`a${String(n)}`);
     expect(limit.size).toBe(10_000);
+  });
+});
+
+describe('the largest sync', () => {
+  it('of 100,000 jobs is taken, although other bodies have a smaller limit; more is refused by name', async () => {
+    const running = await start();
+    try {
+      const jobs = Array.from(
+        { length: 100_001 },
+        (_, n) => `${String(1_000_000 + n)}.torque-server.site.example`,
+      );
+      const send = (some: readonly string[]) =>
+        running.send('POST', '/v1/sync', { token: tokens.worker, body: { jobs: some, ageMs: 0 } });
+      expect((await send(jobs.slice(1))).status).toBe(200);
+      expect(running.pool.calls.at(-1)).toBe('sync node1 100000');
+      const refused = await send(jobs);
+      expect(refused).toMatchObject({ status: 400, json: { errors: [{ path: 'body.jobs' }] } });
+      expect(
+        (await running.send('POST', '/v1/sync', { token: tokens.worker, raw: ' '.repeat(9_000_000) })).status,
+      ).toBe(413);
+    } finally {
+      await running.server.close(1000);
+    }
   });
 });
