@@ -34,7 +34,7 @@ const memberSchema = z.strictObject({
  */
 const providerRetries = '5';
 
-/** The same as a key-value map for a cell's config file. */
+/** The same as a key-value map for a cell's config file: of each member exactly what the program reads. */
 export const cellConfigValues = (config: CellConfig): Readonly<Record<string, unknown>> => ({
   'openstack:maxRetries': providerRetries,
   'vmpool:kind': 'cell',
@@ -42,7 +42,7 @@ export const cellConfigValues = (config: CellConfig): Readonly<Record<string, un
   'vmpool:pool': config.pool,
   'vmpool:cell': config.cell,
   'vmpool:timeoutSeconds': String(config.timeoutSeconds),
-  'vmpool:members': config.members,
+  'vmpool:members': config.members.map(({ name, generation, spec }) => ({ name, generation, spec })),
 });
 
 /** Reads a cell's config. A missing member list is an error and never means zero members. Pure. */

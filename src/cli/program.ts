@@ -2,8 +2,10 @@ import { Command, CommanderError } from 'commander';
 import { ProblemError, UnreachableError } from '../http/client.js';
 import { version } from '../version.js';
 import { adoptCommand } from './commands/adopt.js';
+import { backupCommand } from './commands/backup.js';
 import { checkCommand } from './commands/check.js';
 import { demoCommand } from './commands/demo.js';
+import { doctorCommand } from './commands/doctor.js';
 import { envCommand } from './commands/env.js';
 import { holdCommand } from './commands/hold.js';
 import { hooksCommand } from './commands/hooks.js';
@@ -11,6 +13,7 @@ import { planCommand } from './commands/plan.js';
 import { recoverCommand } from './commands/recover.js';
 import { releaseCommand } from './commands/release.js';
 import { requestCommand } from './commands/request.js';
+import { restoreCommand } from './commands/restore.js';
 import { retireCommand } from './commands/retire.js';
 import { runCommand } from './commands/run.js';
 import { serveCommand } from './commands/serve.js';
@@ -38,8 +41,11 @@ const commands = [
   runCommand,
   planCommand,
   envCommand,
+  doctorCommand,
   recoverCommand,
   tokenCommand,
+  backupCommand,
+  restoreCommand,
   hooksCommand,
   demoCommand,
 ];

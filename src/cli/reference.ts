@@ -38,7 +38,7 @@ Results go to standard output, everything else to standard error. Colours are us
 
 | code | meaning |
 | --- | --- |
-| 0 | done; for \`check\`, \`plan\` and \`demo\`: everything is in order |
+| 0 | done; for \`check\`, \`doctor\`, \`plan\` and \`demo\`: everything is in order |
 | 1 | something is not in order: a check failed, a stack would change, no VM within the time, the service could not start |
 | 2 | wrong arguments, no usable token, or a configuration with errors (all are named) |
 | 3 | the service cannot be reached |
@@ -56,6 +56,12 @@ const notes: Readonly<Record<string, string>> = {
   plan: 'Shows what an update of each cell would do with the member list that the service last wrote. Safe beside the running service.',
   recover:
     'Refused while a service runs on the store. With `--from-cloud`, VMs that are found are held until every worker has synced and their own markers were read.',
+  doctor:
+    'Reads the store, the states of the stacks, the list of servers, the markers on the VMs and what the workers said, and tells each difference with what follows from it. ITSELF: the running service puts it right. REPAIR: `--repair` does; no repair ends, makes or forgets a VM, a lease or a job, and files that stood in the way are renamed, not deleted. YOU: somebody has to decide. Safe beside the running service; also where no service runs, and where the store cannot be read.',
+  backup:
+    "Holds the book, the installation's UUID, the secret behind leases and markers, and of this pool's stacks the configuration, the lost creates and (with a `file://` backend) the states. It is one file of mode 0600, written whole or not at all and read again before the command ends. Keep it like a key, on another machine. Not in it: the configuration and the files that it names, the history, and the baselines of VMs (a VM without one is retired after its job). With `--verify` the configuration is not needed.",
+  restore:
+    'Verifies the backup first. The book is always put back, everything else only where it is missing or cannot be read; what stood in the way is renamed. Refused for a backup of another pool or installation. Afterwards no VM is leased, cleaned or ended before its marker was read and every configured worker has synced: [how to restore](../how-to/restore.md).',
   demo: 'Makes everything below a directory of its own in /var/tmp and removes it at the end, also after Ctrl-C and when it is killed.',
 };
 

@@ -1,5 +1,5 @@
 import type { InstallationId } from '../pool/model.js';
-import { CloudError } from './port.js';
+import { CloudError, identityKeys } from './port.js';
 import type { Listing } from './port.js';
 import { listServers } from './servers.js';
 import type { CloudLog, Session } from './session.js';
@@ -44,7 +44,7 @@ export class ServerLists {
   async #list(since: Date | null, signal: AbortSignal): Promise<Listing> {
     const { dateMs, whole, ...listing } = await listServers(
       this.session,
-      this.installation,
+      (metadata) => metadata[identityKeys.installation] === this.installation,
       this.log,
       signal,
       since,

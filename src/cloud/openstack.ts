@@ -10,13 +10,13 @@ import { resolveCredentials } from './credentials.js';
 import type { Auth, Env } from './credentials.js';
 import { redactor } from './failure.js';
 import { flavors, images, lookUp, networks } from './lookups.js';
-import { CloudError } from './port.js';
-import type { Cloud } from './port.js';
+import { CloudError, identityKeys } from './port.js';
+import type { Cloud, Listing, ServerView } from './port.js';
 import { readQuota } from './quota.js';
 import { defaultRetryPolicy } from './retry.js';
 import type { RetryPolicy } from './retry.js';
 import { ServerLists } from './changes.js';
-import { deleteServer, readActions, readConsole, readServer, rebuildServer } from './servers.js';
+import { deleteServer, listServers, readActions, readConsole, readServer, rebuildServer } from './servers.js';
 import { Session } from './session.js';
 import type { CloudLog } from './session.js';
 import { createTransport } from './transport.js';
@@ -53,6 +53,11 @@ export interface OpenStackCloud extends Cloud {
   calls(): readonly CallCount[];
   /** Signs in if need be. Throws `CloudError`. */
   identity(signal: AbortSignal): Promise<CloudIdentity>;
+  /**
+   * Every server that carries the pool's name, whichever installation made it: for who looks for the installation that
+   * a lost state directory was.
+   */
+  listPool(pool: string, signal: AbortSignal): Promise<Listing>;
   /** What in the credentials works, but not as one may think. */
   readonly warnings: readonly string[];
   /** Ends what is under way and closes all connections. */
@@ -136,6 +141,11 @@ export function createCloud(options: CloudOptions): OpenStackCloud {
         },
         microversion: await session.microversion(signal),
       };
+    },
+    async listPool(pool, signal) {
+      const ofPool = (metadata: ServerView['metadata']): boolean => metadata[identityKeys.pool] === pool;
+      const { servers, complete, why } = await listServers(session, ofPool, log, signal);
+      return { servers, complete, ...(why === undefined ? {} : { why }) };
     },
     listOurs: (signal) => lists.all(signal),
     listChanged: (signal) => lists.changed(signal),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { InstallationId, ServerId } from '../pool/model.js';
-import { CloudError, identityKeys } from './port.js';
+import type { ServerId } from '../pool/model.js';
+import { CloudError } from './port.js';
 import type { Listing, ServerView } from './port.js';
 import type { CloudClock } from './clock.js';
 import type { CloudLog, Session } from './session.js';
@@ -73,14 +73,14 @@ export interface DatedListing extends Listing {
 }
 
 /**
- * All pages of the project's servers, kept to those that carry the installation's id. Nova lets no ordinary
+ * All pages of the project's servers, kept to those whose metadata are ours. Nova lets no ordinary
  * user filter by metadata, and a filter by tag would hide a server whose tag is missing: so everything is
  * read. The first page's failure is thrown; a later one's leaves what was seen, marked as not complete.
  * With `changedSince` only servers whose record was changed after it, deleted ones with the status DELETED.
  */
 export async function listServers(
   session: Session,
-  installation: InstallationId,
+  isOurs: (metadata: ServerView['metadata']) => boolean,
   log: CloudLog,
   signal: AbortSignal,
   changedSince: Date | null = null,
@@ -118,9 +118,7 @@ export async function listServers(
       const parsed = serverShape.safeParse(raw);
       if (parsed.success) {
         // A server can move between pages while they are read: the later sight is the newer one.
-        if (parsed.data.metadata[identityKeys.installation] === installation) {
-          seen.set(parsed.data.id, parsed.data);
-        }
+        if (isOurs(parsed.data.metadata)) seen.set(parsed.data.id, parsed.data);
         continue;
       }
       const issue = parsed.error.issues[0];

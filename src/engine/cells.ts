@@ -22,6 +22,7 @@ import {
   membersIn,
   membersToRun,
   prepareState,
+  unknownToState,
   type ListedAndRetiring,
 } from './prepare.js';
 import { PulumiFailed } from './pulumi-command.js';
@@ -188,7 +189,9 @@ export class Cells {
       return { kind: 'refused', message: remembered.message, state: null };
     }
     const deployment = found.kind === 'found' ? found.state.deployment : {};
-    const lost = [...new Set([...remembered.names, ...lostIn(deployment)])];
+    const lost = [
+      ...new Set([...remembered.names, ...lostIn(deployment), ...unknownToState(wish.members, deployment)]),
+    ];
     const config: CellConfig = {
       installation: this.options.installation as InstallationId,
       pool: this.options.pool,

@@ -17,7 +17,9 @@ const addresses = z.record(z.string(), z.array(z.string()));
 
 const wishSchema: z.ZodType<CellWish> = z.object({
   cell: cellName,
-  members: z.array(z.object({ name: memberName, generation: z.string().min(1), spec: memberSpecSchema })),
+  members: z.array(
+    z.object({ name: memberName, generation: z.string().min(1), spec: memberSpecSchema, made: z.boolean() }),
+  ),
   retire: z.array(memberName),
 });
 

@@ -5,6 +5,11 @@ export interface CellMember {
   readonly name: MemberName;
   readonly generation: string;
   readonly spec: MemberSpec;
+  /**
+   * The book knows its server. One that the stack's state lacks (an earlier copy was put back, or it was lost) is
+   * never created again: it counts as a lost create.
+   */
+  readonly made: boolean;
 }
 
 /**

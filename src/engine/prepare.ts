@@ -43,6 +43,18 @@ export const lostIn = (deployment: Deployment): readonly MemberName[] => {
   return [...new Set(members.filter((member) => member !== null))];
 };
 
+/**
+ * Members whose server the book knows and of which the state holds nothing: the state is older than the book, or was
+ * lost. Their server is there, or was; a create would make a second one under their name.
+ */
+export const unknownToState = (
+  members: readonly Pick<CellMember, 'name' | 'made'>[],
+  deployment: Deployment,
+): readonly MemberName[] => {
+  const instances = instancesIn(deployment);
+  return members.flatMap(({ name, made }) => (made && !instances.has(name) ? [name] : []));
+};
+
 /** Members whose instance is in the state. */
 export const instancesIn = (deployment: Deployment): ReadonlySet<MemberName> =>
   membersOfTypes(deployment, new Set([instanceType]));

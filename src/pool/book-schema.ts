@@ -44,6 +44,11 @@ const state = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('Busy'), since: millis, lease: z.string() }),
   z.strictObject({ kind: z.literal('Unusable'), reason, since: millis, detail: z.string() }),
 ]);
+const hold = {
+  kind: z.enum(['operator', 'unknown', 'restored', 'foreign-marker', 'copy-back']),
+  why: z.string(),
+  at: millis,
+};
 const member = z.strictObject({
   name: z.string(),
   cell: z.string(),
@@ -59,13 +64,7 @@ const member = z.strictObject({
   bootId: z.string().nullable(),
   tenant: z.strictObject({ lease: z.string(), worker: z.string(), job: z.string() }).nullable(),
   retire: z.string().nullable(),
-  hold: z
-    .strictObject({
-      kind: z.enum(['operator', 'unknown', 'restored', 'foreign-marker', 'copy-back']),
-      why: z.string(),
-      at: millis,
-    })
-    .nullable(),
+  hold: z.strictObject({ ...hold, before: z.strictObject(hold).optional() }).nullable(),
 });
 const request = z.strictObject({
   id: z.string(),

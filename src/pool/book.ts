@@ -54,6 +54,8 @@ export interface Hold {
   readonly kind: HoldKind;
   readonly why: string;
   readonly at: Millis;
+  /** `restored` only: what the copy held it for, which stands again when no other job has been there since. */
+  readonly before?: Omit<Hold, 'before'> | undefined;
 }
 
 export interface Member {

@@ -1,4 +1,4 @@
-import type { ProbeResult, ScrubResult } from '../guest/port.js';
+import type { Marker, ProbeResult, ScrubResult } from '../guest/port.js';
 import type { Context, Member, State } from './book.js';
 import { entryAt, isUnusable, without } from './book.js';
 import { createSucceeded, createFailed } from './breaker.js';
@@ -80,6 +80,10 @@ function expectedMarker(s: State, member: Member): LeaseId | null | 'any' {
   return member.tenant === null ? null : 'any';
 }
 
+function markerSeen(s: State, name: MemberName, marker: Marker | null, c: Context): State {
+  return { ...s, sight: { ...s.sight, markers: { ...s.sight.markers, [name]: { marker, at: c.now } } } };
+}
+
 /** A periodic probe of a VM that was welcomed before. */
 export function probed(s: State, name: MemberName, result: ProbeResult, c: Context, note: NoteSink): State {
   const member = entryAt(s.book.members, name);
@@ -103,15 +107,14 @@ export function probed(s: State, name: MemberName, result: ProbeResult, c: Conte
     return failures < 2 ? state : moveMember(state, name, 'silent', `${result.step}: ${result.why}`, c, note);
   }
   state = { ...state, sight: { ...state.sight, silent: without(state.sight.silent, name) } };
+  if (member.state.kind === 'Busy' && member.hold?.kind === 'restored') {
+    if (result.marker?.lease !== member.state.lease) return markerSeen(state, name, result.marker, c);
+    // Still the job that the copy knew: what that said of the VM stands.
+    return patchMember(state, name, { hold: member.hold.before ?? null });
+  }
   if (member.state.kind === 'Unusable' && member.state.reason === 'held') {
     if (member.hostKeys.length === 0) state = patchMember(state, name, { hostKeys: result.hostKeys });
-    return {
-      ...state,
-      sight: {
-        ...state.sight,
-        markers: { ...state.sight.markers, [name]: { marker: result.marker, at: c.now } },
-      },
-    };
+    return markerSeen(state, name, result.marker, c);
   }
   const expected = expectedMarker(state, member);
   const found = result.marker?.lease ?? null;

@@ -121,7 +121,7 @@ export function ask(s: State, a: Ask, c: Context, note: NoteSink): { state: Stat
 }
 
 /** Ends a request or a lease: the VM goes to the scrub (or is held, or retired), the attempt is remembered. */
-function endLive(s: State, live: Live, detail: string, c: Context, note: NoteSink): State {
+export function endLive(s: State, live: Live, detail: string, c: Context, note: NoteSink): State {
   const { request, lease } = live;
   let state = rememberEnd(s, request.key, detail, c);
   state = withBook(state, {
@@ -266,18 +266,22 @@ function isStopped(member: Member): boolean {
 
 /**
  * May this request be served now, as far as earlier attempts of its job are concerned? Null: yes. Also a held VM whose
- * marker names the job bears an earlier attempt, whether the store knows of it or not.
+ * marker names the job bears an earlier attempt, whether the store knows of it or not. A request that is older than
+ * the hold comes from a copy of the store and may have been granted since: that very VM may be its own.
  */
 export function blockedBy(s: State, request: Request): Member | null {
   for (const member of membersOf(s.book)) {
     const tenant = isStopped(member) ? null : member.tenant;
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
-    const mystery = isUnexplained(member) && !isStopped(member);
-    const marker = mystery ? (entryAt(s.sight.markers, member.name)?.marker ?? null) : null;
-    if (marker !== null && marker.key.job === request.key.job && marker.lease !== request.id) return member;
+    if (!isUnexplained(member) || isStopped(member)) continue;
+    const fromCopy = request.askedAt < (member.hold?.at ?? 0);
+    const seen = entryAt(s.sight.markers, member.name);
     // A VM whose story is not known may carry an earlier start of this very job.
-    if (mystery && request.key.attempt.start > 1 && entryAt(s.sight.markers, member.name) === undefined)
-      return member;
+    if (seen === undefined) {
+      if (fromCopy || request.key.attempt.start > 1) return member;
+    } else if (seen.marker !== null && seen.marker.key.job === request.key.job) {
+      if (fromCopy || seen.marker.lease !== request.id) return member;
+    }
   }
   return null;
 }

@@ -86,6 +86,10 @@ function appeared(s: State, member: Member, server: ServerView, c: Context, note
   if (isGone(server.status)) return absent(state, member.name, c, note);
   if (isUnusable(member, 'lost'))
     state = moveMember(state, member.name, 'reappeared', 'Nova knows its server again', c, note);
+  // The copy of the store only knew that it was to be made: it was, and a job may be on it.
+  const { hold } = member;
+  if (isUnusable(member, 'building') && hold?.kind === 'restored' && Date.parse(server.createdAt) < hold.at)
+    return moveMember(state, member.name, 'held', hold.why, c, note);
   const bad = troubleOf(server.status, server.fault);
   if (bad === null) {
     const busy = disturbanceOf(server.status);

@@ -109,7 +109,12 @@ export function wishOf(s: State, cell: CellName): CellWish {
     cell,
     members: members
       .filter((m) => !isDeleting(m) && m.engine !== 'adopted')
-      .map(({ name, generation, spec }) => ({ name, generation, spec })),
+      .map(({ name, generation, spec, server, engine }) => ({
+        name,
+        generation,
+        spec,
+        made: server !== null || engine === 'managed',
+      })),
     retire: members.filter(isDeleting).map((m) => m.name),
   };
 }

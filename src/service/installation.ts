@@ -28,3 +28,26 @@ export async function installationOf(stateDir: string): Promise<InstallationId> 
   }
   return parsed.data as InstallationId;
 }
+
+/**
+ * Makes the state directory that of an installation whose servers are there already.
+ *
+ * @throws Error when it is another one's, or when `installation` is no UUID
+ */
+export async function installationIs(stateDir: string, installation: string): Promise<void> {
+  if (!z.uuid().safeParse(installation).success)
+    throw new Error(`${installation} is no UUID of an installation`);
+  const path = join(stateDir, 'installation');
+  let present: string;
+  try {
+    present = readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    await replaceFile(nodeFiles, path, `${installation}\n`);
+    return;
+  }
+  if (present === installation) return;
+  throw new Error(
+    `${stateDir} is of installation ${present} already, not of ${installation}. If that was made by mistake, move the directory away first`,
+  );
+}

@@ -104,14 +104,14 @@ export class BookRules {
         (m) => m.tenant !== null && m.tenant.job === job && m.tenant.lease !== request.id,
       );
       const marked = Object.values(sight.markers).some((m) => m.marker?.key.job === job);
-      // A later start waits until every VM whose story is not known was asked whether it bears an earlier one.
-      const mystery =
-        request.key.attempt.start > 1 &&
-        Object.values(b.members).some(
-          (m) =>
-            (m.hold?.kind === 'unknown' || m.hold?.kind === 'restored') &&
-            sight.markers[m.name] === undefined,
-        );
+      // A later start waits until every VM whose story is not known was asked whether it bears an earlier one, and so
+      // does a request from an earlier copy of the store: it may have been granted since.
+      const mystery = Object.values(b.members).some(
+        (m) =>
+          (m.hold?.kind === 'unknown' || m.hold?.kind === 'restored') &&
+          sight.markers[m.name] === undefined &&
+          (request.key.attempt.start > 1 || request.askedAt < m.hold.at),
+      );
       this.checks.must(
         'first come, first served',
         held || marked || mystery,

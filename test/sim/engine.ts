@@ -104,7 +104,9 @@ export class SimEngine {
     }
     run.pending = 1;
     for (const member of wish.members) {
-      if (!file.instances.has(member.name) && !file.lost.has(member.name)) this.createOne(run, file, member);
+      if (file.instances.has(member.name)) continue;
+      if (member.made) file.lost.add(member.name);
+      if (!file.lost.has(member.name)) this.createOne(run, file, member);
     }
     for (const name of wish.retire) this.removeOne(run, file, name);
     this.stepDone(run);

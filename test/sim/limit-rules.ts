@@ -1,6 +1,6 @@
 import type { Book } from '../../src/pool/book.js';
 import { membersOf } from '../../src/pool/book.js';
-import { limitOf } from '../../src/pool/settle.js';
+import { limitOf } from '../../src/pool/limits.js';
 import type { Agenda } from './agenda.js';
 import type { SimCloud } from './cloud.js';
 import type { Checks } from './rules.js';

@@ -1,4 +1,4 @@
-import type { Book, Note, State } from '../../src/pool/book.js';
+import type { Book, Member, Note, State } from '../../src/pool/book.js';
 import { compareAttempts } from '../../src/pool/ids.js';
 import type { Attempt, LeaseId, MemberName } from '../../src/pool/model.js';
 import type { PoolEvent, Stepped } from '../../src/pool/step.js';
@@ -23,6 +23,8 @@ interface Promise_ {
   readonly askedAtPoolTime: number;
   absences: number;
   lastPoll: number;
+  /** Given before the store was lost or put back: the service may know nothing of it, and may not end its job. */
+  forgotten: boolean;
 }
 
 /**
@@ -78,6 +80,7 @@ export class Oracle implements Watcher {
         askedAtPoolTime: this.service.now(),
         absences: 0,
         lastPoll: this.agenda.now,
+        forgotten: false,
       };
       this.promises.set(run.id, p);
     }
@@ -157,7 +160,8 @@ export class Oracle implements Watcher {
     for (const p of this.promises.values()) {
       if (p.run.key.worker !== worker) continue;
       if (present.has(p.run.key.job)) p.absences = 0;
-      else if ((p.absences += 1) >= 2) p.mayEnd = true;
+      // A VM that nobody knows is explained by one listing; what the book knows is ended by two.
+      else if ((p.absences += 1) >= (p.forgotten ? 1 : 2)) p.mayEnd = true;
     }
   }
 
@@ -205,7 +209,7 @@ export class Oracle implements Watcher {
       const p = this.promises.get(lease);
       this.checks.must(
         'a Busy VM is left alone',
-        p === undefined || !p.run.starterAlive || p.mayEnd || this.expired(p),
+        p === undefined || !p.run.starterAlive || p.mayEnd || this.expired(p) || this.forged(p, server),
         () => `${server.member} runs ${other.job} and is deleted by ${by}`,
       );
     }
@@ -241,7 +245,7 @@ export class Oracle implements Watcher {
     this.limits.restarted();
     if (forgetful) {
       for (const [id, p] of this.promises) {
-        p.mayEnd = true;
+        p.forgotten = true;
         this.forgotten.add(id);
       }
       return;
@@ -263,6 +267,7 @@ export class Oracle implements Watcher {
       const p = this.promises.get(event.lease);
       if (p !== undefined) p.mayEnd = true;
     }
+    if (event.type === 'retire') this.ordered(a.members[event.member]);
     this.staleCalls(before, event, after);
     if (a !== b) {
       this.book.check(a, b);
@@ -274,6 +279,15 @@ export class Oracle implements Watcher {
     }
     this.limits.check(a, b);
     if (this.service.steps % 8 === 0) this.asksAgain(after.state);
+  }
+
+  /** An operator ends a VM: what runs there may end, unless the book knows that it is Busy and waits for its job. */
+  private ordered(member: Member | undefined): void {
+    if (member === undefined || member.state.kind === 'Busy') return;
+    for (const server of this.cloud.servers.values()) {
+      if (server.member !== member.name) continue;
+      for (const lease of server.guest.running.keys()) this.forced(lease);
+    }
   }
 
   private staleCalls(before: State, event: PoolEvent, after: Stepped): void {
@@ -322,7 +336,7 @@ export class Oracle implements Watcher {
   }
 
   private kept(p: Promise_, book: Book): void {
-    if (!p.answered || p.mayEnd) return;
+    if (!p.answered || p.mayEnd || p.forgotten) return;
     const { id } = p.run;
     const lease = book.leases[id];
     const idle = this.agenda.now - p.lastPoll > this.service.context().policy.requestIdleLimitMs;
@@ -336,6 +350,11 @@ export class Oracle implements Watcher {
       p.readyOn === null || lease?.member === (p.readyOn as MemberName) || this.expired(p),
       () => `the ready lease ${id} left ${p.readyOn ?? ''}`,
     );
+  }
+
+  /** A job that wrote another one's marker on its VM has itself to thank when nobody knows any more whose that is. */
+  private forged(p: Promise_, { guest }: SimServer): boolean {
+    return p.forgotten && guest.marker !== null && !guest.marker.authentic;
   }
 
   private expired(p: Promise_): boolean {

@@ -159,6 +159,7 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
       name: name as MemberName,
       generation: generationOf(spec(changes)),
       spec: spec(changes),
+      made: false,
     }),
     wish: (cell, members, retire = []) => ({
       cell: cell as CellName,

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import type { Book } from '../../pool/book.js';
 import { bookSchema, bookVersion } from '../../pool/book-schema.js';
 import { bookPath } from '../../service/open-book.js';
-import { decode } from '../../store/envelope.js';
-import { errorCode, errorText, nodeFiles, readIfThere } from '../../store/files.js';
+import { currentDocument } from '../../store/current.js';
+import { errorCode, nodeFiles } from '../../store/files.js';
 
 export type BookFound =
   | { readonly kind: 'none'; readonly path: string }
@@ -14,16 +14,10 @@ export type BookFound =
 /** Reads the book beside a running service, which replaces the file whole: what is read is one state of it. */
 export const readBook = async (stateDir: string): Promise<BookFound> => {
   const path = bookPath(stateDir);
-  let bytes: Buffer | null;
-  try {
-    bytes = await readIfThere(nodeFiles, path);
-  } catch (error) {
-    return { kind: 'unusable', path, why: errorText(error) };
-  }
-  if (bytes === null) return { kind: 'none', path };
-  const decoded = decode(bytes);
-  if (!decoded.ok) return { kind: 'unusable', path, why: decoded.why };
-  const { version, json } = decoded.envelope;
+  const found = await currentDocument(nodeFiles, path);
+  if (found.kind === 'none') return { kind: 'none', path };
+  if (found.kind === 'unusable') return { kind: 'unusable', path, why: found.why };
+  const { version, json } = found.envelope;
   if (version !== bookVersion) {
     return {
       kind: 'unusable',

@@ -7,6 +7,7 @@ import type { World } from '../world.js';
 interface RecoverOptions extends ConfigOptions {
   readonly fromBackup?: boolean;
   readonly fromCloud?: boolean;
+  readonly installation?: string;
   readonly json?: boolean;
 }
 
@@ -18,19 +19,31 @@ export const recoverCommand = (world: World): Command =>
       '--from-cloud',
       "start from nothing; VMs are found by the cloud's metadata and held until explained",
     )
+    .option(
+      '--installation <uuid>',
+      'with --from-cloud, where the state directory is lost as well: whose servers they are (see vmpool doctor)',
+    )
     .action(async (options: RecoverOptions) => {
       if ((options.fromBackup === true) === (options.fromCloud === true)) {
         throw new CliError('give either --from-backup or --from-cloud', exitCodes.usage);
       }
+      if (options.installation !== undefined && options.fromCloud !== true) {
+        throw new CliError('--installation goes with --from-cloud', exitCodes.usage);
+      }
       const config = configOf(options, world);
-      const [{ bookPath }, { recoverStore }] = await Promise.all([
+      const [{ bookPath }, { installationIs }, { recoverStore }] = await Promise.all([
         import('../../service/open-book.js'),
+        import('../../service/installation.js'),
         import('../../store/recover.js'),
       ]);
+      const { installation } = options;
       const result = await recoverStore({
         path: bookPath(config.stateDir),
         from: options.fromBackup === true ? 'backup' : 'cloud',
         clock: { now: () => Date.now() },
+        ...(installation === undefined
+          ? {}
+          : { before: () => installationIs(config.stateDir, installation) }),
       });
       if (result.kind === 'owned') {
         throw new CliError(`the service runs on this store (pid ${String(result.pid)}): stop it first`);

@@ -60,7 +60,7 @@ describe('messages to and from the engine process', () => {
     const converge = {
       type: 'converge',
       id: 1,
-      wish: { cell: 'c001', members: [{ name: 'a', generation: 'g', spec }], retire: ['b'] },
+      wish: { cell: 'c001', members: [{ name: 'a', generation: 'g', spec, made: false }], retire: ['b'] },
     };
     expect(requestSchema.parse(JSON.parse(JSON.stringify(converge)))).toEqual(converge);
     const converged = {

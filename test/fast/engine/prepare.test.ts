@@ -1,6 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Deployment, StateResource } from '../../../src/engine/deployment.js';
-import { cellStateOf, lostIn, membersToRun, prepareState, type ListedAndRetiring } from '../../../src/engine/prepare.js';
+import {
+  cellStateOf,
+  lostIn,
+  membersToRun,
+  prepareState,
+  unknownToState,
+  type ListedAndRetiring,
+} from '../../../src/engine/prepare.js';
 import type { MemberName, MemberSpec } from '../../../src/pool/model.js';
 
 const names = (list: readonly string[]): readonly MemberName[] => list as readonly MemberName[];
@@ -118,6 +125,17 @@ describe('the state before an update', () => {
     expect(protection(unlisted.deployment)).toEqual({ 'server-group.affinity': true, a: true });
     expect(unlisted.unlistedUrns).toHaveLength(2);
   });
+});
+
+it('a server that the book knows is not created again where an earlier state lacks it', () => {
+  const deployment = { resources: [instance('a')] };
+  const members = [
+    { name: 'a', made: true },
+    { name: 'b', made: true },
+    { name: 'c', made: false },
+  ].map((member) => ({ ...member, name: member.name as MemberName }));
+  expect(unknownToState(members, deployment)).toEqual(['b']);
+  expect(unknownToState(members, {})).toEqual(['a', 'b']);
 });
 
 describe('what the state says afterwards', () => {

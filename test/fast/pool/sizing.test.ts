@@ -224,7 +224,11 @@ describe('cells', () => {
   it('keep a member on the list until the book says that it goes, then among those to go', () => {
     const pool = ready(1);
     const { name, cell, spec, generation } = pool.member();
-    expect(wishOf(pool.state, cell)).toEqual({ cell, members: [{ name, generation, spec }], retire: [] });
+    expect(wishOf(pool.state, cell)).toEqual({
+      cell,
+      members: [{ name, generation, spec, made: true }],
+      retire: [],
+    });
     pool.adopt(shapeOf({ min: 1, max: 4, spec: { ...spec, image: 'other' }, generation: 'g2' }));
     expect(wishOf(pool.state, cell).members[0]?.spec.image).toBe('image');
     pool.event({ type: 'retire', member: name, why: 'told so' });

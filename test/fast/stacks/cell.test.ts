@@ -42,6 +42,14 @@ describe("a cell's config", () => {
     expect(parseCellConfig(raw(cellConfigValues(config)))).toEqual({ ok: true, value: config });
   });
 
+  it('holds of each member what the program reads, and nothing that the engine knows besides', () => {
+    const members = config.members.map((member) => ({ ...member, made: true }));
+    expect(parseCellConfig(raw(cellConfigValues({ ...config, members })))).toEqual({
+      ok: true,
+      value: config,
+    });
+  });
+
   it('with no member list is refused, and an empty list must be explicit', () => {
     const { 'vmpool:members': _members, ...without } = cellConfigValues(config);
     expect(parseCellConfig(raw(without))).toMatchObject({
