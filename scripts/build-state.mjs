@@ -7,7 +7,13 @@ const sourceDirs = ['src', 'stacks', 'hooks', 'test/mom', 'test/chaos'];
 /** Folders of dist/ that hold one compiled file for each source, and nothing else. */
 const compiledDirs = ['src', 'stacks', 'hooks', 'test'];
 const contents = ['package-lock.json'];
-const files = ['tsconfig.json', 'tsconfig.build.json', 'scripts/bundle-hooks.mjs', 'package.json'];
+const files = [
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'scripts/bundle-hooks.mjs',
+  'scripts/bundle-dashboard.mjs',
+  'package.json',
+];
 
 function filesBelow(dir) {
   if (!existsSync(dir)) return [];

@@ -115,6 +115,7 @@ const rowsOfSuites = [
     toolSuite('lint', 'eslint', ['.']),
     toolSuite('format', 'prettier', ['--check', '--log-level', 'warn', '.']),
     toolSuite('types', 'tsc', ['-p', 'tsconfig.json']),
+    toolSuite('types browser', 'tsc', ['-p', 'src/dashboard/browser/tsconfig.json']),
   ],
   [jestSuite('fast', 'fast', minutes(5))],
   [jestSuite('sim', 'sim', minutes(10))],
@@ -122,6 +123,7 @@ const rowsOfSuites = [
   [jestSuite('embedded', 'embedded', minutes(8), { extra: serial })],
   [jestSuite('guest', 'guest', minutes(8), { extra: serial })],
   [jestSuite('doors', 'doors', minutes(6), { extra: serial })],
+  [jestSuite('browser', 'browser', minutes(6), { extra: serial })],
   [jestSuite('engine', 'engine', minutes(12), { extra: serial })],
   [jestSuite('hooks', 'hooks', minutes(10), { extra: serial })],
   // Sites have networks and directories of their own, and mostly wait for Pulumi: two side by side.

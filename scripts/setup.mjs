@@ -5,7 +5,7 @@
  *
  *   node scripts/setup.mjs          for running
  *   node scripts/setup.mjs --demo   the same, but stops at once where the demo could not run
- *   node scripts/setup.mjs --test   and the second Node version that the tests run under
+ *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -62,8 +62,12 @@ const systemNeeds = [
   { file: '/usr/bin/openssl', pkg: 'openssl' },
 ];
 
+/** What only the tests start: the dashboard is looked at in a real browser. */
+const testNeeds = [{ file: '/usr/bin/chromium', pkg: 'chromium' }];
+
 async function systemPackages() {
-  const missing = systemNeeds.filter(({ file }) => !existsSync(file)).map(({ pkg }) => pkg);
+  const needs = forTests ? [...systemNeeds, ...testNeeds] : systemNeeds;
+  const missing = needs.filter(({ file }) => !existsSync(file)).map(({ pkg }) => pkg);
   if (missing.length === 0) return;
   const byHand = `Install them by hand: ${missing.join(' ')}`;
   if (process.getuid?.() !== 0) fail(`system packages are missing and this is not root.\n${byHand}`);

@@ -205,6 +205,13 @@ export const memberView = z
     serverId: z.string().nullable(),
     address: z.string().nullable(),
     retiring: z.string().nullable(),
+    probe: z
+      .object({
+        at: z.string(),
+        failures: z.int().describe('Probes in a row that failed, 0 when it answers.'),
+      })
+      .nullable()
+      .describe('The last look by SSH; null when there was none yet.'),
     job: z
       .object({ id: z.string(), worker: z.string(), user: z.string(), lease: z.string(), since: z.string() })
       .nullable(),
@@ -272,6 +279,25 @@ export const statusView = z
   })
   .meta({ id: 'Status' });
 export type StatusView = z.infer<typeof statusView>;
+
+export const eventView = z
+  .object({
+    id: z.int().describe('Grows by one with each event; begins anew when the service starts.'),
+    at: z.string(),
+    kind: z.string(),
+    detail: z.string(),
+    vm: z.string().nullable(),
+    lease: z.string().nullable(),
+    job: z.string().nullable(),
+    user: z.string().nullable(),
+  })
+  .meta({ id: 'Event' });
+export type EventView = z.infer<typeof eventView>;
+
+export const trendPoint = z
+  .object({ at: z.string(), free: z.int(), busy: z.int(), unusable: z.int(), waiting: z.int() })
+  .meta({ id: 'TrendPoint' });
+export type TrendPoint = z.infer<typeof trendPoint>;
 
 /** Operator's order on a member. */
 export const memberOrder = z

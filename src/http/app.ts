@@ -1,3 +1,5 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import type { Log } from '../service/log.js';
@@ -174,12 +176,23 @@ const answer =
       if (response.destroyed) return;
       if (parts.stopping.aborted) response.setHeader('Connection', 'close');
       for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
+      if (isStream(reply.body)) {
+        response.status(reply.status).type(route.produces);
+        await pipeline(Readable.from(reply.body), response);
+        return;
+      }
       const text = route.produces === 'application/json' ? JSON.stringify(reply.body) : String(reply.body);
       response.status(reply.status).type(route.produces).send(text);
+    } catch (error) {
+      // Who leaves in the middle of a stream has seen enough of it.
+      if (!left.signal.aborted || !response.headersSent) throw error;
     } finally {
       response.removeListener('close', leave);
     }
   };
+
+const isStream = (body: unknown): body is AsyncIterable<string> =>
+  typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
 
 const fail =
   ({ log }: AppParts) =>

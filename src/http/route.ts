@@ -6,7 +6,7 @@ import { HttpProblem } from './problem.js';
 
 export interface Reply {
   readonly status: number;
-  /** Sent as JSON; a string of a route that `produces` something else, as it is. */
+  /** Sent as JSON; of a route that `produces` something else a string as it is, or its pieces as they come. */
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }

@@ -18,10 +18,12 @@ import {
   type LeaseView,
 } from './api.js';
 import { capabilityToken } from './authenticate.js';
+import { dashboardRoutes } from './dashboard-routes.js';
 import { documentRoutes } from './document-routes.js';
 import { HttpProblem } from './problem.js';
 import { route, valueOf, type Call, type Reply, type Route } from './route.js';
 import { statusFor } from './status-for.js';
+import { watchRoutes } from './watch-routes.js';
 
 const waitQuery = z.strictObject({
   wait: z
@@ -229,5 +231,7 @@ export const routes: readonly Route[] = [
       return { status: why === null ? 200 : 503, body: { ready: why === null, detail: why ?? 'ready' } };
     },
   }),
+  ...watchRoutes,
+  ...dashboardRoutes,
   ...documentRoutes(() => routes),
 ];

@@ -1,5 +1,5 @@
 import type { LeaseView, MemberView, StatusView } from '../http/api.js';
-import type { Context, EndedJob, Lease, Member, Request, State } from './book.js';
+import type { Book, Context, EndedJob, Lease, Member, Request, State } from './book.js';
 import { entryAt, membersOf } from './book.js';
 import { isOpen } from './breaker.js';
 import { cellSight } from './engine-events.js';
@@ -115,6 +115,7 @@ function memberView(s: State, member: Member): MemberView {
   const { state } = member;
   const lease = state.kind === 'Busy' ? entryAt(s.book.leases, state.lease) : undefined;
   const silent = entryAt(s.sight.silent, member.name);
+  const probe = entryAt(s.sight.checked, member.name);
   const trouble = serverTrouble(member);
   const detail =
     state.kind === 'Unusable'
@@ -136,6 +137,7 @@ function memberView(s: State, member: Member): MemberView {
     serverId: member.server?.id ?? null,
     address: member.endpoint?.host ?? null,
     retiring: member.retire,
+    probe: probe === undefined ? null : { at: iso(probe.at), failures: probe.failures },
     job:
       lease === undefined
         ? null
@@ -219,11 +221,24 @@ export function problemsOf(s: State, c: Context): string[] {
   return problems;
 }
 
+/** How many VMs are in each state, requests waiting and leases. */
+export function countsOf(book: Book): StatusView['counts'] {
+  const counts = { free: 0, busy: 0, unusable: 0 };
+  for (const { state } of membersOf(book)) {
+    if (state.kind === 'Free') counts.free += 1;
+    else if (state.kind === 'Busy') counts.busy += 1;
+    else counts.unusable += 1;
+  }
+  return {
+    ...counts,
+    waiting: Object.keys(book.requests).length,
+    leases: Object.keys(book.leases).length,
+  };
+}
+
 export function statusView(s: State, c: Context, version: string): StatusView {
   const { book } = s;
   const members = membersOf(book).sort((a, b) => a.seq - b.seq);
-  const count = (kind: Member['state']['kind']): number =>
-    members.filter((m) => m.state.kind === kind).length;
   return {
     pool: book.pool,
     installation: book.installation,
@@ -240,13 +255,7 @@ export function statusView(s: State, c: Context, version: string): StatusView {
             flavor: book.shape.spec.flavor,
             image: book.shape.spec.image,
           },
-    counts: {
-      free: count('Free'),
-      busy: count('Busy'),
-      unusable: count('Unusable'),
-      waiting: Object.keys(book.requests).length,
-      leases: Object.keys(book.leases).length,
-    },
+    counts: countsOf(book),
     problems: problemsOf(s, c),
     breaker: {
       open: isOpen(book.breaker, c.policy.breakerAfter),

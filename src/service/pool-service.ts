@@ -14,11 +14,14 @@ import type { Outcome } from '../pool/step.js';
 import { leaseView, nodeVerdict, statusView } from '../pool/views.js';
 import type { BookKeeper } from './book-keeper.js';
 import type { Answer, PoolService, WaitUntil } from './port.js';
+import type { Recent } from './recent.js';
 
 export interface ServiceParts {
   readonly keeper: BookKeeper;
   readonly context: () => Context;
   readonly version: string;
+  /** The last events and counts. */
+  readonly recent: Recent;
   readonly capabilitySecret: Buffer;
   /** Reads the pool stack's outputs now. */
   readonly adopt: () => Promise<Answer<{ detail: string }>>;
@@ -149,6 +152,10 @@ export function createPoolService(parts: ServiceParts): PoolService {
         ? status
         : { ...status, problems: [`the store refuses to commit: ${problem}`, ...status.problems] };
     },
+
+    watch: (callback) => keeper.watch(callback),
+    events: (after) => parts.recent.events(after),
+    trend: () => parts.recent.trend(),
 
     hold: (member, why) => operator({ type: 'hold', member, why }),
     unhold: (member) => operator({ type: 'unhold', member }),

@@ -7,6 +7,7 @@ import type { MemberName, Shape } from '../pool/model.js';
 import { meteredCloud, meteredEngine, meteredGuest, meteredStore } from '../metrics/metered.js';
 import { PoolMetrics } from '../metrics/pool-metrics.js';
 import type { Policy } from '../pool/policy.js';
+import { countsOf } from '../pool/views.js';
 import type { History, Store } from '../store/port.js';
 import { BookKeeper } from './book-keeper.js';
 import type { Clock } from './clock.js';
@@ -17,6 +18,7 @@ import { adoptOnce, publishSummaries, startLoop, watchCloud } from './loops.js';
 import type { PoolService } from './port.js';
 import { createPoolService } from './pool-service.js';
 import { watchQuota } from './quota-loop.js';
+import { Recent } from './recent.js';
 import { resolveShape } from './resolve-shape.js';
 
 /** What can change while the service runs. */
@@ -97,10 +99,12 @@ export function startPool(parts: PoolParts): RunningPool {
     policy: settings.policy,
     workers: settings.workers,
   });
+  const recent = new Recent();
   const onNotes = (notes: readonly Note[]): void => {
     for (const n of notes) {
       history.append({ ...n });
       metrics.told(n);
+      recent.told(n);
       log.info({ event: n.kind, vm: n.member, lease: n.lease, job: n.job, user: n.user }, n.detail);
     }
   };
@@ -127,6 +131,7 @@ export function startPool(parts: PoolParts): RunningPool {
   let known = new Set(Object.keys(parts.book.members));
   keeper.watch(() => {
     executor.kick();
+    if (recent.isDue(clock.now())) recent.counted(clock.now(), countsOf(keeper.durable().book));
     // The connection and the baseline of a VM end with it.
     const now = keeper.durable().book.members;
     const gone = [...known].filter((name) => !(name in now));
@@ -194,6 +199,7 @@ export function startPool(parts: PoolParts): RunningPool {
     keeper,
     context,
     version: parts.version,
+    recent,
     capabilitySecret: parts.capabilitySecret,
     adopt: () => adopt(AbortSignal.any([stopping.signal, AbortSignal.timeout(60_000)])),
     flavorProcessors: () => processors,

@@ -1,4 +1,5 @@
 import type {
+  EventView,
   LeaseRequest,
   LeaseView,
   NodeView,
@@ -7,6 +8,7 @@ import type {
   StatusView,
   SyncAnswer,
   SyncRequest,
+  TrendPoint,
 } from '../http/api.js';
 
 export type Refusal = {
@@ -47,6 +49,12 @@ export interface PoolService {
   sync(worker: string, body: SyncRequest): Promise<Answer<SyncAnswer>>;
   node(worker: string): NodeView;
   status(): StatusView;
+  /** Called after each change of what `status` tells; returns the way to stop it. */
+  watch(callback: () => void): () => void;
+  /** The last events after the one with that number, oldest first; only so many are kept. */
+  events(after: number): readonly EventView[];
+  /** How the counts went since the service started, oldest first. */
+  trend(): readonly TrendPoint[];
   hold(member: string, reason: string): Promise<Answer<{ detail: string }>>;
   unhold(member: string): Promise<Answer<{ detail: string }>>;
   retire(member: string, reason: string): Promise<Answer<{ detail: string }>>;

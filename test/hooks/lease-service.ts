@@ -9,6 +9,7 @@ import { BookKeeper } from '../../src/service/book-keeper.js';
 import { poolClock } from '../../src/service/clock.js';
 import type { Log } from '../../src/service/log.js';
 import { createPoolService } from '../../src/service/pool-service.js';
+import { Recent } from '../../src/service/recent.js';
 import type { PoolService } from '../../src/service/port.js';
 import type { VmMachine } from '../mom/vm-machine.js';
 
@@ -113,7 +114,13 @@ export class LeaseService {
     this.#keeper = new BookKeeper(book, { commit: done, close: done }, context, silent, log);
     this.#keeper.watch(() => this.#kick());
     this.#service = createPoolService({
-      ...{ keeper: this.#keeper, context, version: 'test', capabilitySecret: randomBytes(32) },
+      ...{
+        keeper: this.#keeper,
+        context,
+        version: 'test',
+        recent: new Recent(),
+        capabilitySecret: randomBytes(32),
+      },
       adopt: () => Promise.resolve({ kind: 'refused', code: 'unavailable', detail: 'has no stack' }),
       flavorProcessors: () => processors,
     });

@@ -39,6 +39,7 @@ export const memberView = (name: string, changes: Partial<MemberView> = {}): Mem
   serverId: null,
   address: '10.0.0.7',
   retiring: null,
+  probe: null,
   job: null,
   ...changes,
 });

@@ -13,6 +13,7 @@ import type { Book } from '../../../src/pool/book.js';
 import { defaultPolicy } from '../../../src/pool/policy.js';
 import { BookKeeper } from '../../../src/service/book-keeper.js';
 import { createPoolService } from '../../../src/service/pool-service.js';
+import { Recent } from '../../../src/service/recent.js';
 import type { PoolService } from '../../../src/service/port.js';
 import { ready } from '../pool/fixture.js';
 import { fakeLog, FakeStore } from '../service/fake-ports.js';
@@ -36,7 +37,14 @@ beforeAll(async () => {
   });
   const keeper = new BookKeeper(ready(3).book, new FakeStore(), context, () => undefined, fakeLog());
   const service = createPoolService({
-    ...{ keeper, context, version: '1', capabilitySecret: Buffer.from('secret'), flavorProcessors: () => 8 },
+    ...{
+      keeper,
+      context,
+      version: '1',
+      recent: new Recent(),
+      capabilitySecret: Buffer.from('secret'),
+      flavorProcessors: () => 8,
+    },
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
   });
   const server = createHttpServer({ config: httpConfig(), service, clock, log: fakeLog() });

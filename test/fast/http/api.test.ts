@@ -45,6 +45,12 @@ describe('who may call what', () => {
     'GET /metrics': ['operator', 'viewer'],
     'GET /readyz': [],
     'GET /v1/openapi.json': [],
+    'GET /v1/events': ['operator', 'viewer'],
+    'GET /v1/trend': ['operator', 'viewer'],
+    'GET /v1/watch': ['operator', 'viewer'],
+    'GET /': [],
+    'GET /dashboard.js': [],
+    'GET /dashboard.css': [],
     'GET /v1/docs': [],
   };
 

@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto';
-import type { LeaseView, StatusView } from '../../../src/http/api.js';
+import type { EventView, LeaseView, StatusView, TrendPoint } from '../../../src/http/api.js';
 import type { Answer, PoolService, WaitUntil } from '../../../src/service/port.js';
 
 const done = <T>(value: T): Promise<Answer<T>> => Promise.resolve({ kind: 'done', value });
@@ -8,6 +8,7 @@ const done = <T>(value: T): Promise<Answer<T>> => Promise.resolve({ kind: 'done'
 export class FakePool implements PoolService {
   readonly leases = new Map<string, LeaseView>();
   readonly calls: string[] = [];
+  readonly told: EventView[] = [];
   waiting = 0;
   /** Thrown by the next call that changes something. */
   failure: Error | null = null;
@@ -120,6 +121,25 @@ export class FakePool implements PoolService {
     return { ok: true, detail: 'ok' };
   }
 
+  watching = 0;
+
+  watch(callback: () => void): () => void {
+    this.watchers.add(callback);
+    this.watching += 1;
+    return () => {
+      this.watchers.delete(callback);
+      this.watching -= 1;
+    };
+  }
+
+  events(after: number): readonly EventView[] {
+    return this.told.filter(({ id }) => id > after);
+  }
+
+  trend(): readonly TrendPoint[] {
+    return [{ at: '2026-11-23T10:00:00Z', free: 1, busy: 2, unusable: 0, waiting: 0 }];
+  }
+
   status(): StatusView {
     const member = (name: string, worker: string): StatusView['members'][number] => ({
       name,
@@ -134,6 +154,7 @@ export class FakePool implements PoolService {
       serverId: null,
       address: null,
       retiring: null,
+      probe: null,
       job: { id: `job-of-${worker}`, worker, user: `${worker}-user`, lease: 'l', since: '' },
     });
     const leases = [...this.leases.values()];

@@ -4,6 +4,7 @@ import type { Book } from '../../../src/pool/book.js';
 import { defaultPolicy } from '../../../src/pool/policy.js';
 import { BookKeeper } from '../../../src/service/book-keeper.js';
 import { capabilityOf, createPoolService } from '../../../src/service/pool-service.js';
+import { Recent } from '../../../src/service/recent.js';
 import type { PoolService } from '../../../src/service/port.js';
 import { Pool, ready, shapeOf } from '../pool/fixture.js';
 import { fakeLog, FakeStore } from './fake-ports.js';
@@ -28,6 +29,7 @@ function bench(book: Book, processors: number | null = null) {
     keeper,
     context,
     version: '1',
+    recent: new Recent(),
     capabilitySecret: Buffer.from('secret'),
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
     flavorProcessors: () => processors,

@@ -1,0 +1,90 @@
+import type { MemberView } from '../../http/api.js';
+import { facts, ordersFor } from '../model.js';
+import { element, make, setText } from './page.js';
+
+const words = {
+  hold: ['Hold', 'Keep this VM as it is, for a person to look at. A job on it goes on.'],
+  unhold: ['Give back', 'Scrub it, verify it, and let jobs have it again.'],
+  retire: ['Retire', 'End this VM: now when it is free, after its job when it is busy.'],
+} as const;
+
+/** What is known of one VM, and what an operator may order for it. */
+export class Panel {
+  private readonly dialog = element('panel', HTMLDialogElement);
+  private readonly answer = element('order-answer', HTMLElement);
+  private readonly reason = element('reason', HTMLInputElement);
+  private readonly orders = element('orders', HTMLFormElement);
+  private name: string | null = null;
+  private offered = '';
+
+  constructor(private readonly give: (vm: string, order: string, reason: string) => Promise<string>) {
+    this.orders.addEventListener('submit', (event) => {
+      event.preventDefault(); // Enter in the reason must not choose an order
+    });
+  }
+
+  shows(): string | null {
+    return this.dialog.open ? this.name : null;
+  }
+
+  open(member: MemberView, mayOrder: boolean, now: number): void {
+    this.name = member.name;
+    this.offered = '';
+    this.reason.value = '';
+    setText(this.answer, '');
+    this.update(member, mayOrder, now);
+    this.dialog.showModal();
+  }
+
+  /** The VM as it is now; null when it is gone. */
+  update(member: MemberView | null, mayOrder: boolean, now: number): void {
+    if (member === null) {
+      this.orders.hidden = true;
+      setText(this.answer, 'This VM is gone.');
+      return;
+    }
+    setText(element('panel-title', HTMLElement), member.name);
+    element('panel-facts', HTMLElement).replaceChildren(
+      ...facts(member, now).flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]),
+    );
+    const orders = mayOrder ? ordersFor(member) : [];
+    this.orders.hidden = orders.length === 0;
+    // The buttons stay the same objects while they mean the same: focus is not lost.
+    if (this.offered === orders.join()) return;
+    this.offered = orders.join();
+    element('order-buttons', HTMLElement).replaceChildren(
+      ...orders.map((order) => {
+        const [label, title] = words[order];
+        const button = make('button', { type: 'button', title }, label);
+        button.addEventListener('click', () => {
+          void this.order(order, button);
+        });
+        return button;
+      }),
+    );
+  }
+
+  close(): void {
+    this.dialog.close();
+  }
+
+  private async order(order: keyof typeof words, button: HTMLButtonElement): Promise<void> {
+    const { name } = this;
+    if (name === null) return;
+    if (order === 'retire' && button.dataset['sure'] === undefined) {
+      button.dataset['sure'] = 'yes';
+      setText(button, `Really retire ${name}`);
+      return;
+    }
+    button.disabled = true;
+    try {
+      setText(this.answer, await this.give(name, order, this.reason.value.trim()));
+    } catch (error) {
+      setText(this.answer, error instanceof Error ? error.message : String(error));
+    } finally {
+      button.disabled = false;
+      delete button.dataset['sure'];
+      setText(button, words[order][0]);
+    }
+  }
+}

@@ -1,0 +1,165 @@
+import type { EventView, StatusView, TrendPoint } from '../../http/api.js';
+import { chartOf } from '../chart.js';
+import { filtered, shownStates, since, span, summary, type Filter } from '../model.js';
+import { element, fillRows, make, setText, shape } from './page.js';
+import { Panel } from './panel.js';
+import { Tiles } from './tiles.js';
+
+export interface Shown {
+  readonly status: StatusView;
+  readonly events: readonly EventView[];
+  readonly trend: readonly TrendPoint[];
+  readonly mayOrder: boolean;
+  /** By the service's clock. */
+  readonly now: number;
+}
+
+/** Everything below the sign-in. Draws what it is given; knows nothing of the network. */
+export class View {
+  private shown: Shown | null = null;
+  private readonly panel: Panel;
+  private readonly tiles: Tiles;
+  private readonly search = element('search', HTMLInputElement);
+  private readonly state = element('state', HTMLSelectElement);
+
+  constructor(give: (vm: string, order: string, reason: string) => Promise<string>) {
+    this.panel = new Panel(give);
+    this.tiles = new Tiles(element('vms', HTMLUListElement), (name) => {
+      const member = this.shown?.status.members.find((one) => one.name === name);
+      if (this.shown !== null && member !== undefined)
+        this.panel.open(member, this.shown.mayOrder, this.shown.now);
+    });
+    const again = (): void => {
+      if (this.shown !== null) this.draw(this.shown);
+    };
+    this.search.addEventListener('input', again);
+    this.state.addEventListener('change', again);
+    element('filter', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+    });
+  }
+
+  clear(): void {
+    this.shown = null;
+    this.panel.close();
+    this.tiles.show([], 0, 0);
+    for (const id of ['counts', 'problems', 'requests', 'cells', 'events', 'chart']) {
+      const target = element(id, Element);
+      target.replaceChildren();
+      if (target instanceof HTMLElement) delete target.dataset['shown'];
+    }
+  }
+
+  draw(shown: Shown): void {
+    this.shown = shown;
+    const { status, events, now } = shown;
+    setText(element('pool', HTMLElement), status.pool);
+    setText(element('summary', HTMLElement), summary(status));
+    drawCounts(status);
+    drawProblems(status.problems);
+    drawChart(shown);
+    this.drawTiles(shown);
+    fillRows(
+      element('requests', HTMLElement),
+      status.requests.map((r) => [
+        String(r.position ?? ''),
+        r.job,
+        r.worker,
+        since(r.askedAt, now),
+        r.detail,
+      ]),
+      'Nothing waits.',
+      5,
+    );
+    fillRows(
+      element('cells', HTMLElement),
+      status.cells.map((cell) => [
+        cell.stack,
+        String(cell.members),
+        cell.lastError ?? (cell.running ? 'running' : 'converged'),
+      ]),
+      'There is no cell yet.',
+      3,
+    );
+    drawEvents(events);
+    const open = this.panel.shows();
+    if (open !== null) {
+      const member = status.members.find(({ name }) => name === open) ?? null;
+      this.panel.update(member, shown.mayOrder, now);
+    }
+  }
+
+  private drawTiles({ status, now }: Shown): void {
+    const state = shownStates.find((one) => one === this.state.value) ?? null;
+    const filter: Filter = { state, text: this.search.value };
+    const members = filtered(status.members, filter);
+    this.tiles.show(members, members.length, now);
+    setText(
+      element('shown', HTMLElement),
+      members.length === status.members.length
+        ? `${String(members.length)} VMs`
+        : `${String(members.length)} of ${String(status.members.length)} VMs`,
+    );
+  }
+}
+
+function drawCounts({ counts, shape: pool, version }: StatusView): void {
+  const target = element('counts', HTMLElement);
+  const shown = (['free', 'busy', 'unusable', 'waiting'] as const).map((key) => [key, String(counts[key])]);
+  const wanted = JSON.stringify(shown);
+  if (target.dataset['shown'] !== wanted) {
+    target.dataset['shown'] = wanted;
+    target.replaceChildren(
+      ...shown.map(([key = '', count = '']) => make('div', { class: key }, make('b', {}, count), key)),
+    );
+  }
+  setText(
+    element('shape', HTMLElement),
+    pool === null
+      ? `The pool has no shape yet. Version ${version}.`
+      : `${String(pool.min)} to ${String(pool.max)} VMs, ${String(pool.spare)} spare; flavor ${pool.flavor}, image ${pool.image}, generation ${pool.generation}. Version ${version}.`,
+  );
+}
+
+function drawProblems(problems: readonly string[]): void {
+  element('problems-section', HTMLElement).hidden = problems.length === 0;
+  const list = element('problems', HTMLElement);
+  const wanted = JSON.stringify(problems);
+  if (list.dataset['shown'] === wanted) return;
+  list.dataset['shown'] = wanted;
+  list.replaceChildren(...problems.map((problem) => make('li', {}, problem)));
+}
+
+const chartSize = { width: 600, height: 120 };
+
+function drawChart({ trend, status, now }: Shown): void {
+  const { free, busy, unusable, waiting } = status.counts;
+  const points = [...trend, { at: new Date(now).toISOString(), free, busy, unusable, waiting }];
+  const chart = chartOf(points, now, chartSize.width, chartSize.height);
+  element('chart', SVGElement).replaceChildren(
+    ...chart.bands.map(({ key, path }) => shape('path', { class: key, d: path })),
+    shape('path', { class: 'waiting', d: chart.waiting }),
+  );
+  const from = points[0]?.at ?? status.now;
+  setText(
+    element('chart-text', HTMLElement),
+    `VMs by state (busy, free, unusable, from below) and requests waiting (line), the last ${span(now - Date.parse(from))}; at most ${String(chart.top)}.`,
+  );
+}
+
+function drawEvents(events: readonly EventView[]): void {
+  const list = element('events', HTMLElement);
+  const wanted = String(events[0]?.id ?? '');
+  if (list.dataset['shown'] === wanted) return;
+  list.dataset['shown'] = wanted;
+  list.replaceChildren(
+    ...events.map((event) =>
+      make(
+        'li',
+        {},
+        make('time', { datetime: event.at }, new Date(event.at).toLocaleTimeString()),
+        ` ${event.vm ?? ''} ${event.job === null ? '' : `job ${event.job} `}${event.detail}`,
+      ),
+    ),
+  );
+}

@@ -1,0 +1,111 @@
+import type { EventView, MemberView, StatusView } from '../http/api.js';
+
+/** States that a VM is looked for by, in the order in which they matter to who looks. */
+export const shownStates = ['Unusable', 'Busy', 'Free'] as const;
+export type ShownState = (typeof shownStates)[number];
+
+export interface Filter {
+  /** Null shows all. */
+  readonly state: ShownState | null;
+  /** Part of a name, job, user, cell, address or detail, in any case of letters. */
+  readonly text: string;
+}
+
+const searched = (member: MemberView): string =>
+  [
+    member.name,
+    member.cell,
+    member.address,
+    member.reason,
+    member.detail,
+    member.job?.id,
+    member.job?.user,
+    member.job?.worker,
+  ]
+    .filter((part) => part !== null && part !== undefined)
+    .join('\n')
+    .toLowerCase();
+
+/** The VMs to show, in the service's order. */
+export function filtered(members: readonly MemberView[], { state, text }: Filter): readonly MemberView[] {
+  const wanted = text.trim().toLowerCase();
+  return members.filter(
+    (member) =>
+      (state === null || member.state === state) && (wanted === '' || searched(member).includes(wanted)),
+  );
+}
+
+/** A time span in the largest unit that says something: `40 s`, `12 min`, `3 h 20 min`, `5 d 4 h`. */
+export function span(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return `${String(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${String(minutes)} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return both(hours, 'h', minutes % 60, 'min');
+  return both(Math.floor(hours / 24), 'd', hours % 24, 'h');
+}
+
+const both = (large: number, unit: string, small: number, smaller: string): string =>
+  small === 0 ? `${String(large)} ${unit}` : `${String(large)} ${unit} ${String(small)} ${smaller}`;
+
+/** Since then, by the service's clock. Empty for no time. */
+export function since(at: string | null, now: number): string {
+  const then = at === null ? NaN : Date.parse(at);
+  return Number.isNaN(then) ? '' : span(now - then);
+}
+
+/** One sentence for a tile's name, as a screen reader says it. */
+export function sentence(member: MemberView, now: number): string {
+  const state = member.reason === null ? member.state : `${member.state}, ${member.reason}`;
+  const job = member.job === null ? '' : `, job ${member.job.id} of ${member.job.user}`;
+  return `${member.name}: ${state} for ${since(member.since, now)}${job}`;
+}
+
+/** What a person may order for that VM now, besides looking at it. */
+export function ordersFor(member: MemberView): readonly ('hold' | 'unhold' | 'retire')[] {
+  if (member.reason === 'deleting') return [];
+  if (member.reason === 'held') return ['unhold', 'retire'];
+  return member.retiring === null ? ['hold', 'retire'] : ['hold'];
+}
+
+/** Facts of one VM for its panel, in reading order. */
+export function facts(member: MemberView, now: number): readonly (readonly [string, string])[] {
+  const { job, probe } = member;
+  const probed = probe === null ? 'none yet' : `${since(probe.at, now)} ago`;
+  const rows: [string, string | null][] = [
+    ['State', member.reason === null ? member.state : `${member.state}: ${member.reason}`],
+    ['For', since(member.since, now)],
+    ['Detail', member.detail],
+    [
+      'Job',
+      job === null ? null : `${job.id} of ${job.user} from ${job.worker}, for ${since(job.since, now)}`,
+    ],
+    [
+      'Last probe',
+      (probe?.failures ?? 0) === 0 ? probed : `${probed}, ${String(probe?.failures)} failed in a row`,
+    ],
+    ['Address', member.address],
+    ['Age', since(member.bornAt, now)],
+    ['Cell', member.cell],
+    ['Generation', member.current ? member.generation : `${member.generation} (not the present one)`],
+    ['Server', member.serverId],
+    ['Retiring', member.retiring],
+  ];
+  return rows.filter((row): row is [string, string] => row[1] !== null && row[1] !== '');
+}
+
+/** One line for people who hear the page instead of seeing it. */
+export function summary({ counts, shape, problems }: StatusView): string {
+  const { free, busy, unusable, waiting } = counts;
+  const max = shape === null ? '' : ` of at most ${String(shape.max)}`;
+  const trouble = problems.length === 0 ? 'no problem' : `${String(problems.length)} problems`;
+  return `${String(free + busy + unusable)} VMs${max}: ${String(free)} free, ${String(busy)} busy, ${String(unusable)} unusable; ${String(waiting)} requests waiting; ${trouble}`;
+}
+
+/** Events are kept in the page up to this many. */
+const eventsKept = 200;
+
+export function withEvent(events: readonly EventView[], event: EventView): readonly EventView[] {
+  return [event, ...events.filter(({ id }) => id !== event.id)].slice(0, eventsKept);
+}

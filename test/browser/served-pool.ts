@@ -1,0 +1,67 @@
+import { createHttpServer, type HttpServer } from '../../src/http/server.js';
+import type { Book, Member, Note } from '../../src/pool/book.js';
+import type { MemberName, ServerId } from '../../src/pool/model.js';
+import { defaultPolicy } from '../../src/pool/policy.js';
+import { countsOf } from '../../src/pool/views.js';
+import { BookKeeper } from '../../src/service/book-keeper.js';
+import { createPoolService } from '../../src/service/pool-service.js';
+import type { PoolService } from '../../src/service/port.js';
+import { Recent } from '../../src/service/recent.js';
+import { httpConfig } from '../fast/http/harness.js';
+import { ready } from '../fast/pool/fixture.js';
+import { fakeLog, FakeStore } from '../fast/service/fake-ports.js';
+import { ManualClock } from '../fast/service/manual-clock.js';
+
+/** The HTTP side as it is in service, on the real core: the store keeps its commits in memory, no VM is real. */
+export interface ServedPool {
+  readonly url: string;
+  readonly port: number;
+  readonly service: PoolService;
+  readonly clock: ManualClock;
+  readonly keeper: BookKeeper;
+  readonly server: HttpServer;
+}
+
+/** A book with that many Free VMs, without living through the birth of each. */
+function crowded(vms: number): Book {
+  const { book } = ready(1);
+  const [first] = Object.values(book.members);
+  if (first === undefined || book.shape === null) throw new Error('the pool has no VM');
+  const members = Array.from({ length: vms }, (_, index): Member => {
+    const name = `${first.name}-${String(index + 1).padStart(4, '0')}` as MemberName;
+    const server = first.server === null ? null : { ...first.server, id: `server-${name}` as ServerId };
+    return { ...first, name, seq: index + 1, server };
+  });
+  return {
+    ...book,
+    shape: { ...book.shape, min: vms, max: vms },
+    members: Object.fromEntries(members.map((member) => [member.name, member])),
+  };
+}
+
+/** A pool with that many Free VMs, on a loopback port (a free one when none is named). The caller closes it. */
+export async function servePool(vms: number, port = 0): Promise<ServedPool> {
+  const clock = new ManualClock();
+  const recent = new Recent();
+  const context = () => ({
+    ...{ now: clock.now(), suffix: () => 's', policy: defaultPolicy },
+    workers: ['node1', 'node2'],
+  });
+  const onNotes = (notes: readonly Note[]): void => {
+    for (const note of notes) recent.told(note);
+  };
+  const keeper = new BookKeeper(crowded(vms), new FakeStore(), context, onNotes, fakeLog());
+  recent.counted(clock.now(), countsOf(keeper.durable().book));
+  const service = createPoolService({
+    ...{ keeper, context, version: '1', recent, capabilitySecret: Buffer.from('secret') },
+    flavorProcessors: () => 8,
+    adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
+  });
+  const config = httpConfig();
+  const server = createHttpServer({
+    config: { ...config, listen: { ...config.listen, port } },
+    ...{ service, clock, log: fakeLog() },
+  });
+  const { url, port: at } = await server.listen();
+  return { url, port: at, service, clock, keeper, server };
+}

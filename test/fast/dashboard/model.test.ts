@@ -1,0 +1,101 @@
+import { describe, expect, it } from '@jest/globals';
+import {
+  facts,
+  filtered,
+  ordersFor,
+  sentence,
+  since,
+  span,
+  summary,
+  withEvent,
+} from '../../../src/dashboard/model.js';
+import type { EventView } from '../../../src/http/api.js';
+import { memberView, statusView } from '../cli/play.js';
+
+const now = Date.parse('2026-11-23T10:00:00.000Z');
+const job = { id: '7.srv', worker: 'node1', user: 'ann', lease: 'l', since: '2026-11-23T09:58:00.000Z' };
+
+describe('words for people', () => {
+  it.each([
+    [0, '0 s'],
+    [59_999, '59 s'],
+    [60_000, '1 min'],
+    [3_600_000, '1 h'],
+    [12_000_000, '3 h 20 min'],
+    [86_400_000 * 5 + 3_600_000 * 4, '5 d 4 h'],
+    [-5, '0 s'],
+  ])('%d ms are %s', (ms, text) => {
+    expect(span(ms)).toBe(text);
+  });
+
+  it('say nothing of a time that is none', () => {
+    expect(since(null, now)).toBe('');
+    expect(since('', now)).toBe('');
+  });
+
+  it('name a VM, its state, how long and its job', () => {
+    const held = memberView('b-2', { state: 'Unusable', reason: 'held' });
+    expect(sentence(held, now)).toBe('b-2: Unusable, held for 5 s');
+    expect(sentence(memberView('b-1', { state: 'Busy', job }), now)).toBe(
+      'b-1: Busy for 5 s, job 7.srv of ann',
+    );
+  });
+
+  it('tell all facts there are and no empty ones', () => {
+    const rows = facts(memberView('b-1', { state: 'Busy', job, probe: { at: job.since, failures: 2 } }), now);
+    const told = Object.fromEntries(rows);
+    expect(told).toMatchObject({
+      Job: '7.srv of ann from node1, for 2 min',
+      'Last probe': '2 min ago, 2 failed in a row',
+      Age: '1 h',
+    });
+    expect(Object.keys(told)).not.toContain('Detail');
+  });
+
+  it('sum the pool up in one sentence', () => {
+    const counts = { free: 1, busy: 2, unusable: 0, waiting: 3, leases: 2 };
+    expect(summary(statusView({ counts, problems: ['x'] }))).toBe(
+      '3 VMs of at most 6: 1 free, 2 busy, 0 unusable; 3 requests waiting; 1 problems',
+    );
+  });
+});
+
+describe('a filter', () => {
+  const members = [
+    memberView('b-1', { state: 'Busy', job }),
+    memberView('b-2'),
+    memberView('b-3', { state: 'Unusable', reason: 'unreachable', detail: 'No Route' }),
+  ];
+  it.each([
+    [{ state: null, text: '' }, ['b-1', 'b-2', 'b-3']],
+    [{ state: 'Free', text: '' }, ['b-2']],
+    [{ state: null, text: ' ANN ' }, ['b-1']],
+    [{ state: null, text: 'no route' }, ['b-3']],
+    [{ state: 'Free', text: 'ann' }, []],
+  ] as const)('%j shows %j', (filter, names) => {
+    expect(filtered(members, filter).map(({ name }) => name)).toEqual(names);
+  });
+});
+
+describe('orders on offer', () => {
+  it.each([
+    ['a VM in use', {}, ['hold', 'retire']],
+    ['one that goes after its job', { retiring: 'old' }, ['hold']],
+    ['a held one', { state: 'Unusable', reason: 'held' }, ['unhold', 'retire']],
+    ['one that is being deleted', { state: 'Unusable', reason: 'deleting' }, []],
+  ] as const)('for %s', (_, changes, orders) => {
+    expect(ordersFor(memberView('b-1', changes))).toEqual(orders);
+  });
+});
+
+describe('events', () => {
+  it('are shown newest first, each once, and not without end', () => {
+    const event = (id: number): EventView => ({
+      ...{ id, at: '', kind: 'vm', detail: '', vm: null, lease: null, job: null, user: null },
+    });
+    let events: readonly EventView[] = [];
+    for (let id = 1; id <= 300; id += 1) events = withEvent(withEvent(events, event(id)), event(id));
+    expect(events).toHaveLength(200);
+    expect(events[0]?.id).toBe(300);
+  });
+});
