@@ -75,7 +75,10 @@ export function size(s: State, c: Context): Sizing {
   const isOutdated = (m: Member): string | null => outdatedWhy(m, shape, c);
   const retire: { name: MemberName; why: string }[] = [];
   const outdated = supply.filter((m) => m.state.kind !== 'Busy' && isOutdated(m) !== null);
-  const fresh = supply.length - outdated.length;
+  // What is still being built makes up for nothing yet: were it counted, another one that is well and idle would go in
+  // the place of the old one, and yet another be made for that.
+  const standing = (list: readonly Member[]): number => list.filter((m) => !isUnusable(m, 'building')).length;
+  const fresh = standing(supply) - standing(outdated);
   /** Members beyond the target for as long as old ones wait for their replacements. */
   const surge = Math.max(0, Math.min(c.policy.maxSurge, outdated.length, target - fresh));
 

@@ -156,7 +156,7 @@ describe('a cloud with doors, zones and limits to order', () => {
       expect(await (await get('/compute/v2.1/')).json()).toMatchObject({ version: { version: '2.30' } });
       const newer = await get('/compute/v2.1/servers', { 'OpenStack-API-Version': 'compute 2.31' });
       expect(newer.status).toBe(406);
-      const zones = await (await get('/compute/v2.1/os-availability-zone')).json();
+      const zones: unknown = await (await get('/compute/v2.1/os-availability-zone')).json();
       expect(zones).toMatchObject({ availabilityZoneInfo: [{ zoneName: 'a' }, { zoneName: 'b' }] });
     } finally {
       await bench.stop();

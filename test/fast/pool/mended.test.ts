@@ -308,3 +308,19 @@ it('a lost create without a server ends by the boot limit where no listing ever 
   }
   expect(pool.place(name)).toBe('deleting');
 });
+
+it('a VM beyond its age is replaced by one: no VM that is well and idle goes in its place', () => {
+  const shape = { max: 7, maxAgeMs: 1_800_000 };
+  const pool = ready(1, shape);
+  pool.pass(600_000);
+  pool.adopt(shapeOf({ ...shape, min: 2 }));
+  pool.boot().pass(1_200_001);
+  const places = (): string[] => pool.members().map(({ name }) => pool.place(name));
+  // Its replacement is being built; until it is ready both are left alone, and nothing more is decided.
+  expect(places()).toEqual(['Free', 'Free', 'building']);
+  pool.pass(1_000).pass(1_000);
+  expect(places()).toEqual(['Free', 'Free', 'building']);
+  const [old, well] = pool.members().map(({ name }) => name);
+  pool.boot().pass(1_000);
+  expect([pool.place(old ?? ''), pool.place(well ?? '')]).toEqual(['deleting', 'Free']);
+});

@@ -76,6 +76,7 @@ describe('the build', () => {
     ])
       put(path);
     put('scripts/bundle-hooks.mjs');
+    put('scripts/bundle-dashboard.mjs');
   });
   const compiled = (): void => {
     for (const path of sources)
