@@ -15,6 +15,7 @@ import { lookUpAccount, type Account } from './torque/account.js';
 import { processorsOf, type PrologueArguments } from './torque/arguments.js';
 import { askQstat, hold, type JobFacts } from './torque/qstat.js';
 import type { LeaseRequest } from '../../src/http/api.js';
+import { sleep } from '../../src/sleep.js';
 
 /** 0 run the job, 1 end it, 2 held: the only results that Torque does not turn into an endless loop. */
 export type PrologueExit = 0 | 1 | 2;
@@ -204,7 +205,7 @@ async function askQstatUntil(context: PrologueContext): Promise<JobFacts | null>
       note('prologue', answer.why);
       return null;
     }
-    await pause(pauseMs, context.deadline);
+    await sleep(pauseMs, context.deadline);
   }
 }
 
@@ -221,20 +222,8 @@ async function askUntil(context: PrologueContext, client: ServiceClient, body: L
     const passing =
       answer.kind === 'unreachable' || (answer.kind === 'problem' && answer.code === 'rival-attempt');
     if (!passing || rest < pauseMs + 500) return answer;
-    await pause(pauseMs, context.deadline);
+    await sleep(pauseMs, context.deadline);
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
 }
 
 /**
@@ -254,7 +243,7 @@ async function holdJob(
     const limitMs = Math.max(1000, Math.min(qholdLimitMs, context.remainingMs() - 1500));
     failed = await hold(qhold, args.job, limitMs);
     if (failed === null || context.remainingMs() < 2000) break;
-    await pause(500, context.deadline);
+    await sleep(500, context.deadline);
   }
   if (failed !== null)
     return refuse(

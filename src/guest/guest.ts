@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { LeaseId, MemberName } from '../pool/model.js';
+import { sleep } from '../sleep.js';
 import { parseContract, parseOrderAnswer, parseProbe, printable, type OrderAnswer } from './answers.js';
 import { Baselines, type Baseline } from './baselines.js';
 import { compareSurvey, referenceOf, type CompareLimits, type Finding } from './compare.js';
@@ -24,7 +25,7 @@ import type {
   StageResult,
 } from './port.js';
 import { nulFields, scriptCommand } from './quote.js';
-import { limited, pause } from './limited.js';
+import { limited } from './limited.js';
 import { guestScript, type ScriptName } from './scripts.js';
 import type { Slots } from './slots.js';
 import { parseSurvey, type Survey } from './survey.js';
@@ -233,7 +234,7 @@ class SshGuest implements Guest {
   ): Promise<ScrubResult> {
     let findings = await this.#look(target, baseline, signal);
     if (findings.length > 0 && findings.every(({ passing }) => passing)) {
-      await pause(secondLookMs, signal);
+      await sleep(secondLookMs, signal);
       findings = await this.#look(target, baseline, signal);
     }
     if (findings.length === 0) return { ok: true };

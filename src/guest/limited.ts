@@ -34,17 +34,3 @@ export async function limited<T>(
     signal.removeEventListener('abort', abort);
   }
 }
-
-/** Waits, and no longer than until the signal fires. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    if (signal.aborted) return done();
-    signal.addEventListener('abort', done, { once: true });
-  });
-}

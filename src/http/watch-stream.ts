@@ -1,5 +1,6 @@
 import { statusPatch, type StatusMessage } from '../dashboard/status-patch.js';
 import type { PoolService } from '../service/port.js';
+import { sleep } from '../sleep.js';
 import type { StatusView } from './api.js';
 
 /** Milliseconds. Changes within `settle` of each other are told as one; `look` finds what no change announces. */
@@ -44,7 +45,7 @@ export async function* watchStream(
       const left = end - performance.now();
       if (left <= 0 || signal.aborted) return;
       await bell.heard(Math.min(left, times.look));
-      await bell.pause(Math.min(times.settle, Math.max(0, end - performance.now())));
+      await sleep(Math.min(times.settle, Math.max(0, end - performance.now())), signal);
       if (signal.aborted) return;
       const after = service.status();
       const patch = statusPatch(before, after);
@@ -59,37 +60,16 @@ export async function* watchStream(
 
 /** Wakes one waiter at the next ring, at the end of its time or when the signal fires. */
 class Bell {
-  private rung = false;
-  private wake: (() => void) | null = null;
+  private rung = new AbortController();
 
   constructor(private readonly signal: AbortSignal) {}
 
   ring(): void {
-    this.rung = true;
-    this.wake?.();
+    this.rung.abort();
   }
 
   async heard(ms: number): Promise<void> {
-    if (!this.rung) await this.sleep(ms, true);
-    this.rung = false;
-  }
-
-  pause(ms: number): Promise<void> {
-    return this.sleep(ms, false);
-  }
-
-  private sleep(ms: number, untilRung: boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.signal.removeEventListener('abort', done);
-        this.wake = null;
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      this.signal.addEventListener('abort', done, { once: true });
-      if (untilRung) this.wake = done;
-      if (this.signal.aborted) done();
-    });
+    await sleep(ms, AbortSignal.any([this.signal, this.rung.signal]));
+    this.rung = new AbortController();
   }
 }

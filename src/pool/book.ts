@@ -289,11 +289,6 @@ export function isUnknownInBuild(member: Member): boolean {
   return isUnexplained(member) && member.bootId === null && member.server?.status === 'BUILD';
 }
 
-/** From when the time of such a server counts: from its create or, by a clock of another machine, from its finding. */
-export function stuckSince(member: Member): Millis {
-  return Math.max(member.bornAt, member.hold?.at ?? member.bornAt);
-}
-
 export function isDeleting(member: Member): boolean {
   return member.state.kind === 'Unusable' && member.state.reason === 'deleting';
 }

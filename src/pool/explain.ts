@@ -1,8 +1,8 @@
 import type { Context, Hold, Lease, MarkerSeen, Member, Request, State } from './book.js';
-import { entryAt, isUnexplained, isUnknownInBuild, stuckSince, without } from './book.js';
+import { entryAt, isUnexplained, isUnknownInBuild, without } from './book.js';
 import { compareAttempts } from './ids.js';
 import { endLive, hasEnded } from './leases.js';
-import { isUnseen, limitOf } from './limits.js';
+import { isUnseen, limitOf, stuckAfter } from './limits.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
 
@@ -158,7 +158,7 @@ function giveBack(
  */
 function neverBooted(s: State, member: Member, c: Context): boolean {
   if (!isUnknownInBuild(member) || entryAt(s.sight.markers, member.name) !== undefined) return false;
-  const overdueAt = stuckSince(member) + c.policy.bootLimitMs;
+  const overdueAt = stuckAfter(member, c);
   const seen = entryAt(s.sight.inBuild, member.name);
   return (
     seen !== undefined &&

@@ -31,3 +31,11 @@ export function isUnseen(s: State, c: Context): boolean {
   const grace = Math.max(30_000, 3 * c.policy.recheckEveryMs);
   return s.sight.startedAt > 0 && c.now - s.sight.startedAt < grace;
 }
+
+/**
+ * Until when a server of ours that the store does not know may be in BUILD: its time counts from its create or, by a
+ * clock of another machine, from its finding.
+ */
+export function stuckAfter(member: Member, c: Context): Millis {
+  return Math.max(member.bornAt, member.hold?.at ?? member.bornAt) + c.policy.bootLimitMs;
+}

@@ -1,8 +1,9 @@
 import type { CellWish } from '../engine/port.js';
 import type { GuestTarget, StageOrder } from '../guest/port.js';
 import type { Context, Member, State } from './book.js';
-import { entryAt, isDeleting, isUnknownInBuild, membersOf, stuckSince } from './book.js';
+import { entryAt, isDeleting, isUnknownInBuild, membersOf } from './book.js';
 import { cellSight } from './engine-events.js';
+import { stuckAfter } from './limits.js';
 import { placeOf } from './members.js';
 import type { LeaseId, MemberName, Millis, ServerId } from './model.js';
 import { strayMayGo } from './observe.js';
@@ -144,7 +145,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
       return probeWork(s, member, c, c.policy.probeEveryMs);
     case 'held': {
       // It may have no address to be probed at: a look by id tells whether it is still being built.
-      const stuck = isUnknownInBuild(member) && c.now > stuckSince(member) + c.policy.bootLimitMs;
+      const stuck = isUnknownInBuild(member) && c.now > stuckAfter(member, c);
       const lookDue = c.now - (entryAt(s.sight.looked, name) ?? -Infinity) >= c.policy.recheckEveryMs;
       if (stuck && server !== null && lookDue) return { kind: 'look', key, member: name, server };
       return probeWork(s, member, c, c.policy.recheckEveryMs);

@@ -1,4 +1,5 @@
 import type { Millis } from '../pool/model.js';
+import { sleep } from '../sleep.js';
 
 /** Time for everything that decides or waits. */
 export interface Clock {
@@ -25,20 +26,6 @@ export function poolClock(notBefore: Millis, machine: MachineClocks = thisMachin
   const started = machine.monotonic();
   return {
     now: () => Math.floor(anchor + (machine.monotonic() - started)),
-    sleep: (ms, signal) => sleep(ms, signal),
+    sleep,
   };
-}
-
-/** Waits for `ms` milliseconds or until the signal fires, whichever is first. */
-export function sleep(ms: Millis, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end, { once: true });
-  });
 }

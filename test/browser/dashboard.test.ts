@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { ask, tokens } from '../fast/http/harness.js';
-import { servePool, type ServedPool } from './served-pool.js';
+import { servePool, type ServedPool } from '../fast/http/served-pool.js';
 
 const artefacts = join(process.cwd(), 'test-artifacts', 'dashboard');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

@@ -1,5 +1,6 @@
 import type { EventView, StatusView, TrendPoint } from '../../http/api.js';
 import { withEvent } from '../model.js';
+import { sleep } from '../../sleep.js';
 import { patched } from '../status-patch.js';
 import { Api, Refused } from './api.js';
 import { element, setText } from './page.js';
@@ -40,17 +41,6 @@ function leave(why: string): void {
   setText(refusal, why);
   token.focus();
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
 
 async function show(secret: string): Promise<void> {
   const api = new Api(secret);
@@ -117,7 +107,7 @@ async function show(secret: string): Promise<void> {
       }
       const why = error instanceof Error ? error.message : String(error);
       tell('lost', `connection lost, trying again (${why})`);
-      await pause(retryMs[Math.min(failures, retryMs.length - 1)] ?? 10_000, signal);
+      await sleep(retryMs[Math.min(failures, retryMs.length - 1)] ?? 10_000, signal);
       failures += 1;
     }
   }

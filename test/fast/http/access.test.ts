@@ -8,50 +8,18 @@ import { capabilityToken } from '../../../src/http/authenticate.js';
 import { FailedAuthLimit } from '../../../src/http/failed-auth-limit.js';
 import { routes } from '../../../src/http/routes.js';
 import type { Route } from '../../../src/http/route.js';
-import { createHttpServer, type HttpServer } from '../../../src/http/server.js';
 import type { Book } from '../../../src/pool/book.js';
-import { defaultPolicy } from '../../../src/pool/policy.js';
-import { BookKeeper } from '../../../src/service/book-keeper.js';
-import { createPoolService } from '../../../src/service/pool-service.js';
-import { Recent } from '../../../src/service/recent.js';
-import type { PoolService } from '../../../src/service/port.js';
-import { ready } from '../pool/fixture.js';
-import { fakeLog, FakeStore } from '../service/fake-ports.js';
-import { ManualClock } from '../service/manual-clock.js';
+import { fakeLog } from '../service/fake-ports.js';
 import { assertDescribed } from './conforms.js';
-import { ask, httpConfig, tokens } from './harness.js';
+import { ask, tokens } from './harness.js';
+import { servePool, type ServedPool } from './served-pool.js';
 
-/** The server as it is in service, on the real core: only the store keeps its commits in memory. */
-interface Running {
-  readonly server: HttpServer;
-  readonly port: number;
-  readonly service: PoolService;
-  readonly book: () => Book;
-}
-let running: Running;
+let running: ServedPool;
 beforeAll(async () => {
-  const clock = new ManualClock();
-  const context = () => ({
-    ...{ now: clock.now(), suffix: () => 's', policy: defaultPolicy },
-    workers: ['node1', 'node2'],
-  });
-  const keeper = new BookKeeper(ready(3).book, new FakeStore(), context, () => undefined, fakeLog());
-  const service = createPoolService({
-    ...{
-      keeper,
-      context,
-      version: '1',
-      recent: new Recent(),
-      capabilitySecret: Buffer.from('secret'),
-      flavorProcessors: () => 8,
-    },
-    adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
-  });
-  const server = createHttpServer({ config: httpConfig(), service, clock, log: fakeLog() });
-  const { port } = await server.listen();
-  running = { server, port, service, book: () => keeper.durable().book };
+  running = await servePool(3);
 });
 afterAll(() => running.server.close(1000));
+const book = (): Book => running.keeper.durable().book;
 
 interface Answer {
   readonly status: number;
@@ -120,7 +88,7 @@ const bodyFor = (route: Route): unknown => {
 };
 
 describe('who may call what', () => {
-  const member = (): string => Object.keys(running.book().members)[0] ?? '';
+  const member = (): string => Object.keys(book().members)[0] ?? '';
   const pathOf = (route: Route, lease: string): string =>
     route.path.replace(':id', lease).replace(':name', member());
   /** With a path parameter or a body that Zod refuses, a call that is let in ends with one of these instead. */
@@ -132,13 +100,13 @@ describe('who may call what', () => {
       it(`${nameOf(route)} as ${caller}: ${access}`, async () => {
         const mine = await leased(tokens.worker);
         const given = { ...tokens, capability: mine.capability, nobody: undefined };
-        const before = running.book();
+        const before = book();
         const answer = await send(route.method, pathOf(route, mine.id), given[caller], bodyFor(route));
         if (access !== 'no') expect([answer.status, letIn(answer.status)]).toEqual([answer.status, true]);
         else {
           expect(answer.status).toBe(caller === 'nobody' ? 401 : 403);
           // Refused before anything was done.
-          expect(running.book()).toBe(before);
+          expect(book()).toBe(before);
         }
       });
     }
@@ -149,23 +117,23 @@ describe('who may call what', () => {
         const mine = await leased(tokens.worker);
         const theirs = await leased(tokens.worker2);
         const token = caller === 'worker' ? tokens.worker : mine.capability;
-        const before = running.book();
+        const before = book();
         const foreign = await send(route.method, pathOf(route, theirs.id), token, bodyFor(route));
         const none = await send(route.method, pathOf(route, '0'.repeat(32)), token, bodyFor(route));
         expect(foreign.status).toBe(404);
         const plain = ({ json }: typeof none) => ({ ...json(), instance: '' });
         expect(plain(foreign)).toEqual(plain(none));
-        expect(running.book()).toBe(before);
+        expect(book()).toBe(before);
       });
     }
 
     if (route.roles.length > 0) {
       it(`${nameOf(route)}: neither a wrong token, nor a capability of no lease, nor another scheme`, async () => {
         const mine = await leased(tokens.worker);
-        const before = running.book();
+        const before = book();
         for (const token of ['x'.repeat(40), capabilityToken(mine.id, 'A'.repeat(43))])
           expect((await send(route.method, pathOf(route, mine.id), token, bodyFor(route))).status).toBe(401);
-        expect(running.book()).toBe(before);
+        expect(book()).toBe(before);
       });
     }
   }
@@ -192,11 +160,11 @@ describe('who may call what', () => {
   it('a capability dies with its lease: nothing can be done with it afterwards', async () => {
     const mine = await leased(tokens.worker);
     await send('DELETE', `/v1/leases/${mine.id}`, tokens.worker);
-    const before = running.book();
+    const before = book();
     const ended = await send('DELETE', `/v1/leases/${mine.id}`, mine.capability);
     expect([404, 200]).toContain(ended.status);
     if (ended.status === 200) expect(ended.json()).toMatchObject({ outcome: 'nothing-to-end' });
-    expect(running.book().leases).toBe(before.leases);
+    expect(book().leases).toBe(before.leases);
   });
 });
 

@@ -1,4 +1,4 @@
-import type { ServerView } from '../../../src/cloud/port.js';
+import type { QuotaView, ServerView } from '../../../src/cloud/port.js';
 import { identityKeys } from '../../../src/cloud/port.js';
 import type { CellState, CellWish } from '../../../src/engine/port.js';
 import type { Book, Context, Member, Note, State } from '../../../src/pool/book.js';
@@ -85,6 +85,17 @@ export function viewOf(
     ...rest,
   };
 }
+
+/** What a cloud tells that has Nova alone and sets no limit. */
+export const unlimitedQuota: QuotaView = {
+  instances: { used: 0, limit: null },
+  cores: { used: 0, limit: null },
+  ramMiB: { used: 0, limit: null },
+  ports: null,
+  floatingIps: null,
+  volumes: null,
+  volumeGiB: null,
+};
 
 /** A pool in a test: one state, one clock, and the core's own steps. */
 export class Pool {

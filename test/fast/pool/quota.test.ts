@@ -2,24 +2,14 @@ import { describe, expect, it } from '@jest/globals';
 import type { QuotaView } from '../../../src/cloud/port.js';
 import { quotaHoldsMs } from '../../../src/pool/quota.js';
 import { leaseView, statusView } from '../../../src/pool/views.js';
-import { keyOf, Pool, shapeOf, specOf } from './fixture.js';
+import { keyOf, Pool, shapeOf, specOf, unlimitedQuota } from './fixture.js';
 
-const unlimited = { used: 0, limit: null };
-const all: QuotaView = {
-  instances: unlimited,
-  cores: unlimited,
-  ramMiB: unlimited,
-  ports: null,
-  floatingIps: null,
-  volumes: null,
-  volumeGiB: null,
-};
 const flavor = { vcpus: 2, ramMiB: 2048 };
 
 /** A pool that wants five VMs, after a reading of the quota. */
 function wanting(quota: Partial<QuotaView>, spec = specOf('g1')): Pool {
   const pool = new Pool(shapeOf({ max: 0, spec }));
-  pool.event({ type: 'quota', quota: { ...all, ...quota }, flavor });
+  pool.event({ type: 'quota', quota: { ...unlimitedQuota, ...quota }, flavor });
   pool.pass(1_000);
   pool.adopt(shapeOf({ min: 5, max: 5, spec }));
   return pool;
@@ -67,7 +57,7 @@ describe('a project’s quota', () => {
 
   it('that is used up tells a job what it waits for', () => {
     const pool = new Pool(shapeOf({ max: 2 }));
-    pool.event({ type: 'quota', quota: { ...all, cores: { used: 19, limit: 20 } }, flavor });
+    pool.event({ type: 'quota', quota: { ...unlimitedQuota, cores: { used: 19, limit: 20 } }, flavor });
     const id = pool.ask(keyOf('1'));
     expect(pool.members()).toEqual([]);
     expect(leaseView(pool.state, id)?.detail).toMatch(
@@ -80,17 +70,17 @@ describe('a project’s quota', () => {
     pool.pass(60_000);
     expect(pool.members()).toHaveLength(2);
     // Those two may or may not be in this reading.
-    pool.event({ type: 'quota', quota: { ...all, instances: { used: 18, limit: 22 } }, flavor });
+    pool.event({ type: 'quota', quota: { ...unlimitedQuota, instances: { used: 18, limit: 22 } }, flavor });
     expect(pool.members()).toHaveLength(4);
     expect(problems(pool)).toEqual([expect.stringContaining('are being made')]);
-    pool.event({ type: 'quota', quota: { ...all, instances: { used: 22, limit: 30 } }, flavor });
+    pool.event({ type: 'quota', quota: { ...unlimitedQuota, instances: { used: 22, limit: 30 } }, flavor });
     expect(pool.members()).toHaveLength(5);
     expect(problems(pool)).toEqual([]);
   });
 
   it('whose reading is old decides nothing', () => {
     const pool = new Pool(shapeOf({ max: 0 }));
-    pool.event({ type: 'quota', quota: { ...all, instances: { used: 20, limit: 20 } }, flavor });
+    pool.event({ type: 'quota', quota: { ...unlimitedQuota, instances: { used: 20, limit: 20 } }, flavor });
     pool.pass(quotaHoldsMs + 1);
     pool.adopt(shapeOf({ min: 1, max: 1 }));
     expect(pool.members()).toHaveLength(1);

@@ -14,7 +14,7 @@ import type { MemberName, ServerId } from '../../../src/pool/model.js';
 import type { Log } from '../../../src/service/log.js';
 import type { History, Store } from '../../../src/store/port.js';
 import { StoreError } from '../../../src/store/port.js';
-import { viewOf } from '../pool/fixture.js';
+import { unlimitedQuota, viewOf } from '../pool/fixture.js';
 import type { Deferred } from './manual-clock.js';
 import { deferred } from './manual-clock.js';
 
@@ -120,16 +120,7 @@ export class FakeCloud implements Cloud {
   }
 
   quota(): ReturnType<Cloud['quota']> {
-    const unlimited = { used: 0, limit: null };
-    return Promise.resolve({
-      instances: unlimited,
-      cores: unlimited,
-      ramMiB: unlimited,
-      ports: null,
-      floatingIps: null,
-      volumes: null,
-      volumeGiB: null,
-    });
+    return Promise.resolve(unlimitedQuota);
   }
 
   actions(): ReturnType<Cloud['actions']> {

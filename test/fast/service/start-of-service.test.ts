@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { poolClock, sleep } from '../../../src/service/clock.js';
+import { poolClock } from '../../../src/service/clock.js';
+import { sleep } from '../../../src/sleep.js';
 import { parseEnvFile } from '../../../src/service/environment.js';
 import { installationOf } from '../../../src/service/installation.js';
 

@@ -1,16 +1,16 @@
-import { createHttpServer, type HttpServer } from '../../src/http/server.js';
-import type { Book, Member, Note } from '../../src/pool/book.js';
-import type { MemberName, ServerId } from '../../src/pool/model.js';
-import { defaultPolicy } from '../../src/pool/policy.js';
-import { countsOf } from '../../src/pool/views.js';
-import { BookKeeper } from '../../src/service/book-keeper.js';
-import { createPoolService } from '../../src/service/pool-service.js';
-import type { PoolService } from '../../src/service/port.js';
-import { Recent } from '../../src/service/recent.js';
-import { httpConfig } from '../fast/http/harness.js';
-import { ready } from '../fast/pool/fixture.js';
-import { fakeLog, FakeStore } from '../fast/service/fake-ports.js';
-import { ManualClock } from '../fast/service/manual-clock.js';
+import { createHttpServer, type HttpServer } from '../../../src/http/server.js';
+import type { Book, Member, Note } from '../../../src/pool/book.js';
+import type { MemberName, ServerId } from '../../../src/pool/model.js';
+import { defaultPolicy } from '../../../src/pool/policy.js';
+import { countsOf } from '../../../src/pool/views.js';
+import { BookKeeper } from '../../../src/service/book-keeper.js';
+import { createPoolService } from '../../../src/service/pool-service.js';
+import type { PoolService } from '../../../src/service/port.js';
+import { Recent } from '../../../src/service/recent.js';
+import { httpConfig } from './harness.js';
+import { ready } from '../pool/fixture.js';
+import { fakeLog, FakeStore } from '../service/fake-ports.js';
+import { ManualClock } from '../service/manual-clock.js';
 
 /** The HTTP side as it is in service, on the real core: the store keeps its commits in memory, no VM is real. */
 export interface ServedPool {
