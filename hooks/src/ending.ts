@@ -2,7 +2,7 @@ import { lstatSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { asUser, runToEnd } from './as-user.js';
 import type { WorkerConfig } from './config.js';
-import { alive, bootId, leftovers, signalProcess } from './processes.js';
+import { alive, bootId, leftovers, signalProcess, type ProcessId } from './processes.js';
 import { releaseOf } from './attempt.js';
 import type { ServiceClient } from './service-client.js';
 import { removeLeaseFiles, runDirectory } from './spool/lease-files.js';
@@ -19,6 +19,12 @@ export interface EndingContext {
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A signal is only sent when `kill` returns: until the last of them is gone, for two seconds at most. */
+async function gone(processes: readonly ProcessId[]): Promise<void> {
+  const until = performance.now() + 2000;
+  while (performance.now() < until && processes.some(alive)) await sleep(20);
+}
 
 /**
  * Ends one start of a job. Each step may be repeated and each may find its work done, so that a second epilogue, or
@@ -40,7 +46,7 @@ export async function endAttempt(context: EndingContext, given: AttemptRecord): 
   if (here) {
     signalProcess(record.starter, 'SIGKILL');
     if (signalProcess(record.prologue, 'SIGTERM')) {
-      for (let i = 0; i < 20 && alive(record.prologue); i++) await sleep(100);
+      await gone([record.prologue]);
       signalProcess(record.prologue, 'SIGKILL');
     }
   }
@@ -60,7 +66,9 @@ export async function endAttempt(context: EndingContext, given: AttemptRecord): 
   // Start 0: its prologue had not come as far as to ask.
   const released = record.start === 0 || (await release(context, record, holdFor));
   if (record.start > 0) {
-    for (const left of leftovers(record.uid, directory)) signalProcess(left, 'SIGKILL');
+    const left = leftovers(record.uid, directory);
+    for (const each of left) signalProcess(each, 'SIGKILL');
+    await gone(left);
     await removeRun(record, directory);
   }
   removeLeaseFiles(directory, preparedFiles(config));
