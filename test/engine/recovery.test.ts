@@ -171,46 +171,6 @@ describe('an engine that was killed', () => {
   );
 
   it(
-    'before it has asked the cloud for anything brings the cell to its wish at the next call',
-    async () => {
-      const { cell, name } = next();
-      const wish = bench.wish(cell, [bench.member(name)]);
-      for (const delayMs of [150, 600, 1100]) {
-        const update = converge(wish);
-        await until('the engine has begun', () => bench.processes('node').length > 0);
-        await new Promise((resolve) => setTimeout(resolve, delayMs));
-        for (const pid of [...bench.processes('pulumi'), ...bench.processes('node')]) {
-          process.kill(pid, 'SIGKILL');
-        }
-        expect((await update).ok).toBe(false);
-      }
-      const done = await converge(wish);
-      expect(done.ok).toBe(true);
-      expect([...membersIn(done), ...(done.state?.lostCreates ?? [])]).toEqual([name]);
-    },
-    3 * minutes,
-  );
-
-  it(
-    'in the middle of a delete deletes again',
-    async () => {
-      const { cell, name, other } = next();
-      await converge(bench.wish(cell, [bench.member(name), bench.member(other)]));
-      const retire = bench.wish(cell, [bench.member(other)], [name]);
-      const update = converge(retire);
-      await until('the server is being deleted', async () => !(await bench.servers()).has(name));
-      for (const pid of bench.processes('pulumi')) {
-        process.kill(pid, 'SIGKILL');
-      }
-      expect((await update).ok).toBe(false);
-      const again = await converge(retire);
-      expect(again).toMatchObject({ ok: true, state: { lostCreates: [] } });
-      expect(membersIn(again)).toEqual([other]);
-    },
-    3 * minutes,
-  );
-
-  it(
     'leaves the lock of somebody else alone and says whose it is',
     async () => {
       const { cell, name } = next();
