@@ -68,7 +68,30 @@ const jsonIn = (text: string): unknown => {
   }
 };
 
-/** Previews side by side, `most` at a time, results in the order of the stacks. */
+/** What Pulumi says of a stack that its backend does not have. */
+const noStack = /\bno stack named '[^']*' found/;
+
+/**
+ * A cell has its config before its stack: an engine that was killed in between leaves a cell of which nothing is in the
+ * cloud, and which the next members that it gets bring to life.
+ */
+const previewCell = async (
+  pulumi: PlainPulumi,
+  stack: string,
+  signal: AbortSignal,
+): Promise<StackPreview> => {
+  const preview = await previewStack(pulumi, stack, signal);
+  return preview.changes === null && preview.lines.some((line) => noStack.test(line))
+    ? {
+        stack,
+        changes: {},
+        instances: [],
+        lines: ['its stack was never made: nothing of it is in the cloud'],
+      }
+    : preview;
+};
+
+/** Previews cells side by side, `most` at a time, results in the order of the stacks. */
 export const previewAll = async (
   pulumi: PlainPulumi,
   stacks: readonly string[],
@@ -80,7 +103,7 @@ export const previewAll = async (
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const [at, stack] = next;
-      results[at] = await previewStack(pulumi, stack, signal);
+      results[at] = await previewCell(pulumi, stack, signal);
     }
   };
   await Promise.all(Array.from({ length: Math.min(most, stacks.length) }, worker));
