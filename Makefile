@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 NODE ?= node
 
-.PHONY: help setup demo test audit chaos sim sim-nightly bench lint format typecheck build clean
+.PHONY: help setup demo test audit chaos mutation sim sim-nightly bench lint format typecheck build clean
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ test: ## Sets everything up and passes all the tests (SUITES="fast guest" for so
 
 chaos: setup ## Kills real processes while jobs run, then looks what was lost (KILLS=200 SEED=...)
 	@unshare --mount --propagation private $(NODE) dist/test/chaos/main.js --kills "$(or $(KILLS),200)" $(if $(SEED),--seed "$(SEED)")
+
+mutation: setup ## Changes the core in small ways and looks whether its tests notice (FILES=src/pool/leases.ts)
+	@$(NODE) scripts/mutation/run.mjs "$(FILES)"
 
 sim: setup ## Plays simulated sites with faults until a rule breaks (SEED=1 STEPS=1000000), then the broken cores
 	@SEED=$(SEED) STEPS=$(STEPS) $(NODE) scripts/sim.mjs
