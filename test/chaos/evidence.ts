@@ -59,6 +59,8 @@ export interface EndEvidence {
   readonly serviceEnd: string;
   readonly previews: readonly {
     readonly stack: string;
+    /** A cell that the service does not know: its store was lost after the cell's config was written. */
+    readonly forgotten: boolean;
     /** Null: the preview itself failed. */
     readonly changes: number | null;
     readonly instances: readonly string[];

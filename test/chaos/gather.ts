@@ -98,6 +98,7 @@ export const endEvidence = async (
     serviceEnd,
     previews: [pool, ...cells].map((preview) => ({
       stack: preview.stack,
+      forgotten: preview.stack !== poolName && !status.cells.some(({ stack }) => stack === preview.stack),
       changes: preview.changes === null ? null : changesOf(preview),
       instances: preview.instances,
       lines: preview.lines,

@@ -57,7 +57,10 @@ export const judge = (evidence: Evidence): Verdict => {
       { what: 'the run came to its end', wrong: evidence.trouble },
       ...(evidence.end === null
         ? [{ what: 'the site came to rest', wrong: ['it did not: there is no end to look at'] }]
-        : endChecks(evidence.end)),
+        : endChecks(
+            evidence.end,
+            evidence.faults.some(({ kind }) => kind.startsWith('store')),
+          )),
     ],
   };
 };
@@ -163,9 +166,42 @@ const told = (job: JobEvidence): string => {
   return `${job.state} ${String(job.exitStatus)}; starts: ${starts}; stderr: ${stderr}`;
 };
 
-const endChecks = (end: EndEvidence): readonly Check[] => {
+/**
+ * A recovered store does not know a cell of which the cloud and the earlier copy have nothing. Its config may still name
+ * members of the time before: they may be missing, but nothing of that cell may exist.
+ */
+const isForgotten = ({ forgotten }: Preview, storeWasLost: boolean): boolean => forgotten && storeWasLost;
+const missingIn = /^create openstack:compute\/instance:Instance (\S+)$/;
+
+const previewChecks = (previews: readonly Preview[], storeWasLost: boolean): readonly Check[] =>
+  previews.map((preview) => {
+    const { stack, changes, lines } = preview;
+    if (changes === null)
+      return { what: `pulumi preview of ${stack} is clean`, wrong: [`it failed: ${lines.join(' ')}`] };
+    if (isForgotten(preview, storeWasLost))
+      return {
+        what: `nothing is left of ${stack}, which the lost store has forgotten`,
+        wrong: changes === 0 ? [] : lines.filter((line) => !line.startsWith('create ')),
+      };
+    return {
+      what: `pulumi preview of ${stack} is clean`,
+      wrong: changes === 0 ? [] : [lines.join('; ')],
+    };
+  });
+
+/** What the stacks hold by their previews. */
+const heldIn = (previews: readonly Preview[], storeWasLost: boolean): readonly string[] =>
+  previews.flatMap((preview) => {
+    if (!isForgotten(preview, storeWasLost)) return preview.instances;
+    const absent = new Set(preview.lines.map((line) => missingIn.exec(line)?.[1]));
+    return preview.instances.filter((name) => !absent.has(name));
+  });
+
+type Preview = EndEvidence['previews'][number];
+
+const endChecks = (end: EndEvidence, storeWasLost: boolean): readonly Check[] => {
   const members = end.members.map(({ name }) => name);
-  const planned = end.previews.flatMap(({ instances }) => instances);
+  const planned = heldIn(end.previews, storeWasLost);
   return [
     {
       what: 'no lease is stuck',
@@ -197,10 +233,7 @@ const endChecks = (end: EndEvidence): readonly Check[] => {
       what: 'the service stops cleanly',
       wrong: end.serviceEnd === 'exit code 0' ? [] : [`it ended with ${end.serviceEnd}`],
     },
-    ...end.previews.map(({ stack, changes, lines }) => ({
-      what: `pulumi preview of ${stack} is clean`,
-      wrong: changes === 0 ? [] : [changes === null ? `it failed: ${lines.join(' ')}` : lines.join('; ')],
-    })),
+    ...previewChecks(end.previews, storeWasLost),
     {
       what: 'the stacks hold exactly the members',
       wrong: [

@@ -26,6 +26,11 @@ const job = (changes: Partial<JobEvidence> = {}): JobEvidence => ({
   ...changes,
 });
 
+const cell = { stack: 'demo-c1', forgotten: false };
+const vm9 = { ...cell, changes: 0, instances: ['vm-9'], lines: [] };
+const wouldMake = 'create openstack:compute/instance:Instance vm-3';
+const storeLost = { kind: 'store truncated', what: 'recovered --from-cloud', wrong: [] };
+
 const end = (changes: Partial<EndEvidence> = {}): EndEvidence => ({
   members: [{ name: 'vm-9', state: 'Free', reason: null }],
   min: 1,
@@ -36,7 +41,7 @@ const end = (changes: Partial<EndEvidence> = {}): EndEvidence => ({
   traces: [],
   storeDamage: null,
   serviceEnd: 'exit code 0',
-  previews: [{ stack: 'demo-c1', changes: 0, instances: ['vm-9'], lines: [] }],
+  previews: [{ ...cell, changes: 0, instances: ['vm-9'], lines: [] }],
   leftOnMachine: [],
   ...changes,
 });
@@ -80,6 +85,12 @@ describe('the judge of a chaos run has nothing to say', () => {
     );
     expect(verdict.checks.flatMap(({ wrong }) => wrong)).toEqual([]);
     expect(verdict.outcomes).toEqual({ 'ran again after its VM was lost': 1 });
+  });
+
+  it('against a forgotten cell of a lost store whose config still names a VM that is nowhere', () => {
+    const forgotten = { ...cell, forgotten: true, changes: 1, instances: ['vm-3'], lines: [wouldMake] };
+    const verdict = judge(evidence({ faults: [storeLost], end: end({ previews: [vm9, forgotten] }) }));
+    expect(verdict.checks.flatMap(({ wrong }) => wrong)).toEqual([]);
   });
 
   it('against a job whose job starter was killed by chaos', () => {
@@ -181,22 +192,54 @@ describe('the judge of a chaos run complains of', () => {
       'a preview with changes',
       evidence({
         end: end({
-          previews: [{ stack: 'demo-c1', changes: 1, instances: ['vm-9'], lines: ['create vm-9'] }],
+          previews: [{ ...cell, changes: 1, instances: ['vm-9'], lines: ['create vm-9'] }],
         }),
       }),
       /create vm-9/,
     ],
     [
+      'a cell that nobody knows although no store was lost',
+      evidence({
+        end: end({
+          previews: [vm9, { ...cell, forgotten: true, changes: 1, instances: ['vm-3'], lines: [wouldMake] }],
+        }),
+      }),
+      /create openstack:compute\/instance:Instance vm-3/,
+    ],
+    [
+      'a VM in a cell that a lost store has forgotten',
+      evidence({
+        faults: [storeLost],
+        end: end({
+          previews: [vm9, { ...cell, forgotten: true, changes: 0, instances: ['vm-3'], lines: [] }],
+        }),
+      }),
+      /vm-3 is in a stack and no member/,
+    ],
+    [
+      'something to delete in a cell that a lost store has forgotten',
+      evidence({
+        faults: [storeLost],
+        end: end({
+          previews: [
+            vm9,
+            { ...cell, forgotten: true, changes: 1, instances: [], lines: [wouldMake, 'delete vm-4'] },
+          ],
+        }),
+      }),
+      /delete vm-4/,
+    ],
+    [
       'a preview that fails',
       evidence({
-        end: end({ previews: [{ stack: 'demo-c1', changes: null, instances: ['vm-9'], lines: ['locked'] }] }),
+        end: end({ previews: [{ ...cell, changes: null, instances: ['vm-9'], lines: ['locked'] }] }),
       }),
       /it failed: locked/,
     ],
     [
       'a stack that holds something else',
       evidence({
-        end: end({ previews: [{ stack: 'demo-c1', changes: 0, instances: ['vm-3'], lines: [] }] }),
+        end: end({ previews: [{ ...cell, changes: 0, instances: ['vm-3'], lines: [] }] }),
       }),
       /vm-3 is in a stack and no member/,
     ],

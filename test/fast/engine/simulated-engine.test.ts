@@ -58,7 +58,7 @@ const open = (seed: number): EngineUnderTest => {
   };
 
   return {
-    member: (name) => ({ name: name as MemberName, generation: 'g1', spec: specOf('g1') }),
+    member: (name) => ({ name: name as MemberName, generation: 'g1', spec: specOf('g1'), made: false }),
     converge: (wish) => Promise.resolve(converge(wish)),
     killedAt: (point, wish, name) => {
       const result = converge(wish, (run) => !run.ended && reached[point](run, name));
