@@ -25,7 +25,17 @@ const project = (name) => ({
 export default {
   // A limit against hanging, not a measure: shared machines are slow at times.
   testTimeout: 60_000,
-  projects: ['fast', 'sim', 'embedded', 'guest', 'doors', 'browser', 'engine', 'hooks', 'hostile', 'e2e'].map(
-    project,
-  ),
+  projects: [
+    'fast',
+    'sim',
+    'embedded',
+    'guest',
+    'doors',
+    'browser',
+    'engine',
+    'hooks',
+    'hostile',
+    'services',
+    'e2e',
+  ].map(project),
 };

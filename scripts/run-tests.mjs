@@ -126,6 +126,7 @@ const rowsOfSuites = [
   [jestSuite('browser', 'browser', minutes(6), { extra: serial })],
   [jestSuite('engine', 'engine', minutes(12), { extra: serial })],
   [jestSuite('hooks', 'hooks', minutes(10), { extra: serial })],
+  [jestSuite('services', 'services', minutes(10), { extra: serial })],
   // Sites have networks and directories of their own, and mostly wait for Pulumi: two side by side.
   [jestSuite('e2e', 'e2e', minutes(15), { extra: ['--maxWorkers=2'] })],
   [

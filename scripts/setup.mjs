@@ -5,7 +5,7 @@
  *
  *   node scripts/setup.mjs          for running
  *   node scripts/setup.mjs --demo   the same, but stops at once where the demo could not run
- *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser
+ *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser, daemons of services
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -62,8 +62,14 @@ const systemNeeds = [
   { file: '/usr/bin/openssl', pkg: 'openssl' },
 ];
 
-/** What only the tests start: the dashboard is looked at in a real browser. */
-const testNeeds = [{ file: '/usr/bin/chromium', pkg: 'chromium' }];
+/** What only the tests start: the dashboard is looked at in a real browser, the services' daemons run for themselves. */
+const testNeeds = [
+  { file: '/usr/bin/chromium', pkg: 'chromium' },
+  { file: '/usr/sbin/nagios4', pkg: 'nagios4-core' },
+  { file: '/usr/lib/nagios/plugins/check_ssh', pkg: 'monitoring-plugins-basic' },
+  { file: '/usr/sbin/gmetad', pkg: 'gmetad' },
+  { file: '/usr/sbin/gmond', pkg: 'ganglia-monitor' },
+];
 
 async function systemPackages() {
   const needs = forTests ? [...systemNeeds, ...testNeeds] : systemNeeds;

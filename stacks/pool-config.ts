@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { MemberSpec, Shape } from '../src/pool/model.js';
 import { structuredValueOf, unknownKeys, valueOf, type Parsed, type RawConfig } from './raw-config.js';
+import { parseServices, type Services } from './services/registry.js';
 import { generationOf, serverGroupPolicies } from './shape.js';
 import { adminKeyPlaceholder, canBeMerged, renderUserData } from './user-data.js';
 
@@ -25,6 +26,7 @@ export const poolKeys = [
   'bootVolumeGiB',
   'floatingIpPool',
   'serverGroupPolicy',
+  'services',
 ] as const;
 type PoolKey = (typeof poolKeys)[number];
 
@@ -36,8 +38,14 @@ const reservedMetadataPrefix = 'vmpool_';
 
 const millisByUnit = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
+/** What a pool's stack publishes: its shape, and the services that follow its nodes, by name. */
+export interface PoolConfig {
+  readonly shape: Shape;
+  readonly services: Services;
+}
+
 /** Reads a pool stack's config and says every error at once. Pure. */
-export const parsePoolConfig = (raw: RawConfig): Parsed<Shape> => {
+export const parsePoolConfig = (raw: RawConfig): Parsed<PoolConfig> => {
   const errors: string[] = [];
   const refuse = (key: PoolKey, what: string): void => {
     errors.push(`vmpool:${key}: ${what}`);
@@ -181,6 +189,19 @@ export const parsePoolConfig = (raw: RawConfig): Parsed<Shape> => {
     return known ?? null;
   };
 
+  const services = (): Services => {
+    const found = structuredValueOf(raw, 'services');
+    if (found.kind === 'missing') {
+      return {};
+    }
+    const parsed = parseServices(found.kind === 'value' ? found.value : undefined);
+    if (!parsed.ok) {
+      for (const error of parsed.errors) refuse('services', error);
+      return {};
+    }
+    return parsed.value;
+  };
+
   for (const key of unknownKeys(raw, poolKeys)) {
     errors.push(`vmpool:${key}: is unknown to a pool stack; the known keys are ${poolKeys.join(', ')}`);
   }
@@ -220,5 +241,6 @@ export const parsePoolConfig = (raw: RawConfig): Parsed<Shape> => {
     serverGroupPolicy: serverGroupPolicy(),
   };
   const shape: Shape = { min, max, spare, maxAgeMs: maxAgeMs(), spec, generation: generationOf(spec) };
-  return errors.length > 0 ? { ok: false, errors } : { ok: true, value: shape };
+  const value: PoolConfig = { shape, services: services() };
+  return errors.length > 0 ? { ok: false, errors } : { ok: true, value };
 };

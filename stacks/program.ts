@@ -5,6 +5,8 @@ import { planCell } from './cell-plan.js';
 import { registerCell } from './cell-resources.js';
 import { parsePoolConfig } from './pool-config.js';
 import { valueOf, type Parsed, type RawConfig } from './raw-config.js';
+import { parseServiceConfig } from './services/service-config.js';
+import { registerService } from './services/service-resources.js';
 import { parseSummaryConfig, summaryStackName, summaryTable } from './summary.js';
 
 /**
@@ -16,16 +18,18 @@ export const runStack = async (): Promise<Record<string, unknown>> => {
   const kind = valueOf(raw, 'kind') ?? 'pool';
   switch (kind) {
     case 'pool': {
-      const shape = valid(parsePoolConfig(raw));
+      const { shape, services } = valid(parsePoolConfig(raw));
       await showMembers(pulumi.getStack());
-      return { shape };
+      return { shape, services };
     }
     case 'cell':
       return registerCell(planCell(valid(parseCellConfig(raw))));
     case 'summary':
       return { members: valid(parseSummaryConfig(raw)) };
+    case 'service':
+      return registerService(valid(parseServiceConfig(raw)));
     default:
-      throw new WrongConfig(`vmpool:kind: "${kind}" is none of pool, cell, summary`);
+      throw new WrongConfig(`vmpool:kind: "${kind}" is none of pool, cell, summary, service`);
   }
 };
 

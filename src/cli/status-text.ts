@@ -1,4 +1,4 @@
-import type { LeaseView, MemberView, StatusView } from '../http/api.js';
+import type { LeaseView, MemberView, ServiceView, StatusView } from '../http/api.js';
 import { count, howLong, table } from './table.js';
 import { harmlessLine, type Paint } from './terminal.js';
 
@@ -18,6 +18,7 @@ export const statusText = (status: StatusView, paint: Paint): string => {
     parts.push(quotaLine(status.quota.lines, paint));
   parts.push(status.members.length === 0 ? 'There are no VMs.' : membersTable(status.members, now, paint));
   if (status.requests.length > 0) parts.push(waitingTable(status.requests, now, paint));
+  if (status.services.length > 0) parts.push(servicesTable(status.services, now, paint));
   return parts.join('\n\n');
 };
 
@@ -96,6 +97,35 @@ const membersTable = (members: readonly MemberView[], now: number, paint: Paint)
       member.address ?? '-',
       member.cell,
       remarks(member),
+    ]),
+    paint,
+  );
+
+const servicesTable = (services: readonly ServiceView[], now: number, paint: Paint): string =>
+  table(
+    [
+      { title: 'SERVICE' },
+      { title: 'TYPE' },
+      { title: 'VMS', align: 'right' },
+      { title: 'STATE' },
+      { title: 'BEHIND', align: 'right' },
+      { title: 'REMARKS', most: 100 },
+    ],
+    services.map((service) => [
+      service.name,
+      service.type,
+      String(service.hosts),
+      service.upToDate
+        ? paint('green', 'up to date')
+        : paint(service.lastError === null ? 'yellow' : 'red', service.running ? 'being updated' : 'behind'),
+      service.behindSince === null ? '-' : howLong(now - Date.parse(service.behindSince)),
+      [
+        service.toAdd === 0 ? '' : `${String(service.toAdd)} to add`,
+        service.toRemove === 0 ? '' : `${String(service.toRemove)} to remove`,
+        service.lastError ?? '',
+      ]
+        .filter((text) => text !== '')
+        .join('; '),
     ]),
     paint,
   );

@@ -8,7 +8,7 @@ import { callLimits, type CallLimits } from './limits.js';
 import { answerSchema, headOf, redactAnswer, type EngineAnswer, type EngineRequest } from './messages.js';
 import { engineOptionsSchema, type EngineOptions, type EngineOptionsInput } from './options.js';
 import { endOrphans } from './orphans.js';
-import type { CellWish, ConvergeResult, Engine, EngineEvent, PreviewResult, PublishedMember } from './port.js';
+import type { CellWish, ConvergeResult, Engine, EngineEvent, PreviewResult, PublishedMember, ServiceWish } from './port.js';
 import { engineRedactor, type Redact } from './redact.js';
 
 /** What happened to a call: an answer of the engine process, or the process's end. */
@@ -99,6 +99,34 @@ class EngineClient implements Engine {
     if (outcome.type !== 'published') {
       throw new Error(failureOf(outcome));
     }
+  }
+
+  async updateService(wish: ServiceWish, signal: AbortSignal): Promise<void> {
+    const { members, slots, pool } = wish.input;
+    const input = { pool, members: [...members], slots: { ...slots } };
+    const outcome = await this.call(
+      { type: 'updateService', wish: { ...wish, input } },
+      signal,
+      this.limits.serviceMs,
+    );
+    if (outcome.type !== 'published') {
+      throw new Error(failureOf(outcome));
+    }
+  }
+
+  async removeService(service: string, signal: AbortSignal): Promise<void> {
+    const outcome = await this.call({ type: 'removeService', service }, signal, this.limits.serviceMs);
+    if (outcome.type !== 'published') {
+      throw new Error(failureOf(outcome));
+    }
+  }
+
+  async listServices(signal: AbortSignal): Promise<readonly string[]> {
+    const outcome = await this.call({ type: 'listServices' }, signal, this.limits.otherMs);
+    if (outcome.type === 'services') {
+      return outcome.services;
+    }
+    throw new Error(failureOf(outcome));
   }
 
   async close(): Promise<void> {

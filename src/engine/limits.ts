@@ -17,10 +17,18 @@ export const summaryLimitMs = 60_000;
 /** Limit of a command that only reads or writes state. */
 export const stateCommandLimitMs = 60_000;
 
+/**
+ * Limit of one `pulumi` that brings a service's stack up or down. The commands in it have shorter limits of their own,
+ * unless a site asked for very long ones.
+ */
+export const serviceLimitMs = 10 * 60_000;
+
 /** How long the service waits for the engine process, which has the limits above for its own work. */
 export interface CallLimits {
   /** For a call that brings up or previews a cell; then the process is stuck and is killed. */
   readonly cellMs: number;
+  /** The same for the stack of a service that follows the nodes. */
+  readonly serviceMs: number;
   /** The same for every other call. */
   readonly otherMs: number;
   /** After an abort the caller has its answer by then, also if the engine still waits for `pulumi`. */
@@ -36,6 +44,7 @@ export interface CallLimits {
 export const callLimits = (createTimeoutMs: number): CallLimits => ({
   // A lock of our own that Pulumi reports costs a second, short start; an aborted call before it its grace.
   cellMs: updateLimitMs(createTimeoutMs) + stopGraceMs + overheadMs,
+  serviceMs: serviceLimitMs + stopGraceMs + overheadMs,
   otherMs: 2 * 60_000,
   abortAnswerMs: 8_000,
   abortEndMs: stopGraceMs + stateCommandLimitMs,

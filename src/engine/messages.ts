@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { serviceInputSchema } from '../../stacks/services/plan.js';
+import { serviceName, serviceSettingsSchema } from '../../stacks/services/registry.js';
 import { publishedMemberSchema } from '../../stacks/summary.js';
 import { memberSpecSchema } from '../../stacks/shape.js';
 import type { CellName, MemberName, ServerId } from '../pool/model.js';
@@ -44,6 +46,18 @@ export const requestSchema = z.discriminatedUnion('type', [
       ),
     ),
   }),
+  z.object({
+    type: z.literal('updateService'),
+    id,
+    wish: z.object({
+      service: serviceName,
+      settings: serviceSettingsSchema,
+      input: serviceInputSchema,
+      verify: z.boolean(),
+    }),
+  }),
+  z.object({ type: z.literal('removeService'), id, service: serviceName }),
+  z.object({ type: z.literal('listServices'), id }),
   z.object({ type: z.literal('abort'), id }),
   z.object({ type: z.literal('close') }),
 ]);
@@ -78,6 +92,7 @@ export const answerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('previewed'), id, result: previewResultSchema }),
   z.object({ type: z.literal('outputs'), id, outputs: z.unknown() }),
   z.object({ type: z.literal('published'), id }),
+  z.object({ type: z.literal('services'), id, services: z.array(z.string()) }),
   z.object({ type: z.literal('failed'), id, message: z.string() }),
 ]);
 export type EngineAnswer = z.output<typeof answerSchema>;
@@ -105,6 +120,7 @@ export const redactAnswer = (answer: EngineAnswer, redact: (text: string) => str
       return { ...answer, message: redact(answer.message) };
     case 'outputs':
     case 'published':
+    case 'services':
       return answer;
   }
 };

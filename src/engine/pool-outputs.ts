@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Shape } from '../pool/model.js';
+import { servicesSchema, type Services } from '../../stacks/services/registry.js';
 import { generationOf, shapeSchema } from '../../stacks/shape.js';
 
 /**
@@ -8,14 +9,21 @@ import { generationOf, shapeSchema } from '../../stacks/shape.js';
  */
 export const parsePoolOutputs = (
   outputs: unknown,
-): { readonly ok: true; readonly shape: Shape } | { readonly ok: false; readonly why: string } => {
+):
+  | {
+      readonly ok: true;
+      readonly shape: Shape;
+      /** Null when the stack says nothing of services: it was brought up by a program that knows none. */
+      readonly services: Services | null;
+    }
+  | { readonly ok: false; readonly why: string } => {
   if (outputs === null || outputs === undefined) {
     return {
       ok: false,
       why: "the pool stack has never been brought up: run `pulumi up` on it from the repository's root",
     };
   }
-  const found = z.object({ shape: shapeSchema }).safeParse(outputs);
+  const found = z.object({ shape: shapeSchema, services: servicesSchema.nullable().default(null) }).safeParse(outputs);
   if (!found.success) {
     return {
       ok: false,
@@ -24,7 +32,7 @@ export const parsePoolOutputs = (
         .replaceAll('\n', ' ')}`,
     };
   }
-  const { shape } = found.data;
+  const { shape, services } = found.data;
   const expected = generationOf(shape.spec);
   if (shape.generation !== expected) {
     return {
@@ -32,5 +40,5 @@ export const parsePoolOutputs = (
       why: `the pool stack says generation ${shape.generation}, its spec hashes to ${expected}: run \`pulumi up\` on it with this version's program`,
     };
   }
-  return { ok: true, shape };
+  return { ok: true, shape, services };
 };

@@ -1,3 +1,5 @@
+import type { ServiceInput } from '../../stacks/services/plan.js';
+import type { ServiceSettings } from '../../stacks/services/registry.js';
 import type { CellName, MemberName, MemberSpec, ServerId } from '../pool/model.js';
 
 /** One member as the Pulumi program of its cell sees it. */
@@ -66,11 +68,28 @@ export interface Engine {
   /** Publishes the members' list as the summary stack's outputs, for `pulumi preview` on the pool stack. */
   publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void>;
   /**
+   * Brings the stack of a service that follows the nodes to what is given; rejects with why its host does not have
+   * it. Waits for no cell. One call for each service at a time.
+   */
+  updateService(wish: ServiceWish, signal: AbortSignal): Promise<void>;
+  /** Destroys a service's stack: what is ours on its host goes, nothing else. */
+  removeService(service: string, signal: AbortSignal): Promise<void>;
+  /** Names of the services that have a stack of this pool. */
+  listServices(signal: AbortSignal): Promise<readonly string[]>;
+  /**
    * What the next `up` of a cell would do, as resource counts by operation and as text. The cell is recovered
    * and its retiring members are unprotected first, as before an `up`. Rejects when the cell is locked.
    */
   preview(wish: CellWish, signal: AbortSignal): Promise<PreviewResult>;
   close(): Promise<void>;
+}
+
+export interface ServiceWish {
+  readonly service: string;
+  readonly settings: ServiceSettings;
+  readonly input: ServiceInput;
+  /** Look at the host also if nothing changed since the last update: that one failed, or is too long ago. */
+  readonly verify: boolean;
 }
 
 export interface PublishedMember {

@@ -10,6 +10,7 @@ import type { EngineOptions } from './options.js';
 import { endOrphans, endProcess, markedProcesses } from './orphans.js';
 import { PulumiCli } from './pulumi-command.js';
 import { Runs } from './runs.js';
+import { Services } from './services.js';
 import { StackFiles } from './stack-files.js';
 import { Updater } from './updater.js';
 
@@ -18,7 +19,12 @@ import { Updater } from './updater.js';
  * runs, so that nothing else may live here. The service talks to it over the IPC channel of `fork`.
  */
 
-const open = async (options: EngineOptions): Promise<Cells> => {
+interface Opened {
+  readonly cells: Cells;
+  readonly services: Services;
+}
+
+const open = async (options: EngineOptions): Promise<Opened> => {
   await endOrphans(markOf(options), options.orphanGraceMs);
   const files = new StackFiles(options.stateDir);
   files.prepare(options.repoRoot);
@@ -33,12 +39,12 @@ const open = async (options: EngineOptions): Promise<Cells> => {
     throw new Error(`the path of the pulumi CLI must end in bin/pulumi, and is ${options.pulumi.bin}`);
   }
   const { version } = await automation.PulumiCommand.get({ root: dirname(directory) });
-  return new Cells(
-    options,
-    new Backend(options.backendUrl, cli, runs, files.directory),
-    files,
-    new Updater(cli, version, files.directory),
-  );
+  const backend = new Backend(options.backendUrl, cli, runs, files.directory);
+  const updater = new Updater(cli, version, files.directory);
+  return {
+    cells: new Cells(options, backend, files, updater),
+    services: new Services(options.pool, backend, files, updater),
+  };
 };
 
 const send = (answer: EngineAnswer): void => {
@@ -50,10 +56,10 @@ const send = (answer: EngineAnswer): void => {
 const running = new Map<number, { readonly controller: AbortController; readonly done: Promise<void> }>();
 let configured: EngineOptions | null = null;
 let notConfigured = 'the engine has not been configured';
-let opened: Promise<Cells> | null = null;
+let opened: Promise<Opened> | null = null;
 
 /** Opens once; after a failure the next call tries again. */
-const cellsOf = async (options: EngineOptions): Promise<Cells> => {
+const openOnce = async (options: EngineOptions): Promise<Opened> => {
   opened ??= open(options);
   try {
     return await opened;
@@ -72,7 +78,7 @@ const serve = async (
     return { type: 'failed', id, message: notConfigured };
   }
   try {
-    const cells = await cellsOf(configured);
+    const { cells, services } = await openOnce(configured);
     switch (request.type) {
       case 'converge': {
         const emit = (event: Extract<EngineAnswer, { type: 'event' }>['event']): void =>
@@ -86,6 +92,14 @@ const serve = async (
       case 'publishSummary':
         await cells.publishSummary(request.members, signal);
         return { type: 'published', id };
+      case 'updateService':
+        await services.update(request.wish, signal);
+        return { type: 'published', id };
+      case 'removeService':
+        await services.remove(request.service, signal);
+        return { type: 'published', id };
+      case 'listServices':
+        return { type: 'services', id, services: [...services.list()] };
     }
   } catch (error) {
     return { type: 'failed', id, message: error instanceof Error ? error.message : String(error) };
@@ -140,7 +154,10 @@ const take = (message: unknown): void => {
     case 'converge':
     case 'preview':
     case 'poolOutputs':
-    case 'publishSummary': {
+    case 'publishSummary':
+    case 'updateService':
+    case 'removeService':
+    case 'listServices': {
       const controller = new AbortController();
       const done = serve(request, controller.signal).then((answer) => {
         running.delete(request.id);

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
@@ -38,6 +38,19 @@ export class StackFiles {
     const kept = existsSync(path) ? keptKeys(readFileSync(path, 'utf8')) : {};
     const header = '# Written by the vmpool service before each update. Changes by hand are lost.\n';
     writeFileAtomically(path, header + stringify({ ...kept, config }, { lineWidth: 0, aliasDuplicateObjects: false }));
+  }
+
+  /** Stacks whose name begins with this and that have a config file here. */
+  stacksNamed(prefix: string): readonly string[] {
+    return readdirSync(this.directory)
+      .flatMap((file) => /^Pulumi\.(.+)\.yaml$/.exec(file)?.[1] ?? [])
+      .filter((stack) => stack.startsWith(prefix))
+      .sort();
+  }
+
+  /** Forgets a stack that is no more. */
+  removeConfig(stack: string): void {
+    rmSync(stackConfigPath(this.stateDir, stack), { force: true });
   }
 
   /**

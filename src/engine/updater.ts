@@ -36,6 +36,19 @@ export class Updater {
     });
   }
 
+  /** Deletes everything in the stack, then the stack. */
+  async destroy(options: UpdateOptions): Promise<void> {
+    const stack = await this.stack(options);
+    await stack.destroy({
+      parallel: options.parallel,
+      onEvent: options.onEvent,
+      color: 'never',
+      suppressProgress: true,
+      suppressOutputs: true,
+    });
+    await stack.workspace.removeStack(options.stack);
+  }
+
   async preview(
     options: UpdateOptions,
   ): Promise<{ readonly changes: Readonly<Record<string, number>>; readonly text: string }> {

@@ -229,6 +229,24 @@ export const cellView = z
   })
   .meta({ id: 'Cell' });
 
+/** A service of the site that follows the nodes, each a stack of its own. */
+export const serviceView = z
+  .object({
+    name: z.string(),
+    type: z.string().describe('`removed` while it is being taken out.'),
+    stack: z.string(),
+    hosts: z.int().describe('VMs that it had after its last update by this service.'),
+    toAdd: z.int(),
+    toRemove: z.int(),
+    running: z.boolean(),
+    upToDate: z.boolean(),
+    behindSince: z.string().nullable(),
+    nextTry: z.string().nullable().describe('After a failure: when it is tried again.'),
+    lastError: z.string().nullable(),
+  })
+  .meta({ id: 'Service' });
+export type ServiceView = z.infer<typeof serviceView>;
+
 export const statusView = z
   .object({
     pool: z.string(),
@@ -276,6 +294,7 @@ export const statusView = z
     leases: z.array(leaseView),
     cells: z.array(cellView),
     workers: z.array(z.object({ name: z.string(), lastSync: z.string().nullable(), jobs: z.int() })),
+    services: z.array(serviceView),
   })
   .meta({ id: 'Status' });
 export type StatusView = z.infer<typeof statusView>;

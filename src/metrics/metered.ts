@@ -67,6 +67,9 @@ export const meteredEngine = (engine: Engine, metrics: PoolMetrics): Engine => (
   },
   poolOutputs: (signal) => engine.poolOutputs(signal),
   publishSummary: (members, signal) => engine.publishSummary(members, signal),
+  updateService: (wish, signal) => engine.updateService(wish, signal),
+  removeService: (service, signal) => engine.removeService(service, signal),
+  listServices: (signal) => engine.listServices(signal),
   preview: (wish, signal) => engine.preview(wish, signal),
   close: () => engine.close(),
 });

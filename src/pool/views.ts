@@ -236,7 +236,7 @@ export function countsOf(book: Book): StatusView['counts'] {
   };
 }
 
-export function statusView(s: State, c: Context, version: string): StatusView {
+export function statusView(s: State, c: Context, version: string): Omit<StatusView, 'services'> {
   const { book } = s;
   const members = membersOf(book).sort((a, b) => a.seq - b.seq);
   return {

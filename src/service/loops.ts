@@ -1,5 +1,6 @@
+import type { Services } from '../../stacks/services/registry.js';
 import { CloudError } from '../cloud/port.js';
-import type { Cloud } from '../cloud/port.js';
+import type { Cloud, Listing } from '../cloud/port.js';
 import type { Engine, PublishedMember } from '../engine/port.js';
 import type { State } from '../pool/book.js';
 import { membersOf } from '../pool/book.js';
@@ -83,6 +84,7 @@ export function watchCloud(
   clock: Clock,
   log: Log,
   periods: () => WatchPeriods,
+  onListing: (listing: Listing) => void = () => undefined,
 ): Loop {
   let failures = 0;
   let everythingAt: number | null = null;
@@ -93,6 +95,7 @@ export function watchCloud(
       const listing = due ? await cloud.listOurs(signal) : await cloud.listChanged(signal);
       failures = 0;
       if (listing.complete) everythingAt = now;
+      onListing(listing);
       await keeper.dispatch({ type: 'listed', servers: listing.servers, complete: listing.complete });
     } catch (error) {
       failures += 1;
@@ -107,7 +110,8 @@ export function watchCloud(
 }
 
 export type ParsedShape =
-  { readonly ok: true; readonly shape: Shape } | { readonly ok: false; readonly why: string };
+  | { readonly ok: true; readonly shape: Shape; readonly services?: Services | null }
+  | { readonly ok: false; readonly why: string };
 
 /** Reads the pool stack's outputs and adopts the shape, or says on the status why not. */
 export async function adoptOnce(
@@ -116,6 +120,8 @@ export async function adoptOnce(
   parse: (outputs: unknown) => ParsedShape,
   resolve: (shape: Shape, signal: AbortSignal) => Promise<ParsedShape>,
   signal: AbortSignal,
+  /** Of the services that follow the nodes; not called by a stack that says nothing of them. */
+  onServices: (services: Services) => Promise<void> = () => Promise.resolve(),
 ): Promise<Answer<{ detail: string }>> {
   const refuse = async (why: string): Promise<Answer<{ detail: string }>> => {
     await keeper.dispatch({ type: 'adoptFailed', why });
@@ -133,6 +139,15 @@ export async function adoptOnce(
   const resolved = await resolve(parsed.shape, signal);
   if (!resolved.ok) return refuse(resolved.why);
   await keeper.dispatch({ type: 'adopt', shape: resolved.shape });
+  if (parsed.services !== null && parsed.services !== undefined) {
+    try {
+      await onServices(parsed.services);
+    } catch (error) {
+      return refuse(
+        `the services cannot be taken over: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  }
   const { min, max, spare, generation } = resolved.shape;
   return {
     kind: 'done',

@@ -5,6 +5,7 @@ import type {
   NodeView,
   ReleaseAnswer,
   ReleaseRequest,
+  ServiceView,
   StatusView,
   SyncAnswer,
   SyncRequest,
@@ -13,6 +14,7 @@ import type { Book, Context } from '../pool/book.js';
 import type { Outcome } from '../pool/step.js';
 import { leaseView, nodeVerdict, statusView } from '../pool/views.js';
 import type { BookKeeper } from './book-keeper.js';
+import { serviceProblems } from './followers.js';
 import type { Answer, PoolService, WaitUntil } from './port.js';
 import type { Recent } from './recent.js';
 
@@ -27,6 +29,8 @@ export interface ServiceParts {
   readonly adopt: () => Promise<Answer<{ detail: string }>>;
   /** Processors of the pool's flavor, once known. */
   readonly flavorProcessors: () => number | null;
+  /** Services of the site that follow the nodes. */
+  readonly services: () => ServiceView[];
 }
 
 function unexpected(outcome: Outcome): never {
@@ -146,7 +150,9 @@ export function createPoolService(parts: ServiceParts): PoolService {
     },
 
     status(): StatusView {
-      const status = statusView(keeper.durable(), context(), parts.version);
+      const services = parts.services();
+      const core = statusView(keeper.durable(), context(), parts.version);
+      const status = { ...core, services, problems: [...core.problems, ...serviceProblems(services)] };
       const problem = keeper.storeProblem();
       return problem === null
         ? status

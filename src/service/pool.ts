@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { Cloud } from '../cloud/port.js';
 import type { Engine } from '../engine/port.js';
 import type { Guest } from '../guest/port.js';
-import type { Book, Context, Note } from '../pool/book.js';
+import type { Book, Context, Member, Note } from '../pool/book.js';
+import { serviceInput } from '../pool/followed.js';
 import type { MemberName, Shape } from '../pool/model.js';
 import { meteredCloud, meteredEngine, meteredGuest, meteredStore } from '../metrics/metered.js';
 import { PoolMetrics } from '../metrics/pool-metrics.js';
@@ -12,6 +13,7 @@ import type { History, Store } from '../store/port.js';
 import { BookKeeper } from './book-keeper.js';
 import type { Clock } from './clock.js';
 import { Executor } from './executor.js';
+import { startFollowers } from './followers.js';
 import type { Log } from './log.js';
 import type { Loop, ParsedShape, WatchPeriods } from './loops.js';
 import { adoptOnce, publishSummaries, startLoop, watchCloud } from './loops.js';
@@ -20,6 +22,7 @@ import { createPoolService } from './pool-service.js';
 import { watchQuota } from './quota-loop.js';
 import { Recent } from './recent.js';
 import { resolveShape } from './resolve-shape.js';
+import { SiteAddressBook } from './site-addresses.js';
 
 /** What can change while the service runs. */
 export interface Settings {
@@ -138,6 +141,8 @@ export function startPool(parts: PoolParts): RunningPool {
     if (gone.length === 0 && known.size === Object.keys(now).length) return;
     known = new Set(Object.keys(now));
     for (const name of gone) {
+      told.delete(name);
+      sites.forget(name);
       guest.forget(name as MemberName).catch((error: unknown) => {
         log.warn({ err: error, vm: name }, 'what was kept of a VM that is gone could not be removed');
       });
@@ -153,9 +158,29 @@ export function startPool(parts: PoolParts): RunningPool {
     return resolved;
   };
   const stopping = new AbortController();
+  const sites = new SiteAddressBook();
+  const told = new Set<string>();
+  const followers = startFollowers({
+    engine,
+    pool: parts.book.pool,
+    clock,
+    log,
+    input: (from) => {
+      const acquaintance = {
+        known: told,
+        addressesOf: (member: Member) => sites.addressesOf(member),
+        complete: sites.complete,
+      };
+      const input = serviceInput(keeper.durable(), acquaintance, from);
+      if (from === 'first-free') for (const { name } of input?.members ?? []) told.add(name);
+      return input;
+    },
+  });
   const adopt = async (signal: AbortSignal): ReturnType<PoolService['adopt']> => {
     try {
-      const answer = await adoptOnce(keeper, engine, parts.parseOutputs, resolve, signal);
+      const answer = await adoptOnce(keeper, engine, parts.parseOutputs, resolve, signal, (services) =>
+        followers.adopt(services),
+      );
       if (answer.kind === 'done') processors = proposed;
       return answer;
     } catch (error) {
@@ -166,7 +191,14 @@ export function startPool(parts: PoolParts): RunningPool {
   };
 
   const loops: Loop[] = [];
-  const watcher = watchCloud(keeper, cloud, clock, log, () => settings.watch);
+  const watcher = watchCloud(
+    keeper,
+    cloud,
+    clock,
+    log,
+    () => settings.watch,
+    (listing) => sites.take(listing),
+  );
   loops.push(
     watcher,
     startLoop(clock, log, 'adopt', async (signal) => {
@@ -203,6 +235,7 @@ export function startPool(parts: PoolParts): RunningPool {
     capabilitySecret: parts.capabilitySecret,
     adopt: () => adopt(AbortSignal.any([stopping.signal, AbortSignal.timeout(60_000)])),
     flavorProcessors: () => processors,
+    services: () => followers.views(),
   });
 
   return {
@@ -220,7 +253,7 @@ export function startPool(parts: PoolParts): RunningPool {
     stop: async () => {
       stopping.abort();
       unwatch();
-      await Promise.all(loops.map((loop) => loop.stop()));
+      await Promise.all([...loops.map((loop) => loop.stop()), followers.stop()]);
       await executor.stop(stopCellsMs, stopLimitMs);
       // Each owner closes what it has, also when another could not; the store goes last: it is the ownership.
       for (const part of [engine, guest, history, store]) {

@@ -122,6 +122,7 @@ export class LeaseService {
         capabilitySecret: randomBytes(32),
       },
       adopt: () => Promise.resolve({ kind: 'refused', code: 'unavailable', detail: 'has no stack' }),
+      services: () => [],
       flavorProcessors: () => processors,
     });
   }

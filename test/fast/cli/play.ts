@@ -23,6 +23,7 @@ export const statusView = (changes: Partial<StatusView> = {}): StatusView => ({
   leases: [],
   cells: [],
   workers: [],
+  services: [],
   ...changes,
 });
 

@@ -43,7 +43,7 @@ const options = engineOptionsSchema.parse({
 describe("the pool stack's outputs", () => {
   const shape = { min: 1, max: 2, spare: 0, maxAgeMs: null, spec, generation: generationOf(spec) };
   it('are taken over when they are whole', () => {
-    expect(parsePoolOutputs({ shape })).toEqual({ ok: true, shape });
+    expect(parsePoolOutputs({ shape })).toEqual({ ok: true, shape, services: null });
   });
   it.each([
     ['never brought up', null],

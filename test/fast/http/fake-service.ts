@@ -172,6 +172,7 @@ export class FakePool implements PoolService {
       requests: leases.filter(({ state }) => state === 'waiting'),
       leases: leases.filter(({ state }) => state === 'granted'),
       cells: [{ name: 'c001', stack: 's', members: 2, running: false, lastError: 'job-of-node2' }],
+      services: [],
       workers: ['node1', 'node2'].map((name) => ({ name, lastSync: null, jobs: 1 })),
     };
   }

@@ -55,6 +55,7 @@ export async function servePool(vms: number, port = 0): Promise<ServedPool> {
   const service = createPoolService({
     ...{ keeper, context, version: '1', recent, capabilitySecret: Buffer.from('secret') },
     flavorProcessors: () => 8,
+    services: () => [],
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
   });
   const config = httpConfig();

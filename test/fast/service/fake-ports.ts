@@ -7,6 +7,7 @@ import type {
   Engine,
   EngineEvent,
   PublishedMember,
+  ServiceWish,
 } from '../../../src/engine/port.js';
 import type { Guest, GuestTarget, Marker, StageOrder } from '../../../src/guest/port.js';
 import type { Book } from '../../../src/pool/book.js';
@@ -218,6 +219,26 @@ export class FakeEngine implements Engine {
     if (this.publishFailure !== null) return Promise.reject(this.publishFailure);
     this.published.push(members);
     return Promise.resolve();
+  }
+
+  readonly serviceWishes: ServiceWish[] = [];
+  readonly removedServices: string[] = [];
+  existingServices: readonly string[] = [];
+  /** Answers the next updates of services; by default each is done at once. */
+  onService: (wish: ServiceWish, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+
+  updateService(wish: ServiceWish, signal: AbortSignal): Promise<void> {
+    this.serviceWishes.push(wish);
+    return this.onService(wish, signal);
+  }
+
+  removeService(service: string): Promise<void> {
+    this.removedServices.push(service);
+    return Promise.resolve();
+  }
+
+  listServices(): Promise<readonly string[]> {
+    return Promise.resolve(this.existingServices);
   }
 
   preview(): ReturnType<Engine['preview']> {

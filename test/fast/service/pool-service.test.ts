@@ -32,6 +32,7 @@ function bench(book: Book, processors: number | null = null) {
     recent: new Recent(),
     capabilitySecret: Buffer.from('secret'),
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
+    services: () => [],
     flavorProcessors: () => processors,
   });
   return { clock, store, keeper, service };

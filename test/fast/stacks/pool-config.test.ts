@@ -32,27 +32,30 @@ describe("a pool stack's config", () => {
     expect(parsed).toMatchObject({
       ok: true,
       value: {
-        min: 1,
-        max: 6,
-        spare: 2,
-        maxAgeMs: 12 * 3_600_000,
-        spec: {
-          sshNetwork: 'net0',
-          siteNetwork: 'net0',
-          bootVolumeGiB: null,
-          floatingIpPool: null,
-          serverGroupPolicy: null,
-          configDrive: false,
+        shape: {
+          min: 1,
+          max: 6,
+          spare: 2,
+          maxAgeMs: 12 * 3_600_000,
+          spec: {
+            sshNetwork: 'net0',
+            siteNetwork: 'net0',
+            bootVolumeGiB: null,
+            floatingIpPool: null,
+            serverGroupPolicy: null,
+            configDrive: false,
+          },
         },
+        services: {},
       },
     });
   });
 
   it('installs the admin key by a script of its own, or where the site wants it', () => {
     const own = parsePoolConfig(config());
-    expect(own.ok && own.value.spec.userData).toContain(`'${adminKey}' >> /root/.ssh/authorized_keys`);
+    expect(own.ok && own.value.shape.spec.userData).toContain(`'${adminKey}' >> /root/.ssh/authorized_keys`);
     const sites = parsePoolConfig(config({ userData: '#cloud-config\nkeys: [@ADMIN_KEY@]\n' }));
-    expect(sites.ok && sites.value.spec.userData).toBe(`#cloud-config\nkeys: [${adminKey}]\n`);
+    expect(sites.ok && sites.value.shape.spec.userData).toBe(`#cloud-config\nkeys: [${adminKey}]\n`);
   });
 
   it.each([
@@ -64,7 +67,7 @@ describe("a pool stack's config", () => {
     'merges the site\u2019s own user data with the script that installs the admin key: %j',
     (userData, type) => {
       const parsed = parsePoolConfig(config({ userData }));
-      const text = parsed.ok ? parsed.value.spec.userData : '';
+      const text = parsed.ok ? parsed.value.shape.spec.userData : '';
       const boundary = /^Content-Type: multipart\/mixed; boundary="([^"]+)"\nMIME-Version: 1.0\n\n/.exec(
         text,
       )?.[1];
@@ -86,7 +89,9 @@ describe("a pool stack's config", () => {
       '--xx\nContent-Type: text/x-shellscript\n\n#!/bin/sh\necho one\n' +
       '--xx\nContent-Type: text/cloud-config\n\n#cloud-config\nruncmd: [echo two]\n--xx--\n';
     const parsed = parsePoolConfig(config({ userData }));
-    const plan = readUserData(Buffer.from(parsed.ok ? parsed.value.spec.userData : '').toString('base64'));
+    const plan = readUserData(
+      Buffer.from(parsed.ok ? parsed.value.shape.spec.userData : '').toString('base64'),
+    );
     expect(plan.warnings).toEqual([]);
     expect(plan.scripts.map(String)).toEqual([
       expect.stringContaining(adminKey),
@@ -150,7 +155,7 @@ describe('a generation', () => {
   if (!shape.ok) {
     throw new Error('the config of this test is wrong');
   }
-  const { spec } = shape.value;
+  const { spec } = shape.value.shape;
 
   it('does not depend on the order of keys and is the same for ever', () => {
     const turned = Object.fromEntries(Object.entries(spec).reverse()) as unknown as typeof spec;

@@ -1,0 +1,66 @@
+import type { ServiceInput, ServiceMember } from '../../stacks/services/plan.js';
+import type { Member, State } from './book.js';
+import { isDeleting, membersOf } from './book.js';
+
+/** Addresses of a member on its `siteNetwork`; null while they are not known. */
+export type SiteAddresses = (member: Member) => readonly string[] | null;
+
+/**
+ * Has been Free once and is not being retired. Held, silent and Busy ones stay, so that nothing flaps; so does one that
+ * is being rebuilt, which is told by `known`.
+ */
+const isFollowed = (member: Member, known: ReadonlySet<string>): boolean =>
+  // `bootId` is set by the welcome that makes a VM Free for the first time.
+  !isDeleting(member) && (member.bootId !== null || known.has(member.name));
+
+/** What is known besides the book of whom the services are to be told of. */
+export interface Acquaintance {
+  /** Whom they were told of before. */
+  readonly known: ReadonlySet<string>;
+  readonly addressesOf: SiteAddresses;
+  /** Whether the cloud was listed as a whole: who has no address then is left out, and keeps nobody waiting. */
+  readonly complete: boolean;
+}
+
+/**
+ * What the services that follow the nodes are told of the pool. `from`: with `first-free` the VMs that were Free once, so
+ * that none is watched while it is only building; with `address` all that have an address, for what a VM needs before its
+ * first lease. Null while addresses of the former may still turn up. Pure.
+ */
+export function serviceInput(
+  s: State,
+  { known, addressesOf, complete }: Acquaintance,
+  from: 'first-free' | 'address' = 'first-free',
+): ServiceInput | null {
+  const members: ServiceMember[] = [];
+  for (const member of membersOf(s.book).sort((a, b) => a.seq - b.seq)) {
+    const followed = isFollowed(member, known);
+    if (isDeleting(member) || !(followed || from === 'address')) continue;
+    const addresses = addressesOf(member);
+    if (addresses === null || addresses.length === 0) {
+      if (followed && !complete) return null;
+      continue;
+    }
+    members.push({
+      name: member.name,
+      addresses: [...addresses],
+      flavor: member.spec.flavor,
+      image: member.spec.image,
+      cell: member.cell,
+      bornAt: new Date(member.bornAt).toISOString(),
+      generation: member.generation,
+    });
+  }
+  return { pool: s.book.pool, members, slots: slotsOf(s) };
+}
+
+/** By worker: the pool's `max`, or more while more of its jobs than that wait or run. Pure. */
+export function slotsOf(s: State): Record<string, number> {
+  const max = s.book.shape?.max;
+  if (max === undefined) return {};
+  const used: Record<string, number> = {};
+  const underWay = [...Object.values(s.book.requests), ...Object.values(s.book.leases).map((l) => l.request)];
+  for (const { key } of underWay) used[key.worker] = (used[key.worker] ?? 0) + 1;
+  const workers = new Set([...Object.keys(s.book.workers), ...Object.keys(used)]);
+  return Object.fromEntries([...workers].sort().map((worker) => [worker, Math.max(max, used[worker] ?? 0)]));
+}

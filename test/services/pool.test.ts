@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ServiceView } from '../../src/http/api.js';
+import { plain } from '../../src/cli/terminal.js';
+import { statusText } from '../../src/cli/status-text.js';
+import {
+  eventually,
+  jobRequest,
+  leaseReady,
+  membersIn,
+  openSite,
+  releaseJob,
+  type RunningService,
+  type Site,
+} from '../support/site.js';
+
+/** A whole pool on the embedded cloud; a hosts file that follows it, and a service whose host is down. */
+describe('services that follow a pool', () => {
+  let site: Site;
+  let pool: RunningService;
+  beforeAll(async () => {
+    site = await openSite({ subnet: '127.121.0.0/16', shape: { min: 1, max: 3 } });
+    writeFileSync(file('etc-hosts'), '127.0.0.1 localhost\n');
+    await site.shape({ services: { hosts: hostsFile(), lost: lostHost() } });
+    pool = await site.start();
+  }, 180_000);
+  afterAll(() => site.close(), 180_000);
+
+  const file = (name: string): string => join(site.directory, name);
+  const read = (name: string): string => (existsSync(file(name)) ? readFileSync(file(name), 'utf8') : '');
+  /** The example of the operator's guide, with paths of this test. */
+  const hostsFile = (): object => ({
+    type: 'command',
+    host: 'local',
+    stateDir: file('services'),
+    check: `grep -q '"pool": "site"'`,
+    apply:
+      `{ sed '/# begin of the pool/,/# end of the pool/d' ${file('etc-hosts')}; echo "# begin of the pool"; ` +
+      `node -e 'for (const m of JSON.parse(require("fs").readFileSync(0)).members) console.log(m.addresses[0], m.name)'; ` +
+      `echo "# end of the pool"; } >${file('etc-hosts.new')} && mv ${file('etc-hosts.new')} ${file('etc-hosts')}; ` +
+      `echo applied >>${file('applied')}`,
+  });
+  /** Nobody listens there. */
+  const lostHost = (): object => ({
+    type: 'command',
+    host: {
+      address: '127.121.255.254',
+      port: 1,
+      keyFile: file('admin'),
+      hostKey: `ssh-ed25519 ${'A'.repeat(68)}`,
+    },
+    apply: 'true',
+  });
+  const view = (name: string): ServiceView | undefined =>
+    pool.service.status().services.find((service) => service.name === name);
+  const upToDate = (hosts: number): Promise<unknown> =>
+    eventually(`a hosts file with ${String(hosts)} VMs`, 120_000, () => {
+      const now = view('hosts');
+      return now?.upToDate === true && now.hosts === hosts;
+    });
+  const listed = (): string[] =>
+    read('etc-hosts')
+      .split('\n')
+      .filter((line) => line.includes('site-'))
+      .sort();
+  const expected = (): string[] =>
+    pool.service
+      .status()
+      .members.filter(({ retiring }) => retiring === null)
+      .map(({ address, name }) => `${address ?? ''} ${name}`)
+      .sort();
+
+  it('has a VM when it first is Free, not while it is building, and another host that is down delays nothing', async () => {
+    await eventually('a Free VM', 120_000, () => membersIn(pool.service, 'Free').length === 1);
+    await upToDate(1);
+    expect(listed()).toEqual(expected());
+    expect(read('etc-hosts')).toContain('127.0.0.1 localhost');
+    await eventually('what is wrong with the other', 60_000, () => view('lost')?.lastError !== null);
+    expect(view('lost')).toMatchObject({
+      upToDate: false,
+      hosts: 0,
+      toAdd: 1,
+      lastError: expect.stringContaining('Connection refused'),
+    });
+    await site.control.setTiming({ sshMs: 6_000 });
+    const leases = Promise.all([1, 2, 3].map((n) => leaseReady(pool.service, n, 120_000)));
+    await eventually('three Busy VMs', 120_000, () => {
+      const { members } = pool.service.status();
+      const building = members.filter(({ reason }) => reason === 'building').map(({ name }) => name);
+      expect(listed().filter((line) => building.some((name) => line.endsWith(` ${name}`)))).toEqual([]);
+      return members.filter(({ state }) => state === 'Busy').length === 3;
+    });
+    await leases;
+    await upToDate(3);
+    expect(listed()).toEqual(expected());
+    expect(listed()).toHaveLength(3);
+    const text = statusText(pool.service.status(), plain);
+    expect(text).toMatch(/hosts +command.*up to date/);
+    expect(text).toMatch(/lost +command.*Connection refused/);
+  }, 400_000);
+
+  it('loses the VMs that are retired', async () => {
+    await Promise.all([1, 2, 3].map((n) => releaseJob(pool.service, n)));
+    await upToDate(1);
+    await eventually('a pool of its minimum', 120_000, () => pool.service.status().members.length === 1);
+    await upToDate(1);
+    expect(listed()).toEqual(expected());
+    expect(read('applied').split('\n').length).toBeLessThan(12);
+  }, 300_000);
+
+  it('shows who comes and goes in a preview, and that there is nothing to do', async () => {
+    const preview = await site.plain('site-svc-hosts', ['preview', '--diff', '--expect-no-changes']);
+    expect(preview).toMatchObject({ code: 0 });
+  }, 120_000);
+
+  it('goes when the site takes it out of the configuration', async () => {
+    await site.shape({ services: {} });
+    expect((await pool.service.adopt()).kind).toBe('done');
+    await eventually('the end of the service', 120_000, () => view('hosts') === undefined);
+    expect(listed()).toEqual([]);
+    expect(read('etc-hosts')).toContain('127.0.0.1 localhost');
+    expect(existsSync(file('services/site-svc-hosts'))).toBe(false);
+    await pool.service.request('w1', jobRequest(9));
+    await leaseReady(pool.service, 9, 60_000);
+  }, 300_000);
+});
