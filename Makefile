@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 NODE ?= node
 
-.PHONY: help setup demo test audit chaos mutation sim sim-nightly bench lint format typecheck build clean
+.PHONY: help setup demo test audit chaos mutation sim sim-nightly bench lint format typecheck build package clean
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ typecheck: setup ## The compiler's opinion of everything, tests included
 	@npm run --silent typecheck
 
 build: setup ## Compiles to dist/
+
+package: setup ## One tarball that installs vmpool and the hooks, without any registry
+	@npm pack --ignore-scripts --loglevel=error
 
 clean: ## Removes what was built here (the engine's cache stays)
 	@rm -rf dist .cache coverage test-artifacts

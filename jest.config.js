@@ -32,6 +32,7 @@ export default {
     'guest',
     'doors',
     'browser',
+    'package',
     'engine',
     'hooks',
     'hostile',

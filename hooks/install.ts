@@ -1,16 +1,8 @@
-import {
-  chownSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-  chmodSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, lstatSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseWorkerConfig, type WorkerConfig } from './src/config.js';
 import { checkCommands, firstLine, nodeProblem } from './install/requirements.js';
+import { writeWhole } from './install/place.js';
 import { changedMomConfig, momConfigProblems, type MomDirective } from './install/mom-config.js';
 
 export interface InstallOptions {
@@ -134,15 +126,6 @@ export function installHooks(options: InstallOptions): InstallResult {
 function installedText(file: string, node: string, libDir: string, asUser: boolean, root: string): string {
   const text = readFileSync(file, 'utf8').replace(/^#![^\n]*\n/, '');
   return `${firstLine(node, asUser, root)}\n${mark}\n${text.replaceAll('@VMPOOL_LIB@', libDir)}`;
-}
-
-function writeWhole(path: string, text: string, mode: number): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const beside = `${path}.${process.pid}.new`;
-  writeFileSync(beside, text, { mode: 0o600 });
-  chownSync(beside, 0, 0);
-  chmodSync(beside, mode);
-  renameSync(beside, path);
 }
 
 function workerConfig(

@@ -124,6 +124,7 @@ const rowsOfSuites = [
   [jestSuite('guest', 'guest', minutes(8), { extra: serial })],
   [jestSuite('doors', 'doors', minutes(6), { extra: serial })],
   [jestSuite('browser', 'browser', minutes(6), { extra: serial })],
+  [jestSuite('package', 'package', minutes(8), { extra: serial })],
   [jestSuite('engine', 'engine', minutes(12), { extra: serial })],
   [jestSuite('hooks', 'hooks', minutes(10), { extra: serial })],
   [jestSuite('services', 'services', minutes(10), { extra: serial })],

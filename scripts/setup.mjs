@@ -62,13 +62,15 @@ const systemNeeds = [
   { file: '/usr/bin/openssl', pkg: 'openssl' },
 ];
 
-/** What only the tests start: the dashboard is looked at in a real browser, the services' daemons run for themselves. */
+/** What only the tests start: a real browser for the dashboard, the services' daemons, what reads the package's units and log rules. */
 const testNeeds = [
   { file: '/usr/bin/chromium', pkg: 'chromium' },
   { file: '/usr/sbin/nagios4', pkg: 'nagios4-core' },
   { file: '/usr/lib/nagios/plugins/check_ssh', pkg: 'monitoring-plugins-basic' },
   { file: '/usr/sbin/gmetad', pkg: 'gmetad' },
   { file: '/usr/sbin/gmond', pkg: 'ganglia-monitor' },
+  { file: '/usr/bin/systemd-analyze', pkg: 'systemd' },
+  { file: '/usr/sbin/logrotate', pkg: 'logrotate' },
 ];
 
 async function systemPackages() {

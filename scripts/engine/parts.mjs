@@ -72,6 +72,14 @@ export function engineCache(env = process.env) {
   return join(base, 'engine');
 }
 
+/**
+ * Where an engine is looked for, the first that has one wins: the folder named by VMPOOL_CACHE alone, or else the
+ * account's own and then the one that `vmpool engine install --system` made for every account of the machine.
+ */
+export function engineCaches(env = process.env) {
+  return env.VMPOOL_CACHE ? [engineCache(env)] : [engineCache(env), '/usr/lib/vmpool/engine'];
+}
+
 /** Names a part by its version and by what it would be built from, so that changed sources rebuild just that part. */
 export function partId(part) {
   const hash = createHash('sha256').update(`${part.stamp ?? ''}\0${process.platform}\0${process.arch}\0`);

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import type { Config } from '../config/load.js';
 import { enginePlainEnv, stacksDirectory, type PlainEnvironment } from '../engine/environment.js';
+import { personalPulumiHome } from '../engine/home.js';
 import { engineOptionsSchema } from '../engine/options.js';
 import { cloudEnvironment } from '../service/environment.js';
 import { engineOptions } from '../service/parts.js';
@@ -38,7 +39,12 @@ export interface PulumiResult {
 
 /** Throws when the engine is not installed. */
 export const plainPulumi = async (config: Config, env: Env): Promise<PlainPulumi> => {
-  const input = await engineOptions(config, anyInstallation as Parameters<typeof engineOptions>[1], env);
+  const input = await engineOptions(
+    config,
+    anyInstallation as Parameters<typeof engineOptions>[1],
+    env,
+    (installed) => personalPulumiHome(installed, env),
+  );
   const options = engineOptionsSchema.parse(input);
   const cellConfig = new RegExp(`^Pulumi\\.(${config.pool}-c\\d+)\\.yaml$`);
   const plain = (stack: string): PlainEnvironment => {

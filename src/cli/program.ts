@@ -16,7 +16,9 @@ import { requestCommand } from './commands/request.js';
 import { restoreCommand } from './commands/restore.js';
 import { retireCommand } from './commands/retire.js';
 import { runCommand } from './commands/run.js';
+import { engineCommand } from './commands/engine.js';
 import { serveCommand } from './commands/serve.js';
+import { serviceCommand } from './commands/service.js';
 import { statusCommand } from './commands/status.js';
 import { tokenCommand } from './commands/token.js';
 import { unholdCommand } from './commands/unhold.js';
@@ -46,6 +48,8 @@ const commands = [
   tokenCommand,
   backupCommand,
   restoreCommand,
+  serviceCommand,
+  engineCommand,
   hooksCommand,
   demoCommand,
 ];

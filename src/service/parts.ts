@@ -6,6 +6,7 @@ import type { Config } from '../config/load.js';
 import { mostCellsAtOnce } from '../config/schema.js';
 import { loadOrMakeSecret } from '../config/secret-file.js';
 import { createEngine } from '../engine/client.js';
+import { pulumiHomeAt } from '../engine/home.js';
 import { locatedEngine } from '../engine/located.js';
 import type { EngineOptionsInput } from '../engine/options.js';
 import type { Engine } from '../engine/port.js';
@@ -23,11 +24,15 @@ import type { Log } from './log.js';
 import { openBook, StartError } from './open-book.js';
 import type { Settings } from './pool.js';
 
-/** The engine's options, for the service and for `vmpool env` and `plan` alike. */
+/**
+ * The engine's options, for the service and for `vmpool env` and `plan` alike. `homeFor` says where this Pulumi may
+ * write, from the PULUMI_HOME that was installed.
+ */
 export async function engineOptions(
   config: Config,
   installation: InstallationId,
   env: Readonly<Record<string, string | undefined>>,
+  homeFor: (installed: string) => string,
 ): Promise<EngineOptionsInput> {
   const located = await locatedEngine();
   return {
@@ -35,7 +40,7 @@ export async function engineOptions(
     stateDir: config.stateDir,
     pool: config.pool,
     installation,
-    pulumi: { bin: located.pulumi, home: located.pulumiHome },
+    pulumi: { bin: located.pulumi, home: homeFor(located.pulumiHome) },
     backendUrl: config.engine.backend,
     passphraseFile: config.engine.passphraseFile,
     cloudEnv: cloudEnvironment(config, env),
@@ -79,7 +84,11 @@ export async function openParts(
     if (config.engine.backend.startsWith('file://')) {
       await mkdir(config.engine.backend.slice('file://'.length), { recursive: true, mode: 0o700 });
     }
-    const engine = await createEngine(await engineOptions(config, installation, env));
+    const engine = await createEngine(
+      await engineOptions(config, installation, env, (installed) =>
+        pulumiHomeAt(join(config.stateDir, 'engine', 'pulumi-home'), installed),
+      ),
+    );
     const cloud = createCloud({ env: cloudEnvironment(config, env), installation, log });
     const guest = createGuest({
       adminUser: config.guest.user,

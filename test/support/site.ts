@@ -115,7 +115,9 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     mkdirSync(config.stateDir, { recursive: true });
     mkdirSync(join(config.stateDir, 'pulumi'), { recursive: true });
     const installation: InstallationId = await installationOf(config.stateDir);
-    const engine = engineOptionsSchema.parse(await engineOptions(config, installation, env));
+    const engine = engineOptionsSchema.parse(
+      await engineOptions(config, installation, env, (installed) => installed),
+    );
     const how = enginePlainEnv(engine, stack);
     const configArgs =
       args[0] === 'stack' ? [] : ['--config-file', config_ ?? stackConfigPath(config.stateDir, stack)];

@@ -5,6 +5,7 @@ import { checkService } from '../../../hooks/install/reach.js';
 import { repoRoot } from '../../repo-root.js';
 import { withJson } from '../access.js';
 import { exitCodes } from '../exit.js';
+import { findingsText } from '../findings.js';
 import type { World } from '../world.js';
 import { wholeSeconds } from './request.js';
 
@@ -40,7 +41,11 @@ export const hooksCommand = (world: World): Command => {
     // What an installation lacks is said first; the service is asked once a worker could reach it.
     const result =
       check && installed.ok ? withFinding(installed, await checkService(options.root)) : installed;
-    world.terminal.out(options.json === true ? JSON.stringify(result, null, 2) : findingsText(result, world));
+    world.terminal.out(
+      options.json === true
+        ? JSON.stringify(result, null, 2)
+        : findingsText(result, 'The hooks are in order.', world),
+    );
     if (!result.ok) world.exitWith(exitCodes.notInOrder);
   };
   return new Command('hooks')
@@ -71,13 +76,3 @@ const installOptions = (options: HooksOptions): Partial<InstallOptions> => ({
   ...(options.serviceUrl === undefined ? {} : { serviceUrl: options.serviceUrl }),
   ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
 });
-
-const findingsText = ({ ok, findings }: InstallResult, { terminal: { paint } }: World): string => {
-  const labels = {
-    done: paint('green', 'ok     '),
-    warning: paint('yellow', 'warning'),
-    error: paint('red', 'FAIL   '),
-  };
-  const lines = findings.map(({ level, text }) => `${labels[level]}  ${text}`);
-  return [...lines, ok ? 'The hooks are in order.' : 'Not in order: see FAIL above.'].join('\n');
-};

@@ -1,0 +1,65 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { locatedEngine } from '../../engine/located.js';
+import { repoRoot } from '../../repo-root.js';
+import { withJson } from '../access.js';
+import { CliError, exitCodes } from '../exit.js';
+import type { World } from '../world.js';
+
+/** Where an engine for every account of a machine lies; what `scripts/engine/parts.mjs` looks at last. */
+const systemCache = '/usr/lib/vmpool';
+
+interface InstallOptions {
+  readonly system?: boolean;
+  readonly prune?: boolean;
+}
+
+export const engineCommand = (world: World): Command =>
+  new Command('engine')
+    .description('the Pulumi engine of this installation')
+    .addCommand(
+      new Command('install')
+        .description(
+          'put it in place: from this machine, the official download or Go modules, whichever comes first',
+        )
+        .option('--system', `for every account of this machine, below ${systemCache} (as root)`)
+        .option('--prune', 'then delete engines that are no longer used')
+        .action(async ({ system = false, prune = false }: InstallOptions) => {
+          if (system && process.getuid?.() !== 0)
+            throw new CliError(`${systemCache} is root's: run this as root`, exitCodes.usage);
+          const child = spawn(
+            process.execPath,
+            [join(repoRoot, 'scripts', 'engine', 'install.mjs'), ...(prune ? ['--prune'] : [])],
+            { stdio: 'inherit', env: { ...world.env, ...(system ? { VMPOOL_CACHE: systemCache } : {}) } },
+          );
+          // It hears the terminal's signals itself; those that reach this process alone are passed on.
+          const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
+          process.on('SIGTERM', pass).on('SIGINT', pass);
+          try {
+            const [code] = (await once(child, 'close')) as [number | null];
+            if (code !== 0)
+              throw new CliError('the engine is not in place; why stands above', exitCodes.notInOrder);
+          } finally {
+            process.off('SIGTERM', pass).off('SIGINT', pass);
+          }
+        }),
+    )
+    .addCommand(
+      withJson(new Command('show'))
+        .description('where it is and of which versions')
+        .action(async (options: { json?: boolean }) => {
+          const engine = await locatedEngine().catch((error: unknown) => {
+            throw new CliError(error instanceof Error ? error.message : String(error), exitCodes.notInOrder);
+          });
+          world.terminal.out(
+            options.json === true
+              ? JSON.stringify(engine, null, 2)
+              : [
+                  `pulumi   ${engine.pulumi}`,
+                  ...Object.entries(engine.versions).map(([name, version]) => `${name.padEnd(8)} ${version}`),
+                ].join('\n'),
+          );
+        }),
+    );
