@@ -48,6 +48,9 @@ const usualTimeouts: HttpTimeouts = {
   silenceMs: 60_000,
 };
 
+/** Node's own, of connections that the kernel has taken and the service not yet. */
+const usualBacklog = 511;
+
 /** Requests of one connection that may wait for their answers. Clients of today wait for each before the next. */
 const mostUnanswered = 4;
 
@@ -188,7 +191,9 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
       server.maxHeadersCount = 64;
       server.timeout = config.limits.maxWait + timeouts.silenceMs;
       server.on('clientError', refuseMalformed);
-      server.listen(config.listen.port, config.listen.host);
+      // Jobs start in bursts: a connection that overflows the kernel's queue is only tried again after a second.
+      const { port: wanted, host: on } = config.listen;
+      server.listen({ port: wanted, host: on, backlog: Math.max(usualBacklog, config.limits.connections) });
       await once(server, 'listening');
       const { port } = server.address() as AddressInfo;
       const { host, tls } = config.listen;

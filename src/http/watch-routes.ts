@@ -22,6 +22,12 @@ const watchQuery = z.strictObject({
     .describe('Seconds after which the stream ends; 0 ends it after the whole status was sent.'),
 });
 
+/** The document's version of OpenAPI has the schema of an event stream describe each of its events. */
+const streamed = z.object({
+  event: z.enum(['status', 'event']),
+  data: z.string().describe('JSON: of `status` the whole status or what changed in it, of `event` an event.'),
+});
+
 /** What the pool does, for those who look at it. */
 export const watchRoutes: readonly Route[] = [
   route({
@@ -50,7 +56,7 @@ export const watchRoutes: readonly Route[] = [
       'The pool as server-sent events: `status` (first whole, then what changed) and `event` (as in `/v1/events`).',
     query: watchQuery,
     produces: 'text/event-stream; charset=utf-8',
-    answers: { 200: z.string() },
+    answers: { 200: streamed },
     handle: ({ service, identity, query, signal }) => {
       const role = identity?.role;
       if (role !== 'operator' && role !== 'viewer') {

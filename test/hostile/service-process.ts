@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { HttpTimeouts } from '../../src/http/server.js';
 
 /** The service of `service.ts` as a process, so that its memory and its sockets are its own. */
 export interface AttackedService {
@@ -23,7 +24,8 @@ const startLimitMs = 60_000;
 const stopLimitMs = 60_000;
 const root = process.cwd();
 
-export async function startAttackedService(): Promise<AttackedService> {
+/** `times` in the place of the short limits that it has for slow clients. */
+export async function startAttackedService(times: Partial<HttpTimeouts> = {}): Promise<AttackedService> {
   const stateDir = mkdtempSync(join(tmpdir(), 'vmpool-hostile-'));
   // Below the checkout, where Node finds the packages.
   const program = join(root, '.cache', `hostile-service-${process.pid}-${Date.now()}.mjs`);
@@ -33,9 +35,13 @@ export async function startAttackedService(): Promise<AttackedService> {
     ...['--bundle', '--platform=node', '--format=esm', '--packages=external', '--log-level=warning'],
     `--outfile=${program}`,
   ]);
-  const child: ChildProcess = spawn(process.execPath, ['--enable-source-maps', program, stateDir], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child: ChildProcess = spawn(
+    process.execPath,
+    ['--enable-source-maps', program, stateDir, JSON.stringify(times)],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   const exited = once(child, 'exit') as Promise<[number | null]>;
   let complaints = '';
   child.stderr?.on('data', (text: Buffer) => (complaints = (complaints + text.toString()).slice(-100_000)));

@@ -2,10 +2,10 @@
  * The service as a process of its own for the attacks on its HTTP side: real server, routes, core, store and history;
  * the cloud and its VMs are in memory, and always do what they are asked.
  *
- *   service.mjs DIRECTORY      tells its URL on the first line of its output; ends with SIGTERM
+ *   service.mjs DIRECTORY [TIMES]      TIMES: limits on slow clients as JSON, in the place of short ones; tells its URL on the first line of its output; ends with SIGTERM
  */
 import { join } from 'node:path';
-import { createHttpServer } from '../../src/http/server.js';
+import { createHttpServer, type HttpTimeouts } from '../../src/http/server.js';
 import type { InstallationId, Shape } from '../../src/pool/model.js';
 import { defaultPolicy } from '../../src/pool/policy.js';
 import { poolClock } from '../../src/service/clock.js';
@@ -17,7 +17,7 @@ import { httpConfig } from '../fast/http/harness.js';
 import { shapeOf } from '../fast/pool/fixture.js';
 import { FakeCloud, FakeEngine, FakeGuest } from '../fast/service/fake-ports.js';
 
-const [stateDir = ''] = process.argv.slice(2);
+const [stateDir = '', times = '{}'] = process.argv.slice(2);
 const quiet = (): void => undefined;
 const say = (fields: object, message: string): void => {
   console.error(message, fields);
@@ -58,7 +58,10 @@ const http = createHttpServer({
   log,
   notReady: () => pool.notReady(),
   metrics: () => pool.metrics(),
-  timeouts: { headersMs: 1_500, requestMs: 3_000, keepAliveMs: 1_500, checkEveryMs: 250, silenceMs: 2_000 },
+  timeouts: {
+    ...{ headersMs: 1_500, requestMs: 3_000, keepAliveMs: 1_500, checkEveryMs: 250, silenceMs: 2_000 },
+    ...(JSON.parse(times) as Partial<HttpTimeouts>),
+  },
 });
 const { url } = await http.listen();
 process.once('SIGTERM', () => {

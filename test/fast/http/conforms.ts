@@ -46,6 +46,15 @@ const validator = (pointer: readonly string[]): ValidateFunction => {
 const matches = (route: Route, pathname: string): boolean =>
   new RegExp(`^${route.path.replaceAll('.', '\\.').replace(/:[A-Za-z]+/g, '[^/]+')}$`).test(pathname);
 
+/** What the schema describes: the whole answer, and of an event stream each event. */
+const bodiesOf = (type: string, text: string): readonly unknown[] => {
+  if (type !== 'text/event-stream') return [type.endsWith('json') ? (JSON.parse(text) as unknown) : text];
+  return text.split('\n\n').flatMap((block): readonly unknown[] => {
+    const fields = block.split('\n').filter((line) => line !== '' && !line.startsWith(':'));
+    return fields.length === 0 ? [] : [Object.fromEntries(fields.map((line) => line.split(/: (.*)/s, 2)))];
+  });
+};
+
 /** How many answers were compared with the document, by route and status. */
 export const compared = new Map<string, number>();
 
@@ -85,8 +94,8 @@ export const assertDescribed = (method: string, path: string, answer: Heard): vo
   }
   if (method !== 'HEAD') {
     const validate = validator([...at, 'content', type, 'schema']);
-    const body: unknown = type.endsWith('json') ? JSON.parse(answer.text) : answer.text;
-    if (!validate(body)) throw new Error(`${ajv.errorsText(validate.errors)}: ${told}`);
+    for (const body of bodiesOf(type, answer.text))
+      if (!validate(body)) throw new Error(`${ajv.errorsText(validate.errors)}: ${told}`);
   }
   const key = `${route.method} ${route.path} ${String(answer.status)}`;
   compared.set(key, (compared.get(key) ?? 0) + 1);

@@ -138,6 +138,55 @@ describe('clients that behave badly', () => {
     expect(await talk(port, `GET / HTTP/1.1\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)).toMatch(/^HTTP\/1.1 431 /);
   });
 
+  it('that send requests ahead of their answers are closed, and no more than a few are begun', async () => {
+    const { port, pool } = await started();
+    pool.waitFor = () => new Promise(() => undefined);
+    const asking = (job: string): string => {
+      const body = JSON.stringify(ask(job));
+      return (
+        `POST /v1/leases?wait=50 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${tokens.worker}\r\n` +
+        `Content-Type: application/json\r\nContent-Length: ${String(body.length)}\r\n\r\n${body}`
+      );
+    };
+    expect(await talk(port, Array.from({ length: 50 }, (_, n) => asking(`${String(n)}.s`)).join(''))).toBe(
+      '',
+    );
+    expect(pool.leases.size).toBeLessThanOrEqual(4);
+  });
+
+  it('that send a few requests at once get all their answers, in order', async () => {
+    const { port } = await started({ timeouts });
+    const paths = ['/healthz', '/nowhere', '/v1/node'];
+    const heard = await talk(port, paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''));
+    expect([...heard.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)).toEqual([
+      ...['200', '404', '401'],
+    ]);
+  });
+
+  it('that never read a large answer are given up, and their place is free again', async () => {
+    const config = httpConfig({ connections: 1, maxWait: 10 });
+    const { send, port, pool } = await started({ config, timeouts });
+    const { problems } = pool.status();
+    // More than the buffers of both sides hold.
+    const status = { ...pool.status(), problems: [...problems, 'x'.repeat(32 * 1024 * 1024)] };
+    pool.status = () => status;
+    const deaf = connectTcp(port, '127.0.0.1').pause();
+    deaf.on('error', () => undefined);
+    deaf.write(`GET /v1/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${tokens.viewer}\r\n\r\n`);
+    await once(deaf, 'connect');
+    await expect(send('GET', '/healthz')).rejects.toThrow();
+    let given = 0;
+    const end = performance.now() + 30_000;
+    while (given !== 200 && performance.now() < end) {
+      given = await send('GET', '/healthz').then(
+        (answer) => answer.status,
+        () => 0,
+      );
+    }
+    expect(given).toBe(200);
+    deaf.destroy();
+  });
+
   it('do not end a long poll of others, whose time is not counted by these limits', async () => {
     const { send } = await started({ timeouts });
     expect((await send('POST', '/v1/leases?wait=0.6', { ...worker, body: ask() })).status).toBe(202);
