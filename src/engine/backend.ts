@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
 import { writeFileAtomically } from './atomic-file.js';
 import {
   parseCheckpointFile,
@@ -71,6 +72,27 @@ export class Backend {
                 `${this.filePath(this.directory, stack)} (the newest that is whole); ` +
                 'servers made after it are then held by the service until they are explained'),
         };
+  }
+
+  /** Names of all stacks of the project, whoever made them. */
+  async stacks(signal: AbortSignal): Promise<readonly string[]> {
+    if (this.directory !== null) {
+      const directory = dirname(this.filePath(this.directory, 'any'));
+      return existsSync(directory)
+        ? readdirSync(directory).flatMap((name) => /^(.+)\.json$/.exec(name)?.[1] ?? [])
+        : [];
+    }
+    const { stdout } = await this.cli.run(['stack', 'ls', '--json'], {
+      stack: 'all stacks',
+      cwd: this.workDirectory,
+      signal,
+      limitMs: stateCommandLimitMs,
+    });
+    // Backends that know organizations put them and the project before the name.
+    return z
+      .array(z.looseObject({ name: z.string() }))
+      .parse(JSON.parse(stdout))
+      .map(({ name }) => name.slice(name.lastIndexOf('/') + 1));
   }
 
   /** Replaces the state of a stack. */

@@ -1,17 +1,18 @@
 import { cellConfigValues, type CellConfig } from '../../stacks/cell-config.js';
 import { planCell } from '../../stacks/cell-plan.js';
 import { summaryStackName } from '../../stacks/summary.js';
-import type { InstallationId, MemberName } from '../pool/model.js';
+import type { CellName, InstallationId, MemberName } from '../pool/model.js';
 import type { Backend } from './backend.js';
 import { outputsOf, type VersionedDeployment } from './deployment.js';
 import { EventTranslator } from './event-translator.js';
 import { summaryLimitMs, updateLimitMs } from './limits.js';
-import { cellStackName, type EngineOptions } from './options.js';
+import { cellOfStack, cellStackName, type EngineOptions } from './options.js';
 import type {
   CellState,
   CellWish,
   ConvergeResult,
   EngineEvent,
+  FoundCell,
   PreviewResult,
   PublishedMember,
 } from './port.js';
@@ -67,6 +68,22 @@ export class Cells {
     } catch (error) {
       return { ok: false, state: null, message: `stack ${stack}: ${messageOf(error)}` };
     }
+  }
+
+  async found(signal: AbortSignal): Promise<readonly FoundCell[]> {
+    const { pool } = this.options;
+    const stacks = new Set([...(await this.backend.stacks(signal)), ...this.files.stacksNamed(`${pool}-`)]);
+    const cells: FoundCell[] = [];
+    for (const stack of [...stacks].sort()) {
+      const cell = cellOfStack(pool, stack);
+      if (cell === null) {
+        continue;
+      }
+      const found = await this.backend.read(stack, signal);
+      const instances = found.kind === 'found' ? [...instancesIn(found.state.deployment)] : [];
+      cells.push({ cell: cell as CellName, instances });
+    }
+    return cells;
   }
 
   async preview(wish: CellWish, signal: AbortSignal): Promise<PreviewResult> {

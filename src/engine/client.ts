@@ -8,7 +8,7 @@ import { callLimits, type CallLimits } from './limits.js';
 import { answerSchema, headOf, redactAnswer, type EngineAnswer, type EngineRequest } from './messages.js';
 import { engineOptionsSchema, type EngineOptions, type EngineOptionsInput } from './options.js';
 import { endOrphans } from './orphans.js';
-import type { CellWish, ConvergeResult, Engine, EngineEvent, PreviewResult, PublishedMember, ServiceWish } from './port.js';
+import type { CellWish, ConvergeResult, Engine, EngineEvent, FoundCell, PreviewResult, PublishedMember, ServiceWish } from './port.js';
 import { engineRedactor, type Redact } from './redact.js';
 
 /** What happened to a call: an answer of the engine process, or the process's end. */
@@ -89,6 +89,15 @@ class EngineClient implements Engine {
     const outcome = await this.call({ type: 'poolOutputs' }, signal, this.limits.otherMs);
     if (outcome.type === 'outputs') {
       return outcome.outputs;
+    }
+    throw new Error(failureOf(outcome));
+  }
+
+  async cells(signal: AbortSignal): Promise<readonly FoundCell[]> {
+    // In a backend that is no directory each stack costs a process.
+    const outcome = await this.call({ type: 'cells' }, signal, this.limits.cellMs);
+    if (outcome.type === 'cells') {
+      return outcome.cells;
     }
     throw new Error(failureOf(outcome));
   }

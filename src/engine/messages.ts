@@ -32,6 +32,7 @@ export const requestSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('converge'), id, wish: wishSchema }),
   z.object({ type: z.literal('preview'), id, wish: wishSchema }),
   z.object({ type: z.literal('poolOutputs'), id }),
+  z.object({ type: z.literal('cells'), id }),
   z.object({
     type: z.literal('publishSummary'),
     id,
@@ -91,6 +92,11 @@ export const answerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('converged'), id, result: convergeResultSchema }),
   z.object({ type: z.literal('previewed'), id, result: previewResultSchema }),
   z.object({ type: z.literal('outputs'), id, outputs: z.unknown() }),
+  z.object({
+    type: z.literal('cells'),
+    id,
+    cells: z.array(z.object({ cell: cellName, instances: z.array(memberName) })),
+  }),
   z.object({ type: z.literal('published'), id }),
   z.object({ type: z.literal('services'), id, services: z.array(z.string()) }),
   z.object({ type: z.literal('failed'), id, message: z.string() }),
@@ -119,6 +125,7 @@ export const redactAnswer = (answer: EngineAnswer, redact: (text: string) => str
     case 'failed':
       return { ...answer, message: redact(answer.message) };
     case 'outputs':
+    case 'cells':
     case 'published':
     case 'services':
       return answer;

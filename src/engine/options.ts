@@ -36,3 +36,7 @@ export type EngineOptionsInput = z.input<typeof engineOptionsSchema>;
 export const projectName = 'vmpool';
 
 export const cellStackName = (pool: string, cell: string): string => `${pool}-${cell}`;
+
+/** The cell of the pool to which a stack belongs, null for any other stack. */
+export const cellOfStack = (pool: string, stack: string): string | null =>
+  stack.startsWith(`${pool}-`) ? (/^c\d+$/.exec(stack.slice(pool.length + 1))?.[0] ?? null) : null;

@@ -56,6 +56,13 @@ export type ConvergeResult =
   /** Some steps failed, the others went through; each failure was an event as well. */
   | { readonly ok: false; readonly state: CellState | null; readonly message: string };
 
+/** A cell as the engine finds it on its own. */
+export interface FoundCell {
+  readonly cell: CellName;
+  /** Instances in its stack's state. */
+  readonly instances: readonly MemberName[];
+}
+
 /** Pulumi behind one door. One call for each cell at a time; different cells run side by side. */
 export interface Engine {
   /**
@@ -65,6 +72,11 @@ export interface Engine {
   converge(wish: CellWish, onEvent: (event: EngineEvent) => void, signal: AbortSignal): Promise<ConvergeResult>;
   /** Reads what the pool stack publishes (its outputs), `null` when the stack has never been brought up. */
   poolOutputs(signal: AbortSignal): Promise<unknown>;
+  /**
+   * The pool's cells of which there is anything, a stack or the config of one, whether the caller knows them or not.
+   * Reads only; one whose state cannot be read has no instances here, and its next `converge` says why.
+   */
+  cells(signal: AbortSignal): Promise<readonly FoundCell[]>;
   /** Publishes the members' list as the summary stack's outputs, for `pulumi preview` on the pool stack. */
   publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void>;
   /**

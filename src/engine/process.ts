@@ -89,6 +89,8 @@ const serve = async (
         return { type: 'previewed', id, result: await cells.preview(request.wish, signal) };
       case 'poolOutputs':
         return { type: 'outputs', id, outputs: await cells.poolOutputs(signal) };
+      case 'cells':
+        return { type: 'cells', id, cells: [...(await cells.found(signal))].map(({ cell, instances }) => ({ cell, instances: [...instances] })) };
       case 'publishSummary':
         await cells.publishSummary(request.members, signal);
         return { type: 'published', id };
@@ -154,6 +156,7 @@ const take = (message: unknown): void => {
     case 'converge':
     case 'preview':
     case 'poolOutputs':
+    case 'cells':
     case 'publishSummary':
     case 'updateService':
     case 'removeService':

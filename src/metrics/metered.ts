@@ -66,6 +66,7 @@ export const meteredEngine = (engine: Engine, metrics: PoolMetrics): Engine => (
     }
   },
   poolOutputs: (signal) => engine.poolOutputs(signal),
+  cells: (signal) => engine.cells(signal),
   publishSummary: (members, signal) => engine.publishSummary(members, signal),
   updateService: (wish, signal) => engine.updateService(wish, signal),
   removeService: (service, signal) => engine.removeService(service, signal),

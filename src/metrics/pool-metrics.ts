@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 import type { Note, State } from '../pool/book.js';
 import { membersOf } from '../pool/book.js';
 import { isOpen } from '../pool/breaker.js';
-import { cellSight } from '../pool/engine-events.js';
+import { cellSight, cellsOf } from '../pool/engine-events.js';
 import { waiting } from '../pool/leases.js';
 import type { Millis } from '../pool/model.js';
 import { quotaLines } from '../pool/quota.js';
@@ -178,9 +178,9 @@ export class PoolMetrics {
     const line = waiting(state);
     this.waiting.set(line.length);
     this.oldest.set(line.length === 0 ? 0 : seconds(now - Math.min(...line.map((r) => r.askedAt))));
-    this.breakerOpen.set(isOpen(breaker, breakerAfter) ? 1 : 0);
+    this.breakerOpen.set(isOpen(state, breakerAfter, now) ? 1 : 0);
     this.createFailures.set(breaker.failures);
-    const cells = book.cells.map((cell) => cellSight(state, cell));
+    const cells = cellsOf(state).map((cell) => cellSight(state, cell));
     this.cellErrors.set(cells.filter((cell) => cell.error !== null).length);
     this.cellsRunning.set(cells.filter((cell) => cell.running).length);
     this.cloudUp.set(sight.cloudProblem === null ? 1 : 0);

@@ -175,6 +175,8 @@ export interface Sight {
   /** Leases and requests whose job a sync did not list, and since when. */
   readonly missing: Readonly<Record<string, Millis>>;
   readonly cells: Readonly<Record<string, CellSight>>;
+  /** Cells of which the engine found more than the book knows: each is run once, so that what it holds is known. */
+  readonly unexplored: readonly CellName[];
   readonly lastListing: { readonly at: Millis; readonly complete: boolean } | null;
   readonly cloudProblem: string | null;
   readonly shapeProblem: string | null;
@@ -222,6 +224,7 @@ export const emptySight: Sight = {
   polled: {},
   missing: {},
   cells: {},
+  unexplored: [],
   lastListing: null,
   cloudProblem: null,
   shapeProblem: null,

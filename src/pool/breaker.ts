@@ -1,4 +1,5 @@
 import type { Breaker, Context, State } from './book.js';
+import { isUnusable, membersOf } from './book.js';
 import type { NoteSink } from './members.js';
 import { withBook } from './members.js';
 import type { Millis } from './model.js';
@@ -36,6 +37,21 @@ export function createsAllowed(b: Breaker, births: readonly Millis[], now: Milli
   return now < b.until || underTrial ? 0 : 1;
 }
 
-export function isOpen(b: Breaker, breakerAfter: number): boolean {
-  return b.failures >= breakerAfter;
+/**
+ * Do failures hold creates back now? Not when the pause is over and nothing is being tried: then no VM is wanted. A
+ * worker that were kept out of service by failures of that time would get no job, and no job would ever ask for the
+ * VM that could show the cloud well again.
+ */
+export function holdsBack(s: State, now: Millis): boolean {
+  return createsAllowed(s.book.breaker, birthsOf(s), now) === 0;
+}
+
+/** When each member that is being built was decided. */
+export function birthsOf(s: State): readonly Millis[] {
+  return membersOf(s.book).flatMap((m) => (isUnusable(m, 'building') ? [m.bornAt] : []));
+}
+
+/** After so many failures in a row, for as long as they hold creates back. */
+export function isOpen(s: State, breakerAfter: number, now: Millis): boolean {
+  return s.book.breaker.failures >= breakerAfter && holdsBack(s, now);
 }

@@ -1,9 +1,9 @@
-import type { CellState, CellWish } from '../engine/port.js';
+import type { CellState, CellWish, FoundCell } from '../engine/port.js';
 import type { CellSight, Context, State } from './book.js';
 import { entryAt, isDeleting, isUnusable } from './book.js';
 import { createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
-import { moveMember, patchMember } from './members.js';
+import { moveMember, patchMember, withBook } from './members.js';
 import { adoptInstance } from './observe.js';
 import type { CellName, MemberName, ServerId } from './model.js';
 
@@ -55,6 +55,32 @@ export function removed(s: State, name: MemberName): State {
   return patchMember(s, name, { engine: 'dropped' });
 }
 
+/**
+ * What the engine found on its own. After a lost or restored store there are cells that the book does not know, and
+ * instances in others: their next run finds what they hold, which is then held like a server that only the cloud shows.
+ * Nothing is dropped by it, because such an instance is on no list.
+ */
+export function cellsFound(s: State, found: readonly FoundCell[]): State {
+  const isKnown = (name: MemberName): boolean =>
+    entryAt(s.book.members, name) !== undefined || entryAt(s.book.retired, name) !== undefined;
+  const unexplored = found
+    .filter(({ cell, instances }) => !s.book.cells.includes(cell) || !instances.every(isKnown))
+    .map(({ cell }) => cell);
+  return { ...s, sight: { ...s.sight, unexplored } };
+}
+
+/** Cells of the book, then those that only the engine knows. */
+export function cellsOf(s: State): readonly CellName[] {
+  return [...s.book.cells, ...s.sight.unexplored.filter((cell) => !s.book.cells.includes(cell))];
+}
+
+function explored(s: State, cell: CellName): State {
+  if (!s.sight.unexplored.includes(cell)) return s;
+  const unexplored = s.sight.unexplored.filter((each) => each !== cell);
+  const state = { ...s, sight: { ...s.sight, unexplored } };
+  return s.book.cells.includes(cell) ? state : withBook(state, { cells: [...s.book.cells, cell] });
+}
+
 /** An `up` has ended: what its cell's state holds is now known. */
 export function runEnded(
   s: State,
@@ -81,6 +107,7 @@ export function runEnded(
       if (lost.has(name)) state = lostCreate(state, name, c, note);
       else if (!held.has(name)) state = removed(state, name);
     }
+    state = explored(state, wish.cell);
   }
   const { beganAt } = before;
   if (result.ok)

@@ -136,5 +136,9 @@ export function cellsDue(s: State, c: Context): CellName[] {
     if (sight.running || sight.notBefore > c.now) continue;
     due.set(member.cell, Math.min(due.get(member.cell) ?? 1, deleting ? 1 : 0));
   }
+  for (const cell of s.sight.unexplored) {
+    const sight = cellSight(s, cell);
+    if (!sight.running && sight.notBefore <= c.now) due.set(cell, due.get(cell) ?? 1);
+  }
   return [...due.entries()].sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1)).map(([cell]) => cell);
 }

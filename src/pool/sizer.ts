@@ -1,6 +1,6 @@
 import type { Context, Member, State } from './book.js';
 import { entryAt, isDeleting, isUnusable, membersOf } from './book.js';
-import { createsAllowed } from './breaker.js';
+import { birthsOf, createsAllowed } from './breaker.js';
 import { blockedBy, waiting } from './leases.js';
 import type { MemberName, Shape } from './model.js';
 import { quotaRoom, type TightQuota } from './quota.js';
@@ -114,8 +114,7 @@ export function size(s: State, c: Context): Sizing {
   }
 
   const wanted = target + surge - (supply.length - retire.length);
-  const births = members.filter((m) => isUnusable(m, 'building')).map((m) => m.bornAt);
-  const allowed = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, births, c.now)));
+  const allowed = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, birthsOf(s), c.now)));
   if (allowed === 0) return { create: 0, retire, target, heldBack: null };
   const quota = quotaRoom(s, c);
   const heldBack = allowed > quota.room ? quota.tight : null;

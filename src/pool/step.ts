@@ -1,9 +1,9 @@
 import type { QuotaView, ServerView } from '../cloud/port.js';
-import type { CellState, CellWish, EngineEvent } from '../engine/port.js';
+import type { CellState, CellWish, EngineEvent, FoundCell } from '../engine/port.js';
 import type { ProbeResult, ScrubResult, StageResult } from '../guest/port.js';
 import type { Context, Note, State } from './book.js';
 import { entryAt } from './book.js';
-import { createDidFail, created, removed, runBegan, runEnded } from './engine-events.js';
+import { cellsFound, createDidFail, created, removed, runBegan, runEnded } from './engine-events.js';
 import type { WelcomeResult } from './guest-events.js';
 import { probed, rebuilt, scrubbed, welcomed } from './guest-events.js';
 import type { Ask, AskOutcome, Release, ReleaseOutcome } from './leases.js';
@@ -42,6 +42,7 @@ export type PoolEvent =
       readonly view: ServerView | null;
     }
   | { readonly type: 'strayGone'; readonly id: ServerId }
+  | { readonly type: 'cellsFound'; readonly cells: readonly FoundCell[] }
   | { readonly type: 'runBegan'; readonly cell: CellName }
   | { readonly type: 'engine'; readonly event: EngineEvent }
   | {
@@ -136,6 +137,8 @@ function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state:
       return plain(looked(s, event.member, event.id, event.view, c, note));
     case 'strayGone':
       return plain(strayGone(s, event.id));
+    case 'cellsFound':
+      return plain(cellsFound(s, event.cells));
     case 'runBegan':
       return plain(runBegan(s, event.cell, c));
     case 'engine':

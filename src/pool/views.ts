@@ -1,8 +1,8 @@
 import type { LeaseView, MemberView, StatusView } from '../http/api.js';
 import type { Book, Context, EndedJob, Lease, Member, Request, State } from './book.js';
 import { entryAt, membersOf } from './book.js';
-import { isOpen } from './breaker.js';
-import { cellSight } from './engine-events.js';
+import { holdsBack, isOpen } from './breaker.js';
+import { cellSight, cellsOf } from './engine-events.js';
 import { blockedBy, waiting } from './leases.js';
 import type { Millis } from './model.js';
 import { disturbanceOf, troubleOf } from './observe.js';
@@ -186,13 +186,13 @@ export function problemsOf(s: State, c: Context): string[] {
     problems.push(`the pool stack's shape was not adopted: ${s.sight.shapeProblem}`);
   if (s.sight.cloudProblem !== null) problems.push(`the cloud does not answer: ${s.sight.cloudProblem}`);
   const b = s.book.breaker;
-  if (b.failures > 0) {
+  if (b.failures > 0 && holdsBack(s, c.now)) {
     const next = b.until > c.now ? `next try at ${iso(b.until)}` : 'trying one now';
     problems.push(`no new VM can be had (${b.failures} failures in a row, ${next}): ${b.why ?? ''}`);
   }
   const { heldBack } = s.sight;
   if (heldBack !== null) problems.push(quotaObjection(heldBack));
-  for (const cell of s.book.cells) {
+  for (const cell of cellsOf(s)) {
     const sight = cellSight(s, cell);
     if (sight.error !== null)
       problems.push(`stack ${stackOf(s.book.pool, cell)} does not converge: ${sight.error}`);
@@ -258,7 +258,7 @@ export function statusView(s: State, c: Context, version: string): Omit<StatusVi
     counts: countsOf(book),
     problems: problemsOf(s, c),
     breaker: {
-      open: isOpen(book.breaker, c.policy.breakerAfter),
+      open: isOpen(s, c.policy.breakerAfter, c.now),
       failures: book.breaker.failures,
       until: book.breaker.until > c.now ? iso(book.breaker.until) : null,
       why: book.breaker.why,
@@ -278,7 +278,7 @@ export function statusView(s: State, c: Context, version: string): Omit<StatusVi
     members: members.map((m) => memberView(s, m)),
     requests: waiting(s).map((r) => waitingView(s, r)),
     leases: Object.values(book.leases).map((l) => grantedView(s, l)),
-    cells: book.cells.map((cell) => {
+    cells: cellsOf(s).map((cell) => {
       const sight = cellSight(s, cell);
       return {
         name: cell,
@@ -300,7 +300,7 @@ export function statusView(s: State, c: Context, version: string): Omit<StatusVi
 export function nodeVerdict(s: State, c: Context): { ok: boolean; detail: string } {
   const free = membersOf(s.book).some((m) => m.state.kind === 'Free');
   if (s.book.shape === null) return { ok: false, detail: 'the pool has no shape yet' };
-  if (!free && isOpen(s.book.breaker, c.policy.breakerAfter)) {
+  if (!free && isOpen(s, c.policy.breakerAfter, c.now)) {
     return { ok: false, detail: `no VM is free and no new one can be had: ${s.book.breaker.why ?? ''}` };
   }
   return { ok: true, detail: '' };

@@ -155,6 +155,22 @@ export async function adoptOnce(
   };
 }
 
+const lookForCellsEveryMs = 3_600_000;
+const lookAgainMs = 10_000;
+
+/** Tells the core which cells the engine has. What is missing in the book after a loss is found at the start. */
+export function lookForCells(keeper: BookKeeper, engine: Engine, clock: Clock, log: Log): Loop {
+  return startLoop(clock, log, 'cells', async (signal) => {
+    try {
+      await keeper.dispatch({ type: 'cellsFound', cells: await engine.cells(signal) });
+      return lookForCellsEveryMs;
+    } catch (error) {
+      if (!signal.aborted) log.warn({ err: error }, 'the stacks of cells could not be listed; tried again');
+      return lookAgainMs;
+    }
+  });
+}
+
 function published(s: State): PublishedMember[] {
   return membersOf(s.book)
     .sort((a, b) => a.seq - b.seq)

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Cloud } from '../cloud/port.js';
 import type { Engine } from '../engine/port.js';
-import { poolFigures } from '../ganglia/figures.js';
-import { sendFigures } from '../ganglia/sender.js';
 import type { Guest } from '../guest/port.js';
 import type { Book, Context, Member, Note } from '../pool/book.js';
 import { serviceInput } from '../pool/followed.js';
@@ -18,7 +16,7 @@ import { Executor } from './executor.js';
 import { startFollowers } from './followers.js';
 import type { Log } from './log.js';
 import type { Loop, ParsedShape, WatchPeriods } from './loops.js';
-import { adoptOnce, publishSummaries, startLoop, watchCloud } from './loops.js';
+import { adoptOnce, lookForCells, publishSummaries, startLoop, watchCloud } from './loops.js';
 import type { PoolService } from './port.js';
 import { createPoolService } from './pool-service.js';
 import { watchQuota } from './quota-loop.js';
@@ -218,11 +216,8 @@ export function startPool(parts: PoolParts): RunningPool {
         Object.values(book.leases).every((l) => l.ready);
       return calm ? quietTickMs : tickMs;
     }),
+    lookForCells(keeper, engine, clock, log),
     publishSummaries(keeper, engine, clock, log),
-    sendFigures({
-      ...{ pool: parts.book.pool, clock, log, services: () => followers.services() },
-      figures: () => poolFigures(keeper.durable(), clock.now()),
-    }),
     watchQuota(keeper, cloud, clock, log),
   );
   // The listing that shows a new server should not have to wait for a quiet period to end.

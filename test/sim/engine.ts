@@ -1,4 +1,4 @@
-import type { CellMember, CellState, CellWish, EngineEvent } from '../../src/engine/port.js';
+import type { CellMember, CellState, CellWish, EngineEvent, FoundCell } from '../../src/engine/port.js';
 import type { CellName, MemberName, ServerId } from '../../src/pool/model.js';
 import type { Agenda } from './agenda.js';
 import type { SimCloud } from './cloud.js';
@@ -55,6 +55,11 @@ export class SimEngine {
       this.files.set(cell, file);
     }
     return file;
+  }
+
+  /** What it finds in its backend. */
+  cells(): FoundCell[] {
+    return [...this.files].map(([cell, { instances }]) => ({ cell, instances: [...instances.keys()] }));
   }
 
   instances(): { member: MemberName; serverId: ServerId }[] {

@@ -265,6 +265,14 @@ export class SimService {
     this.watcher.restarted(book, forgetful);
     this.dispatch({ type: 'tick' });
     this.adopt();
+    this.lookForCells();
+  }
+
+  private lookForCells(): void {
+    const life = this.life;
+    this.agenda.after(2_000, () => {
+      if (life === this.life) this.dispatch({ type: 'cellsFound', cells: this.engine.cells() });
+    });
   }
 
   private decide(before: State, event: PoolEvent, c: Context): Stepped {
@@ -284,7 +292,16 @@ export class SimService {
     const recover = async (from: 'backup' | 'cloud'): Promise<boolean> => {
       const path = bookPath(stateDir);
       const clock = { now: () => this.wall() };
-      const result = await recoverStore({ path, from, clock, files: this.disk.open() });
+      let result: Awaited<ReturnType<typeof recoverStore>> | null = null;
+      // Where the disk refuses, the operator gives the same order again.
+      while (result === null)
+        result = await recoverStore({ path, from, clock, files: this.disk.open() }).catch(
+          (error: unknown) => {
+            if (!(error instanceof Error && 'code' in error)) throw error;
+            this.disk.processDies();
+            return null;
+          },
+        );
       if (result.kind === 'recovered') this.forgetful = true;
       return result.kind === 'recovered';
     };

@@ -287,9 +287,7 @@ class World {
     const stray = Object.values(book.strays)[0];
     if (stray !== undefined) return `the stray ${stray.server} is still in the book`;
     const state = this.engine.instances().find((i) => !known.has(i.serverId));
-    // After a loss of the store, a stack whose servers are all gone is only found when its cell is used again.
-    if (!this.oracle.storeFaults && state !== undefined)
-      return `${state.member} is still in its stack's state`;
+    if (state !== undefined) return `${state.member} is still in its stack's state`;
     const work = [...service.underWay()].find((key) => key.startsWith('cell/'));
     if (work !== undefined) return `${work} is still converging`;
     return null;

@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { wishOf } from '../../../src/pool/planner.js';
 import type { MemberName, ServerId } from '../../../src/pool/model.js';
 import { leaseIdOf } from '../../../src/pool/ids.js';
+import { nodeVerdict, statusView } from '../../../src/pool/views.js';
 import { attempt, keyOf, Pool, ready, shapeOf, specOf, viewOf } from './fixture.js';
 
 describe('a server in ERROR that goes on answering', () => {
@@ -64,6 +65,43 @@ describe('after failed creates', () => {
     pool.event({ type: 'runBegan', cell });
     pool.runEnded(wishOf(pool.state, cell), null, 'the backend does not answer');
     expect(pool.book.breaker.failures).toBe(0);
+  });
+});
+
+describe('after the last failed create, with no VM wanted any more', () => {
+  const failed = (): Pool => {
+    const pool = new Pool(shapeOf({ min: 0, max: 2 }), { breakerAfter: 1, backoffBaseMs: 1_000 });
+    const lease = pool.ask(keyOf('1'));
+    const { cell, name } = pool.member();
+    const event = { type: 'createFailed', cell, member: name, message: 'no valid host' } as const;
+    pool.event({ type: 'engine', event });
+    pool.event({ type: 'releaseById', id: lease, reason: 'the job was deleted' });
+    pool.end();
+    expect(pool.members()).toEqual([]);
+    return pool;
+  };
+
+  it('the worker gets jobs again when the pause is over: without one, nothing would ever try', () => {
+    const pool = failed();
+    expect(nodeVerdict(pool.state, pool.context()).ok).toBe(false);
+    pool.pass(1_001);
+    expect(nodeVerdict(pool.state, pool.context()).ok).toBe(true);
+    // The next job is the trial, and no other one comes while that goes on.
+    pool.ask(keyOf('2'));
+    expect(pool.places()).toEqual(['building']);
+    expect(nodeVerdict(pool.state, pool.context()).ok).toBe(false);
+    pool.boot();
+    expect(pool.book.breaker.failures).toBe(0);
+  });
+
+  it('the status calls it a problem only while it holds something back', () => {
+    const pool = failed();
+    const told = () => statusView(pool.state, pool.context(), 'v');
+    expect(told().problems).toContainEqual(expect.stringContaining('no new VM can be had'));
+    expect(told().breaker.open).toBe(true);
+    pool.pass(1_001);
+    expect(told().problems).toEqual([]);
+    expect(told().breaker).toMatchObject({ open: false, failures: 1, why: 'no valid host' });
   });
 });
 

@@ -170,6 +170,9 @@ export class FakeEngine implements Engine {
   outputs: unknown = null;
   closed = false;
   publishFailure: Error | null = null;
+  /** What it finds in its backend. */
+  found: Awaited<ReturnType<Engine['cells']>> | Error = [];
+  looks = 0;
   private made = 0;
 
   constructor(private readonly cloud: FakeCloud) {}
@@ -213,6 +216,11 @@ export class FakeEngine implements Engine {
 
   poolOutputs(): Promise<unknown> {
     return this.outputs instanceof Error ? Promise.reject(this.outputs) : Promise.resolve(this.outputs);
+  }
+
+  cells(): ReturnType<Engine['cells']> {
+    this.looks += 1;
+    return this.found instanceof Error ? Promise.reject(this.found) : Promise.resolve(this.found);
   }
 
   publishSummary(members: readonly PublishedMember[]): Promise<void> {

@@ -2,10 +2,16 @@ import { describe, expect, it } from '@jest/globals';
 import { CloudError } from '../../../src/cloud/port.js';
 import type { Book } from '../../../src/pool/book.js';
 import { emptyBook } from '../../../src/pool/book.js';
-import type { InstallationId, Shape } from '../../../src/pool/model.js';
+import type { CellName, InstallationId, Shape } from '../../../src/pool/model.js';
 import { defaultPolicy } from '../../../src/pool/policy.js';
 import { BookKeeper } from '../../../src/service/book-keeper.js';
-import { adoptOnce, publishSummaries, startLoop, watchCloud } from '../../../src/service/loops.js';
+import {
+  adoptOnce,
+  lookForCells,
+  publishSummaries,
+  startLoop,
+  watchCloud,
+} from '../../../src/service/loops.js';
 import { askOf, epoch, keyOf, ready, shapeOf } from '../pool/fixture.js';
 import { FakeCloud, FakeEngine, fakeLog, FakeStore } from './fake-ports.js';
 import { calm, deferred, ManualClock } from './manual-clock.js';
@@ -21,6 +27,22 @@ function bench(book: Book = emptyBook('i' as InstallationId, 'p', epoch)) {
   const keeper = new BookKeeper(book, new FakeStore(), context, () => undefined, log);
   return { clock, log, cloud, engine, keeper };
 }
+
+describe('the look for cells', () => {
+  it('tells what the engine has, and tries again when it cannot be listed', async () => {
+    const { clock, log, engine, keeper } = bench();
+    engine.found = new Error('the bucket does not answer');
+    const loop = lookForCells(keeper, engine, clock, log);
+    await calm();
+    expect(log.lines).toEqual([expect.stringContaining('the stacks of cells could not be listed')]);
+    engine.found = [{ cell: 'c003' as CellName, instances: [] }];
+    await clock.advance(10_000);
+    expect(keeper.durable().sight.unexplored).toEqual(['c003']);
+    await clock.advance(600_000);
+    expect(engine.looks).toBe(2);
+    await loop.stop();
+  });
+});
 
 describe('a loop', () => {
   it('pauses as each round says, starts the next at once when kicked, and ends when stopped', async () => {

@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Backend } from '../../../src/engine/backend.js';
+import { cellOfStack } from '../../../src/engine/options.js';
+import { PulumiCli } from '../../../src/engine/pulumi-command.js';
+import { Runs } from '../../../src/engine/runs.js';
+
+const never = new AbortController().signal;
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'vmpool-backend-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A program in the place of the CLI that says this, whatever it is asked. */
+const saying = (text: string): PulumiCli => {
+  const bin = join(folder, 'pulumi');
+  writeFileSync(bin, `#!/bin/sh\ncat <<'END'\n${text}\nEND\n`, { mode: 0o755 });
+  return new PulumiCli(bin, {}, new Runs(folder));
+};
+
+describe('the stacks of a backend', () => {
+  it('in a directory are its files, without the copies that Pulumi keeps of each', async () => {
+    const stacks = join(folder, 'state', '.pulumi', 'stacks', 'vmpool');
+    mkdirSync(stacks, { recursive: true });
+    for (const name of ['demo-c001.json', 'demo-c001.json.bak', 'demo-c001.json.attrs', 'demo.json'])
+      writeFileSync(join(stacks, name), '{}');
+    const backend = new Backend(`file://${join(folder, 'state')}`, saying(''), new Runs(folder), folder);
+    expect([...(await backend.stacks(never))].sort()).toEqual(['demo', 'demo-c001']);
+  });
+
+  it('in a directory that nobody has written to yet are none', async () => {
+    const backend = new Backend(`file://${join(folder, 'none')}`, saying(''), new Runs(folder), folder);
+    expect(await backend.stacks(never)).toEqual([]);
+  });
+
+  it('anywhere else are those that the command line lists', async () => {
+    const listed = JSON.stringify([{ name: 'demo-c001', current: false }, { name: 'org/vmpool/demo-c002' }]);
+    const backend = new Backend('s3://bucket', saying(listed), new Runs(folder), folder);
+    expect(await backend.stacks(never)).toEqual(['demo-c001', 'demo-c002']);
+  });
+});
+
+it.each([
+  ['demo-c001', 'c001'],
+  ['demo-c1234', 'c1234'],
+  ['demo', null],
+  ['demo-summary', null],
+  ['demo-cx', null],
+  ['demo-two-c001', null],
+  ['other-c001', null],
+  ['demo-c001-c002', null],
+])('the stack %s is the cell %s of the pool demo', (stack, cell) => {
+  expect(cellOfStack('demo', stack)).toBe(cell);
+});
