@@ -133,13 +133,40 @@ export async function listServers(
     }
     markers.add(marker);
   }
-  const servers = [...seen.values()];
+  const servers = await withFaults(session, [...seen.values()], signal);
   if (why !== null) {
     log.warn({ seen: servers.length, why }, 'the list of servers is not complete; it proves no absence');
     return { servers, complete: false, why, dateMs, whole: false };
   }
   if (changedSince === null) return { servers, complete: true, dateMs, whole: true };
   return { servers, complete: false, why: 'it shows only what has changed', dateMs, whole: true };
+}
+
+/** Failed servers that are asked for their reason in one listing, at most: a cloud in trouble is not asked for hundreds. */
+const mostFaults = 8;
+
+/**
+ * Nova leaves the fault of a server that no host would take out of its listings: such a server lies in a cell of its
+ * own (cell0), and only a look at it by id tells the reason. Where that look fails, the reason stays unknown.
+ */
+async function withFaults(
+  session: Session,
+  servers: readonly ServerView[],
+  signal: AbortSignal,
+): Promise<readonly ServerView[]> {
+  const silent = servers.filter(({ status, fault }) => status === 'ERROR' && fault === null);
+  if (silent.length === 0) return servers;
+  const told = new Map<ServerId, string>();
+  for (const { id } of silent.slice(0, mostFaults)) {
+    try {
+      const fault = (await readServer(session, id, signal))?.fault ?? null;
+      if (fault !== null) told.set(id, fault);
+    } catch (error) {
+      if (!(error instanceof CloudError) || signal.aborted) throw error;
+      break;
+    }
+  }
+  return servers.map((server) => ({ ...server, fault: server.fault ?? told.get(server.id) ?? null }));
 }
 
 /** Null when Nova says 404. */

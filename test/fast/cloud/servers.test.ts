@@ -41,6 +41,29 @@ const byMarker =
     pages[asked.query.get('marker') ?? 'first'] ?? { status: 400 };
 
 describe('listing our servers', () => {
+  it('tells why a server failed where the listing leaves it out, as Nova does when no host takes it', async () => {
+    const failed = (name: string, fault: object): object => ({
+      ...(server(name) as object),
+      ...{ status: 'ERROR', ...fault },
+    });
+    const reason = { fault: { code: 500, message: 'No valid host was found. ' } };
+    const { cloud, played } = await start({
+      [listing]: () => page([failed('a', {}), failed('b', reason), failed('c', {}), server('d')], null),
+      'GET /compute/v2.1/servers/a': () => ({ json: { server: failed('a', reason) } }),
+      'GET /compute/v2.1/servers/c': () => ({ status: 404 }),
+    });
+    const { servers, complete } = await cloud.listOurs(still);
+    expect(complete).toBe(true);
+    expect(servers.map(({ fault }) => fault?.trim() ?? null)).toEqual([
+      'No valid host was found.',
+      'No valid host was found.',
+      null,
+      null,
+    ]);
+    expect(played.to('GET /compute/v2.1/servers/b')).toHaveLength(0);
+    expect(played.to('GET /compute/v2.1/servers/d')).toHaveLength(0);
+  });
+
   it('reads all pages, keeps ours, and merges one seen twice into its later sight', async () => {
     const { cloud } = await start({
       [listing]: byMarker({
