@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 NODE ?= node
 
-.PHONY: help setup demo test audit chaos mutation sim sim-nightly bench lint format typecheck build package clean
+.PHONY: help setup demo test test-openstack audit chaos mutation sim sim-nightly bench lint format typecheck build package clean
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -15,8 +15,11 @@ demo: ## Runs a mixed load of real jobs through the whole path on the embedded c
 	@$(NODE) dist/src/cli/main.js demo
 
 test: ## Sets everything up and passes all the tests (SUITES="fast guest" for some)
-	@$(NODE) scripts/setup.mjs --test
+	@$(NODE) scripts/setup.mjs --test --suites='$(SUITES)'
 	@$(NODE) scripts/run-tests.mjs $(SUITES)
+
+test-openstack: ## Installs a real OpenStack, starts it in namespaces of its own and runs the product against it
+	@$(MAKE) --no-print-directory test SUITES="openstack openstack-ten openstack-hundred"
 
 chaos: setup ## Kills real processes while jobs run, then looks what was lost (KILLS=200 SEED=...)
 	@unshare --mount --propagation private $(NODE) dist/test/chaos/main.js --kills "$(or $(KILLS),200)" $(if $(SEED),--seed "$(SEED)")

@@ -38,5 +38,7 @@ export default {
     'hostile',
     'services',
     'e2e',
+    'openstack',
+    'openstack-numbers',
   ].map(project),
 };

@@ -38,15 +38,19 @@ const limited = (command, args, options) =>
 
 // ---------------------------------------------------------------- suites
 
-/** One Jest project. Its progress (a line for each file, and what failed) comes from Jest itself. */
-function jestSuite(name, project, limitMs, { node = process.execPath, extra = [] } = {}) {
+/**
+ * One Jest project. Its progress (a line for each file, and what failed) comes from Jest itself. `inside`: a program
+ * that runs the command which follows it in surroundings of its own.
+ */
+function jestSuite(name, project, limitMs, { node = process.execPath, extra = [], inside = [] } = {}) {
   const run = async () => {
     if (!existsSync(node)) {
       return { passed: 0, failed: 1, note: `could not run: there is no ${node}; make test sets it up` };
     }
     const out = join(scratch, `${name.replaceAll(' ', '-')}.json`);
     const args = ['--experimental-vm-modules', jest, `--selectProjects=${project}`, '--json'];
-    const { code, why } = await limited(node, [...args, `--outputFile=${out}`, ...extra], {
+    const [command, ...words] = [...inside, node, ...args, `--outputFile=${out}`, ...extra];
+    const { code, why } = await limited(command, words, {
       env: { ...env, PATH: `${dirname(node)}:${env.PATH}` },
       limitMs,
       // Jest writes its progress to stderr; on stdout it only repeats the JSON.
@@ -108,6 +112,8 @@ function countedSuite(name, command, args, limitMs) {
 
 const serial = ['--runInBand'];
 const other = otherNode().program;
+/** Brings OpenStack up, runs the command that follows in its namespaces, and takes all of it down. */
+const openstackLab = join(root, 'test', 'openstack', 'lab', 'run.sh');
 
 /** Suites of one row run at the same time, rows one after the other. */
 const rowsOfSuites = [
@@ -152,6 +158,20 @@ const rowsOnRequest = [
       ],
       minutes(15),
     ),
+  ],
+  // A real OpenStack, started in namespaces of its own around the tests.
+  [jestSuite('openstack', 'openstack', minutes(25), { extra: serial, inside: [openstackLab] })],
+  [
+    jestSuite('openstack-ten', 'openstack-numbers', minutes(15), {
+      extra: [...serial, '--testPathPatterns=ten'],
+      inside: [openstackLab],
+    }),
+  ],
+  [
+    jestSuite('openstack-hundred', 'openstack-numbers', minutes(25), {
+      extra: [...serial, '--testPathPatterns=hundred'],
+      inside: ['env', 'LAB_MODE=fake', openstackLab],
+    }),
   ],
 ];
 

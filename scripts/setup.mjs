@@ -5,7 +5,8 @@
  *
  *   node scripts/setup.mjs          for running
  *   node scripts/setup.mjs --demo   the same, but stops at once where the demo could not run
- *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser, daemons of services
+ *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser, daemons of services; and
+ *                                   the OpenStack lab where its suites are to run (--suites='A B')
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -159,10 +160,19 @@ async function secondNode() {
   }
 }
 
+/** The packages of a real OpenStack and the image of its VMs, for the suite that runs against it. */
+async function openstackLab() {
+  const suites = process.argv.find((arg) => arg.startsWith('--suites='))?.slice('--suites='.length) ?? '';
+  if (!suites.split(' ').some((name) => name.startsWith('openstack'))) return;
+  const script = join(root, 'test', 'openstack', 'lab', 'prepare.sh');
+  await run('OpenStack lab', script, [], 'Its log is openstack/prepare.log in the cache directory.');
+}
+
 await systemPackages();
 await npmPackages();
 const engine = await runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root });
 if (engine.why !== null) fail('the Pulumi engine could not be set up; the lines above say why.');
 await build();
 if (forTests) await secondNode();
+if (forTests) await openstackLab();
 say(`ready (${elapsed(started)})`);

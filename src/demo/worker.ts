@@ -41,6 +41,8 @@ export interface WorkerIdentity {
   readonly np: number;
   /** Number of its first job: no two workers of one server have the same. */
   readonly firstJob: number;
+  /** Longest that a job waits for its VM before it goes back into the queue. */
+  readonly maxWaitSeconds?: number;
 }
 
 /** The Torque worker of the demo: a sandbox with three users, the mom's double and the real hooks. */
@@ -60,7 +62,7 @@ export class DemoWorker {
 
   /** Throws when the sandbox cannot be made or the installer finds something that is not in order. */
   static async start(
-    place: Place,
+    place: Pick<Place, 'workerNamespaces' | 'workerToken'>,
     serviceUrl: string,
     as: WorkerIdentity = { name: workerName, token: place.workerToken, np: poolMax, firstJob: 28 },
   ): Promise<DemoWorker> {
@@ -108,7 +110,7 @@ export class DemoWorker {
       service: { url: serviceUrl },
       worker: as.name,
       quickWaitSeconds: 1,
-      maxWaitSeconds: 180,
+      maxWaitSeconds: as.maxWaitSeconds ?? 180,
       commands: {
         qstat: mom.server.command('qstat'),
         qhold: mom.server.command('qhold'),

@@ -6,7 +6,7 @@ import { repoRoot } from '../../src/repo-root.js';
 import type { StatusView } from '../../src/http/api.js';
 import type { ServiceProcess } from '../support/service-process.js';
 import { startServiceProcess } from '../support/service-process.js';
-import type { Site } from '../support/site.js';
+import type { EmbeddedSite } from '../support/site.js';
 import { eventually, openSite } from '../support/site.js';
 
 interface Ran {
@@ -19,7 +19,7 @@ interface Ran {
 const withUser = 'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && shift 2 && exec "$@"';
 
 describe('vmpool as its users call it', () => {
-  let site: Site;
+  let site: EmbeddedSite;
   let service: ServiceProcess;
   let files: readonly [string, string];
 

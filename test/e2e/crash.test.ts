@@ -4,11 +4,11 @@ import type { Client } from '../../src/http/client.js';
 import { createClient } from '../../src/http/client.js';
 import type { ServiceProcess } from '../support/service-process.js';
 import { startServiceProcess } from '../support/service-process.js';
-import type { Site } from '../support/site.js';
+import type { EmbeddedSite } from '../support/site.js';
 import { eventually, jobRequest, openSite } from '../support/site.js';
 
 describe('a service that is killed while it scales up', () => {
-  let site: Site;
+  let site: EmbeddedSite;
   let service: ServiceProcess;
   let worker: Client;
   let operator: Client;

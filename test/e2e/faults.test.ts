@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import type { RunningService, Site } from '../support/site.js';
+import type { RunningService, EmbeddedSite } from '../support/site.js';
 import { eventually, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
 
 describe('a pool on a cloud that fails', () => {
-  let site: Site;
+  let site: EmbeddedSite;
   let running: RunningService;
 
   beforeAll(async () => {

@@ -3,11 +3,11 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { systemClock } from '../../src/cloud/clock.js';
 import { recoverStore } from '../../src/store/recover.js';
 import { bookPath } from '../../src/service/open-book.js';
-import type { Site } from '../support/site.js';
+import type { EmbeddedSite } from '../support/site.js';
 import { eventually, jobRequest, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
 
 describe('a book that cannot be used', () => {
-  let site: Site | null = null;
+  let site: EmbeddedSite | null = null;
   afterEach(async () => {
     await site?.close();
     site = null;

@@ -6,7 +6,7 @@ import type { Client } from '../../src/http/client.js';
 import { createClient } from '../../src/http/client.js';
 import type { ServiceProcess } from '../support/service-process.js';
 import { startServiceProcess } from '../support/service-process.js';
-import type { Site } from '../support/site.js';
+import type { EmbeddedSite } from '../support/site.js';
 import { eventually, jobRequest, openSite } from '../support/site.js';
 
 interface Settings {
@@ -25,7 +25,7 @@ interface ReloadLine {
 }
 
 describe('SIGHUP', () => {
-  let site: Site;
+  let site: EmbeddedSite;
   let service: ServiceProcess;
   let worker: Client;
   let viewer: Client;

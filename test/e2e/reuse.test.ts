@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import type { Site } from '../support/site.js';
+import type { EmbeddedSite } from '../support/site.js';
 import { eventually, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
 
 describe('what becomes of a VM after its job', () => {
-  let site: Site | null = null;
+  let site: EmbeddedSite | null = null;
   afterEach(async () => {
     await site?.close();
     site = null;

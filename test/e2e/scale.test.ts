@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { RunningService, Site } from '../support/site.js';
+import type { RunningService, EmbeddedSite } from '../support/site.js';
 import { eventually, jobRequest, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
 
 /** One site through a working day, in order: what each step leaves is where the next begins. */
 describe('a pool on the embedded cloud, with real Pulumi and real SSH', () => {
-  let site: Site;
+  let site: EmbeddedSite;
   let running: RunningService;
 
   beforeAll(async () => {

@@ -11,7 +11,7 @@ import { installationIs, installationOf } from '../../src/service/installation.j
 import { bookPath } from '../../src/service/open-book.js';
 import { recoverStore } from '../../src/store/recover.js';
 import type { LeaseView } from '../../src/http/api.js';
-import type { RunningService, Site } from '../support/site.js';
+import type { RunningService, EmbeddedSite } from '../support/site.js';
 import { eventually, jobRequest, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
 
 const run = promisify(execFile);
@@ -25,7 +25,7 @@ interface Working {
   readonly server: string;
 }
 
-async function onVm(site: Site, host: string, command: string): Promise<string> {
+async function onVm(site: EmbeddedSite, host: string, command: string): Promise<string> {
   const options = [
     'StrictHostKeyChecking=no',
     'UserKnownHostsFile=/dev/null',
@@ -42,7 +42,7 @@ async function onVm(site: Site, host: string, command: string): Promise<string> 
 /** The sleep of the job: its argument says whose it is. */
 const seconds = (job: number): string => String(70_000 + job);
 
-async function work(site: Site, service: RunningService, job: number): Promise<Working> {
+async function work(site: EmbeddedSite, service: RunningService, job: number): Promise<Working> {
   const lease = await leaseReady(service.service, job, 120_000);
   const host = lease.vm?.host ?? '';
   const member = service.service.status().members.find((m) => m.name === lease.vm?.member);
@@ -52,7 +52,7 @@ async function work(site: Site, service: RunningService, job: number): Promise<W
 }
 
 /** Its process runs, once, and Nova has done nothing to its server. */
-async function stillWorks(site: Site, { job, host, server }: Working): Promise<void> {
+async function stillWorks(site: EmbeddedSite, { job, host, server }: Working): Promise<void> {
   const found = await onVm(site, host, `pgrep -c -u 2001 -f 'sleep ${seconds(job)}' || true`);
   expect([job, found.trim()]).toEqual([job, '1']);
   const servers = await site.control.servers();
@@ -60,7 +60,7 @@ async function stillWorks(site: Site, { job, host, server }: Working): Promise<v
 }
 
 describe('a store from yesterday while jobs run', () => {
-  let site: Site | null = null;
+  let site: EmbeddedSite | null = null;
   afterEach(async () => {
     await site?.close();
     site = null;

@@ -12,12 +12,12 @@ import {
   openSite,
   releaseJob,
   type RunningService,
-  type Site,
+  type EmbeddedSite,
 } from '../support/site.js';
 
 /** A whole pool on the embedded cloud; a hosts file that follows it, and a service whose host is down. */
 describe('services that follow a pool', () => {
-  let site: Site;
+  let site: EmbeddedSite;
   let pool: RunningService;
   beforeAll(async () => {
     site = await openSite({ subnet: '127.121.0.0/16', shape: { min: 1, max: 3 } });

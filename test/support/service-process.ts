@@ -17,9 +17,14 @@ export interface ServiceProcess {
   stop(): Promise<number | null>;
 }
 
-const readyLimitMs = 30_000;
+/** Against hanging only. */
+const readyLimitMs = 120_000;
 
-export async function startServiceProcess(site: Site): Promise<ServiceProcess> {
+/** `onLine` gets every line of its log. */
+export async function startServiceProcess(
+  site: Pick<Site, 'configFile' | 'env'>,
+  onLine: (line: string) => void = () => undefined,
+): Promise<ServiceProcess> {
   const child: ChildProcess = spawn(
     process.execPath,
     [join(repoRoot, 'dist', 'src', 'cli', 'main.js'), 'serve', '--config', site.configFile],
@@ -43,6 +48,7 @@ export async function startServiceProcess(site: Site): Promise<ServiceProcess> {
     });
     lines.on('line', (line) => {
       logged.push(line);
+      onLine(line);
       const found = /"event":"ready".*?"url":"([^"]+)"/.exec(line)?.[1];
       if (found === undefined) return;
       clearTimeout(limit);

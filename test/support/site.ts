@@ -12,6 +12,7 @@ import type { EmbeddedOptions } from '../../src/embedded/options.js';
 import { enginePlainEnv, stackConfigPath } from '../../src/engine/environment.js';
 import { engineOptionsSchema } from '../../src/engine/options.js';
 import { parsePoolOutputs } from '../../src/engine/pool-outputs.js';
+import type { Guest } from '../../src/guest/port.js';
 import type { LeaseView, MemberView } from '../../src/http/api.js';
 import { createHttpServer } from '../../src/http/server.js';
 import type { InstallationId } from '../../src/pool/model.js';
@@ -22,12 +23,10 @@ import { engineOptions, openParts, settingsOf } from '../../src/service/parts.js
 import { startPool } from '../../src/service/pool.js';
 import type { PoolService } from '../../src/service/port.js';
 
-/** A whole site on the embedded cloud in a directory of its own: cloud, Pulumi, service; no worker. */
+/** A whole site in a directory of its own, on whatever cloud the environment names: Pulumi, service; no worker. */
 export interface Site {
   readonly directory: string;
   readonly config: Config;
-  readonly cloud: EmbeddedCloud;
-  readonly control: CloudControl;
   readonly env: Readonly<Record<string, string>>;
   readonly tokens: { readonly worker: string; readonly operator: string };
   /** Configuration file for `vmpool serve`. */
@@ -40,8 +39,15 @@ export interface Site {
     args: readonly string[],
     configFile?: string,
   ): Promise<{ code: number; output: string }>;
-  start(): Promise<RunningService>;
+  /** `guest` plays the service's SSH side, where the VMs have none. */
+  start(instead?: { readonly guest: Guest }): Promise<RunningService>;
   close(): Promise<void>;
+}
+
+/** A site that brings its own embedded cloud. */
+export interface EmbeddedSite extends Site {
+  readonly cloud: EmbeddedCloud;
+  readonly control: CloudControl;
 }
 
 export interface RunningService {
@@ -52,17 +58,43 @@ export interface RunningService {
 }
 
 export interface SiteOptions {
+  readonly policy?: Readonly<Record<string, unknown>>;
+  readonly engine?: Readonly<Record<string, unknown>>;
+  readonly shape?: Readonly<Record<string, unknown>>;
+  readonly guest?: Readonly<Record<string, unknown>>;
+}
+
+export interface EmbeddedSiteOptions extends SiteOptions {
   /** Third and second byte of the servers' network: sites side by side need different ones. */
   readonly subnet: string;
   readonly cloud?: Partial<EmbeddedOptions>;
-  readonly policy?: Readonly<Record<string, unknown>>;
-  readonly shape?: Readonly<Record<string, unknown>>;
 }
 
 const never = new AbortController().signal;
 
-export async function openSite(options: SiteOptions): Promise<Site> {
+export async function openSite(options: EmbeddedSiteOptions): Promise<EmbeddedSite> {
   const directory = mkdtempSync('/var/tmp/vmpool-site-');
+  const cloud = await startEmbeddedCloud({
+    state: join(directory, 'cloud'),
+    subnet: options.subnet,
+    timing: { buildMs: 500, sshMs: 100, deleteMs: 200 },
+    ...options.cloud,
+  });
+  const control = new CloudControl(cloud.controlUrl, cloud.controlToken);
+  const site = openSiteOn(directory, cloud.env, () => cloud.stop(), options);
+  return { ...site, cloud, control };
+}
+
+/**
+ * A site on a cloud that is there: `cloudEnv` are its OS_* variables. `close` of the site stops the service, then
+ * calls `stopCloud` and removes the directory.
+ */
+export function openSiteOn(
+  directory: string,
+  cloudEnv: Readonly<Record<string, string>>,
+  stopCloud: () => Promise<void>,
+  options: SiteOptions,
+): Site {
   const file = (name: string, text: string): string => {
     writeFileSync(join(directory, name), text, { mode: 0o600 });
     return join(directory, name);
@@ -80,8 +112,12 @@ export async function openSite(options: SiteOptions): Promise<Site> {
         { name: 'op', role: 'operator', tokenFile: file('operator.token', tokens.operator) },
       ],
     },
-    engine: { passphraseFile: file('passphrase', 'correct horse battery staple'), adoptEvery: '2s' },
-    guest: { privateKeyFile: join(directory, 'admin') },
+    engine: {
+      passphraseFile: file('passphrase', 'correct horse battery staple'),
+      adoptEvery: '2s',
+      ...options.engine,
+    },
+    guest: { privateKeyFile: join(directory, 'admin'), ...options.guest },
     policy: {
       idleBeforeShrink: '3s',
       recheckEvery: '2s',
@@ -94,14 +130,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   const loaded = parseConfig(text, directory, {});
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.errors));
   const { config } = loaded;
-  const cloud = await startEmbeddedCloud({
-    state: join(directory, 'cloud'),
-    subnet: options.subnet,
-    timing: { buildMs: 500, sshMs: 100, deleteMs: 200 },
-    ...options.cloud,
-  });
-  const control = new CloudControl(cloud.controlUrl, cloud.controlToken);
-  const env: Record<string, string> = { PATH: process.env['PATH'] ?? '', HOME: directory, ...cloud.env };
+  const env: Record<string, string> = { PATH: process.env['PATH'] ?? '', HOME: directory, ...cloudEnv };
 
   const emptyProject = join(directory, 'project');
   mkdirSync(emptyProject);
@@ -130,7 +159,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
           // `stack init` writes a config file into its directory: not into the checkout.
           cwd: args[0] === 'stack' ? emptyProject : how.directory,
           env: { ...env, ...how.environment, PATH: `${how.environment['PATH'] ?? ''}:${env['PATH'] ?? ''}` },
-          timeout: 120_000,
+          timeout: 300_000,
         },
         (error, stdout, stderr) => {
           const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
@@ -166,7 +195,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   };
 
   const running = new Set<RunningService>();
-  const start = async (): Promise<RunningService> => {
+  const start = async (instead?: { readonly guest: Guest }): Promise<RunningService> => {
     const logged: string[] = [];
     const write = (level: string) => (fields: object, message: string) => {
       logged.push(`${level} ${message} ${JSON.stringify(fields)}`);
@@ -180,6 +209,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     const parts = await openParts(config, env, log);
     const pool = startPool({
       ...parts,
+      ...instead,
       hostKeyPolicy: config.guest.hostKeys,
       parseOutputs: parsePoolOutputs,
       clock: poolClock(parts.book.at),
@@ -208,8 +238,6 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   return {
     directory,
     config,
-    cloud,
-    control,
     env,
     tokens,
     configFile,
@@ -219,7 +247,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     start,
     close: async () => {
       for (const service of [...running]) await service.stop();
-      await cloud.stop();
+      await stopCloud();
       rmSync(directory, { recursive: true, force: true });
     },
   };

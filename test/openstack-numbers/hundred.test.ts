@@ -1,0 +1,89 @@
+import { mkdtempSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { FakeGuest } from '../fast/service/fake-ports.js';
+import { labNames, OpenStackLab } from '../support/openstack-lab.js';
+import type { RunningService, Site } from '../support/site.js';
+import { eventually, openSiteOn } from '../support/site.js';
+
+/** Against hanging only: Neutron alone takes more than a second of a processor for each server. */
+const patienceMs = 1_500_000;
+const many = 100;
+
+/**
+ * Nova's fake driver makes servers without a machine behind them, so there is nobody to speak SSH with: here a VM is
+ * up when Nova says ACTIVE, Pulumi's create has returned and the pool holds it for Free. Only the SSH side of the
+ * service is played (every VM always answers); Pulumi, its plugin, Nova, Neutron, Placement and Keystone are real.
+ */
+describe(`${String(many)} VMs of Nova's fake driver`, () => {
+  let lab: OpenStackLab;
+  let site: Site;
+  let running: RunningService;
+  const took: string[] = [];
+
+  const stage = async (
+    what: string,
+    changes: object,
+    holds: () => boolean | Promise<boolean>,
+  ): Promise<void> => {
+    const since = Date.now();
+    await site.shape({ ...changes });
+    await eventually(what, patienceMs, holds);
+    took.push(`${what.padEnd(12)} ${((Date.now() - since) / 1000).toFixed(0).padStart(5)} s`);
+    expect(running.service.status().problems).toEqual([]);
+  };
+  const allFree = (n: number): boolean => {
+    const { members, counts, cells } = running.service.status();
+    return members.length === n && counts.free === n && cells.every((cell) => !cell.running);
+  };
+  const servers = async (): Promise<readonly string[]> =>
+    (await lab.servers()).map(({ name, status }) => `${name} ${status}`).sort();
+  const members = (): readonly string[] =>
+    running.service
+      .status()
+      .members.map(({ name }) => `${name} ACTIVE`)
+      .sort();
+
+  beforeAll(async () => {
+    lab = new OpenStackLab();
+    const { flavor, image, network } = labNames;
+    site = openSiteOn(mkdtempSync('/var/tmp/vmpool-site-'), lab.env(), () => Promise.resolve(), {
+      shape: { min: 0, max: many + 20, flavor, image, networks: [network] },
+      policy: {
+        bootLimit: '20m',
+        maxSurge: 20,
+        idleBeforeShrink: '5s',
+        deleteFallback: '15m',
+        errorLimit: '5m',
+      },
+      // There is no console of a real boot either.
+      guest: { hostKeys: 'first-sight' },
+    });
+    await site.shape({});
+    running = await site.start({ guest: new FakeGuest() });
+  }, patienceMs);
+  afterAll(async () => {
+    process.stderr.write(`\n${String(many)} VMs of Nova's fake driver\n${took.join('\n')}\n\n`);
+    await site.close();
+  }, patienceMs);
+
+  it(
+    'come up, are rolled to another image, and go',
+    async () => {
+      await stage('up', { min: many }, () => allFree(many));
+      expect(await servers()).toEqual(members());
+      const before = members();
+
+      await stage(
+        'rolled',
+        { image: labNames.otherImage },
+        () => allFree(many) && running.service.status().members.every(({ current }) => current),
+      );
+      expect(await servers()).toEqual(members());
+      expect(members().filter((name) => before.includes(name))).toEqual([]);
+
+      await stage('down', { min: 0 }, () => allFree(0));
+      expect(await servers()).toEqual([]);
+    },
+    3 * patienceMs,
+  );
+});

@@ -1,0 +1,25 @@
+import { beforeAll, describe, expect } from '@jest/globals';
+import type { DemoWorker } from '../../src/demo/worker.js';
+import { coldJobs, workerOf } from '../support/cold-jobs.js';
+import { coldStartTable } from '../support/cold-start.js';
+import { patienceMs, Story } from '../support/openstack-story.js';
+
+const many = 10;
+
+/** Ten guests emulated at the same time, 256 MB each: what is measured is above all this machine. */
+describe('ten jobs at once on ten cold VMs', () => {
+  const story = new Story({ min: 0, max: many });
+  let worker: DemoWorker;
+
+  beforeAll(async () => {
+    worker = await workerOf(story, many);
+  }, patienceMs);
+
+  story.chapter('all run, each on a VM of its own', async () => {
+    const starts = await coldJobs(story, worker, many);
+    const slowestLast = [...starts].sort((a, b) => a.running - b.running);
+    process.stderr.write(`\nFrom qsub to a running job, ten at once\n${coldStartTable(slowestLast)}\n\n`);
+    expect(new Set(starts.map(({ vm }) => vm)).size).toBe(many);
+    expect(starts.flatMap((start) => Object.values<unknown>({ ...start })).filter(Number.isNaN)).toEqual([]);
+  });
+});

@@ -1,0 +1,33 @@
+#!/bin/bash
+# Run by run.sh, as the first process of the lab's namespaces: the services, then the command.
+set -euo pipefail
+. "$(dirname "$0")/settings.sh"
+state=$VMPOOL_OPENSTACK
+# In memory: it goes with the namespace, and databases need not wait for a disk.
+mount -t tmpfs -o mode=755,size=8g tmpfs "$state"
+# The inherited one shows the network cards of the namespace that it was mounted in; Neutron's agent looks for the
+# VMs' cards there and would never connect one.
+mount -t sysfs sysfs /sys
+# Directories with fixed places, for this lab alone.
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/netns /run/lock /run/libvirt /run/sshd "$state/var/libvirt" "$state/etc/libvirt"
+mkdir -p /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt
+mount --bind "$state/etc/libvirt" /etc/libvirt
+for place in lib cache log; do
+  mkdir -p "$state/var/libvirt/$place"
+  mount --bind "$state/var/libvirt/$place" "/var/$place/libvirt"
+done
+# libvirtd looks its usual user up before it reads that it shall use root: accounts of this lab alone.
+for file in passwd group; do cp "/etc/$file" "$state/etc/$file"; done
+grep -q ^libvirt-qemu: /etc/group || echo 'libvirt-qemu:x:64055:' >>"$state/etc/group"
+grep -q ^libvirt-qemu: /etc/passwd ||
+  echo 'libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin' >>"$state/etc/passwd"
+for file in passwd group; do mount --bind "$state/etc/$file" "/etc/$file"; done
+ip link set lo up
+keep_logs() { [ -z "${LAB_LOGS:-}" ] || { mkdir -p "$LAB_LOGS" && cp -r "$state/log/." "$LAB_LOGS/"; }; }
+trap keep_logs EXIT
+. "$LAB_SCRIPTS/up.sh"
+code=0
+"$@" || code=$?
+# Nothing here needs a goodbye: with the end of this process, the first of its namespace, the kernel ends all others.
+exit "$code"

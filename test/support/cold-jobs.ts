@@ -1,0 +1,46 @@
+import { join } from 'node:path';
+import type { UserName } from '../../src/demo/worker.js';
+import { DemoWorker } from '../../src/demo/worker.js';
+import { coldStartOf, PortWatch, type ColdStart } from './cold-start.js';
+import { patienceMs, type Story } from './openstack-story.js';
+
+/** A Torque worker with `np` processors at the story's pool: sandbox, mom's double, the real hooks. */
+export async function workerOf(story: Story, np: number): Promise<DemoWorker> {
+  const { site, pool } = story;
+  const place = { workerToken: site.tokens.worker, workerNamespaces: join(site.directory, 'namespaces') };
+  const as = { name: 'w1', token: site.tokens.worker, np, firstJob: 100, maxWaitSeconds: 1200 };
+  const worker = await DemoWorker.start(place, pool.url, as);
+  story.atTheEnd(() => worker.stop());
+  return worker;
+}
+
+/** Submits that many small jobs at once to a pool without VMs; the way of each to its first output, once all have ended. */
+export async function coldJobs(
+  story: Story,
+  worker: DemoWorker,
+  count: number,
+): Promise<readonly ColdStart[]> {
+  const { pool, lab } = story;
+  const { mom } = worker;
+  const user: UserName = 'alice';
+  await pool.calm(0, 0);
+  const watch = new PortWatch(() => pool.status());
+  const submitted = Date.now();
+  const jobs = Array.from({ length: count }, () => mom.submit({ user, script: '#!/bin/bash\necho began\n' }));
+  const starts = await Promise.all(
+    jobs.map(async (job) => {
+      await mom.until(job, () => mom.stdout(job).includes('began'), 'its begin', patienceMs);
+      const running = Date.now();
+      const vm = pool.journal.times(job, running).vms[0] ?? '';
+      const port = watch.first.get(vm) ?? Number.NaN;
+      return coldStartOf(vm, pool.lines, await lab.times(vm), { submitted, port, running });
+    }),
+  );
+  await watch.stop();
+  for (const job of jobs) {
+    const { exitStatus, starts: tries } = await mom.finished(job, patienceMs);
+    if (exitStatus !== 0 || tries !== 1)
+      throw new Error(`job ${job} ended with ${String(exitStatus)} after ${String(tries)} starts`);
+  }
+  return starts;
+}

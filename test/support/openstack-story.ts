@@ -1,0 +1,114 @@
+import { mkdtempSync } from 'node:fs';
+import { afterAll, beforeAll, it } from '@jest/globals';
+import { labNames, OpenStackLab } from './openstack-lab.js';
+import { PoolProcess } from './pool-process.js';
+import { eventually, openSiteOn, type Site } from './site.js';
+
+/** Guests are emulated in software, on machines with other work. Against hanging only. */
+export const patienceMs = 600_000;
+
+const policy = {
+  bootLimit: '8m',
+  // Long enough that a VM is still there for the next chapter.
+  idleBeforeShrink: '15s',
+  // A look into an emulated VM costs it half a second.
+  probeEvery: '15s',
+  recheckEvery: '5s',
+  unreachableLimit: '30s',
+  // Files of a job whose VM died cannot be copied back: nobody comes to look at it here.
+  heldLimit: '5s',
+  backoffBase: '2s',
+  backoffMax: '6s',
+};
+
+/**
+ * A site on the lab's OpenStack, from its first chapter to its last: each begins where the one before ended, because
+ * every VM costs a boot. After one that fails, the rest is not tried.
+ */
+export class Story {
+  #lab: OpenStackLab | null = null;
+  #site: Site | null = null;
+  #pool: PoolProcess | null = null;
+  #broken = false;
+  readonly #closers: (() => Promise<unknown>)[] = [];
+
+  /** To be called where tests are described. `shape`: of the pool's stack. */
+  constructor(shape: Readonly<Record<string, unknown>>) {
+    beforeAll(async () => {
+      this.#lab = new OpenStackLab();
+      const { flavor, image, network } = labNames;
+      const site = openSiteOn(mkdtempSync('/var/tmp/vmpool-site-'), this.lab.env(), () => Promise.resolve(), {
+        shape: { flavor, image, networks: [network], ...shape },
+        policy,
+      });
+      this.#site = site;
+      this.atTheEnd(() => site.close());
+      await site.shape({});
+      const pool = new PoolProcess(site, patienceMs);
+      this.#pool = pool;
+      this.atTheEnd(() => pool.stop());
+      await pool.start();
+    }, patienceMs);
+    afterAll(async () => {
+      for (const close of this.#closers.reverse()) await close();
+      // The lab is the next file's too.
+      await this.lab.deleteServers();
+      await eventually('no server', patienceMs, async () => (await this.lab.servers()).length === 0);
+    }, 2 * patienceMs);
+  }
+
+  chapter(what: string, told: () => Promise<void>): void {
+    it(
+      what,
+      async () => {
+        if (this.#broken) throw new Error('not tried: an earlier chapter failed');
+        this.#broken = true;
+        await told();
+        this.#broken = false;
+      },
+      3 * patienceMs,
+    );
+  }
+
+  /** Closed before what was opened earlier. */
+  atTheEnd(close: () => Promise<unknown>): void {
+    this.#closers.push(close);
+  }
+
+  get lab(): OpenStackLab {
+    if (this.#lab === null) throw new Error('there is no lab yet');
+    return this.#lab;
+  }
+  get site(): Site {
+    if (this.#site === null) throw new Error('there is no site yet');
+    return this.#site;
+  }
+  get pool(): PoolProcess {
+    if (this.#pool === null) throw new Error('there is no pool yet');
+    return this.#pool;
+  }
+
+  /** Waits until the VM is no member any more, and then no server. */
+  async gone(vm: string): Promise<void> {
+    await this.pool.until(`${vm} to be no member`, ({ members }) => members.every(({ name }) => name !== vm));
+    await this.noServer(vm);
+  }
+
+  async noServer(vm: string): Promise<void> {
+    await this.pool.until(`${vm} to be no server`, async () =>
+      (await this.lab.servers()).every(({ name }) => name !== vm),
+    );
+  }
+
+  /** What Nova's log tells was done to the VM. */
+  async actions(vm: string): Promise<readonly string[]> {
+    return this.lab.actions(await this.lab.serverId(vm));
+  }
+
+  /** The only member, once it is Free. */
+  async freeVm(): Promise<string> {
+    const [free] = await this.pool.calm(1, 0);
+    if (free === undefined) throw new Error('no VM is Free');
+    return free.name;
+  }
+}
