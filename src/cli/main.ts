@@ -13,4 +13,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   terminal: processTerminal(),
   env: process.env,
   connect: createClient,
+  // Nothing but the end of the process stops what goes on and on: Ctrl-C, a closed pipe.
+  stop: new AbortController().signal,
 });

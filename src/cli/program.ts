@@ -22,6 +22,11 @@ import { serviceCommand } from './commands/service.js';
 import { statusCommand } from './commands/status.js';
 import { tokenCommand } from './commands/token.js';
 import { unholdCommand } from './commands/unhold.js';
+import { vmsCommand } from './commands/vms.js';
+import { vmCommand } from './commands/vm.js';
+import { leasesCommand } from './commands/leases.js';
+import { requestsCommand } from './commands/requests.js';
+import { eventsCommand } from './commands/events.js';
 import { CliError, exitCodes } from './exit.js';
 import type { World } from './world.js';
 
@@ -33,6 +38,11 @@ Exit codes:
 const commands = [
   serveCommand,
   statusCommand,
+  vmsCommand,
+  vmCommand,
+  leasesCommand,
+  requestsCommand,
+  eventsCommand,
   checkCommand,
   holdCommand,
   unholdCommand,

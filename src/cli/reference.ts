@@ -17,6 +17,7 @@ const nowhere: World = {
   connect: () => {
     throw new Error('nothing is asked while the commands are described');
   },
+  stop: new AbortController().signal,
   exitWith: () => undefined,
 };
 
@@ -30,7 +31,7 @@ const general = `# Command line
 | \`--token-file FILE\` | \`VMPOOL_TOKEN_FILE\` | none: a token is always needed. The file must not be open to other users. |
 | \`--ca FILE\` | \`VMPOOL_CA\` | the system's certificate authorities |
 
-Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\` works with every role, \`request\`, \`release --job\` and \`run\` need a worker's, \`hold\`, \`unhold\`, \`retire\` and \`adopt\` an operator's.
+Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`vm show\` and \`events\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`hold\`, \`unhold\`, \`retire\` and \`adopt\` an operator's.
 
 Results go to standard output, everything else to standard error. Colours are used on a terminal only, and not where \`NO_COLOR\` is set. With \`--json\`, what is printed is for programs: the field names are those of the HTTP API. \`VMPOOL_DEBUG=1\` adds a stack trace to errors that nobody expected.
 
@@ -48,6 +49,11 @@ Results go to standard output, everything else to standard error. Colours are us
 `;
 
 const notes: Readonly<Record<string, string>> = {
+  vms: 'Broken, silent and held VMs stand first, idle ones last; among equals, what has been so for longest. On a terminal the table is cut to its width and what matters least is left out; a pipe gets whole lines.',
+  'vm show':
+    'The history goes back as far as the history files do. Of a VM that did not come up, the end of its console log was kept there and is shown; `--console` asks the cloud for what it has now.',
+  events:
+    'The service keeps its last 500 events in memory; `--history` reads its history files (some 150 MB, also of earlier starts). A job may be named as `qstat` does, without its server.',
   serve:
     'Logs JSON lines on standard output; the line with `"event":"ready"` tells the address. SIGHUP reads the configuration and the TLS files again: what can change does at once, what needs a restart is told, and a file with errors changes nothing. SIGTERM or SIGINT stops it: no new connections, requests under way end, updates of cells get up to 30 s. A second signal ends it at once; nothing that was answered is lost.',
   check:

@@ -1,5 +1,5 @@
 import Table from 'cli-table3';
-import type { Paint } from './terminal.js';
+import { bare, type Paint } from './terminal.js';
 
 const noBorders = {
   top: '',
@@ -48,14 +48,15 @@ export const table = (
     .join('\n');
 };
 
-// eslint-disable-next-line no-control-regex -- this is how terminals are painted
-const paintCodes = /\u001b\[\d+m/g;
-
 /** Shortens text to `most` visible characters. */
 export const cut = (text: string, most: number | undefined): string => {
-  const visible = text.replace(paintCodes, '');
+  const visible = bare(text);
   if (most === undefined || visible.length <= most) return text;
-  return `${visible.slice(0, Math.max(1, most - 1))}…`;
+  const short = `${visible.slice(0, Math.max(1, most - 1))}…`;
+  // One paint over the whole cell is kept.
+  // eslint-disable-next-line no-control-regex -- this is how terminals are painted
+  const [, on, inner, off] = /^(\u001b\[\d+m)([^\u001b]*)(\u001b\[\d+m)$/.exec(text) ?? [];
+  return inner === undefined ? short : `${on ?? ''}${short}${off ?? ''}`;
 };
 
 /** `3.2 s`, `45 s`, `12 min`, `3.5 h`, `9 d`: how long, from milliseconds, for people. */
@@ -66,6 +67,15 @@ export const howLong = (ms: number): string => {
   if (seconds < 7200) return `${String(Math.round(seconds / 60))} min`;
   if (seconds < 172_800) return `${(seconds / 3600).toFixed(1)} h`;
   return `${String(Math.round(seconds / 86_400))} d`;
+};
+
+/** `9s`, `3m`, `5h`, `12d`: an age for a column, from milliseconds. Cut off, not rounded: `3m` has seen three minutes. */
+export const age = (ms: number): string => {
+  const seconds = Math.floor(Math.max(0, ms) / 1000);
+  if (seconds < 120) return `${String(seconds)}s`;
+  if (seconds < 2 * 3600) return `${String(Math.floor(seconds / 60))}m`;
+  if (seconds < 48 * 3600) return `${String(Math.floor(seconds / 3600))}h`;
+  return `${String(Math.floor(seconds / 86_400))}d`;
 };
 
 /** `1 VM`, `2 VMs`. */

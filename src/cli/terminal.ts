@@ -33,6 +33,15 @@ export const coloured: Paint = (colour, text) => {
   return text === '' ? '' : `\u001b[${String(on)}m${text}\u001b[${String(off)}m`;
 };
 
+// eslint-disable-next-line no-control-regex -- this is how terminals are painted
+const paintCodes = /\u001b\[\d+m/g;
+
+/** Text without its paint. */
+export const bare = (text: string): string => text.replace(paintCodes, '');
+
+/** Characters that are seen. */
+export const visibleLength = (text: string): number => bare(text).length;
+
 /** Colours only on a terminal, and not where NO_COLOR (any value that is not empty) or TERM=dumb asks for none. */
 export const wantsColour = (
   isTerminal: boolean,
@@ -57,6 +66,10 @@ export const harmless = (text: string): string =>
 
 /** The same in one line, so that it cannot pass for a line of ours. */
 export const harmlessLine = (text: string): string => harmless(text).replace(/\s*\n\s*/g, ' | ');
+
+/** How wide a line may be: a terminal's width; what goes to a file or another program is not cut. */
+export const widthOf = (terminal: Terminal): number =>
+  terminal.interactive ? terminal.size().columns : Infinity;
 
 /** The process's own terminal. */
 export const processTerminal = (): Terminal => {

@@ -8,6 +8,8 @@ export interface World {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Opens a client; who asked for it closes it. */
   readonly connect: (access: Access) => Client;
+  /** Fires when the person has seen enough of a command that goes on and on. */
+  readonly stop: AbortSignal;
   /** Sets the exit code of a command that ended without an error. */
   readonly exitWith: (code: number) => void;
 }

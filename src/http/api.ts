@@ -148,6 +148,8 @@ export const leaseView = z
     state: z.enum(['waiting', 'granted', 'ended']),
     worker: z.string(),
     job: z.string(),
+    user: z.string().optional().describe('Not of an ended one.'),
+    queue: z.string().optional().describe("The job's queue, as its worker told it; not of an ended one."),
     position: z.int().nullable().describe('Place in the line, 1 is next; null when not waiting.'),
     detail: z.string().describe('In plain words what is waited for, or why it ended.'),
     vm: leasedVm.nullable(),

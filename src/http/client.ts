@@ -1,7 +1,8 @@
 import { Agent, request as plainRequest, type IncomingMessage } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
-import type { z } from 'zod';
+import { z } from 'zod';
 import * as api from './api.js';
+import * as detail from './detail-api.js';
 
 export interface ClientOptions {
   /** `http://127.0.0.1:8470` */
@@ -41,6 +42,13 @@ export interface WaitOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Of one VM, of one job, or of all: the newest `most`. */
+export interface HistoryOf {
+  readonly vm?: string;
+  readonly job?: string;
+  readonly most?: number;
+}
+
 /** The HTTP API as functions. All throw `ProblemError` or `UnreachableError`; all may be repeated safely. */
 export interface Client {
   request(body: z.input<typeof api.leaseRequest>, wait?: WaitOptions): Promise<api.LeaseAnswer>;
@@ -54,6 +62,11 @@ export interface Client {
   unhold(member: string, signal?: AbortSignal): Promise<api.Done>;
   retire(member: string, reason: string, signal?: AbortSignal): Promise<api.Done>;
   adopt(signal?: AbortSignal): Promise<api.Done>;
+  member(name: string, signal?: AbortSignal): Promise<detail.MemberDetail>;
+  console(member: string, signal?: AbortSignal): Promise<detail.ConsoleView>;
+  history(of: HistoryOf, signal?: AbortSignal): Promise<readonly detail.HistoryEntry[]>;
+  /** The last events after the one with that number, oldest first. */
+  events(after: number, signal?: AbortSignal): Promise<readonly api.EventView[]>;
   close(): void;
 }
 
@@ -202,6 +215,45 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
     unhold: (name, signal) => member(name, 'unhold', signal),
     retire: (name, reason, signal) => member(name, 'retire', signal, reason),
     adopt: (signal) => call({ method: 'POST', path: '/v1/pool/adopt', answer: api.done, signal }),
+    member: (name, signal) =>
+      call({
+        method: 'GET',
+        path: `/v1/members/${encodeURIComponent(name)}`,
+        answer: detail.memberDetail,
+        signal,
+      }),
+    console: (name, signal) =>
+      call({
+        method: 'GET',
+        path: `/v1/members/${encodeURIComponent(name)}/console`,
+        answer: detail.consoleView,
+        // The service waits for the cloud.
+        waitSeconds: 20,
+        signal,
+      }),
+    history: async ({ vm, job, most }, signal) => {
+      const query = new URLSearchParams({
+        ...(vm === undefined ? {} : { vm }),
+        ...(job === undefined ? {} : { job }),
+        ...(most === undefined ? {} : { most: String(most) }),
+      });
+      const answer = z.object({ entries: z.array(detail.historyEntry) });
+      // Files of many megabytes are read for it.
+      return (
+        await call({
+          method: 'GET',
+          path: `/v1/history?${query.toString()}`,
+          answer,
+          waitSeconds: 60,
+          signal,
+        })
+      ).entries;
+    },
+    events: async (after, signal) => {
+      const answer = z.object({ events: z.array(api.eventView) });
+      return (await call({ method: 'GET', path: `/v1/events?after=${String(after)}`, answer, signal }))
+        .events;
+    },
     close: () => {
       agent.destroy();
     },

@@ -19,6 +19,7 @@ import {
 } from './api.js';
 import { capabilityToken } from './authenticate.js';
 import { dashboardRoutes } from './dashboard-routes.js';
+import { detailRoutes } from './detail-routes.js';
 import { documentRoutes } from './document-routes.js';
 import { HttpProblem } from './problem.js';
 import { route, valueOf, type Call, type Reply, type Route } from './route.js';
@@ -231,6 +232,7 @@ export const routes: readonly Route[] = [
       return { status: why === null ? 200 : 503, body: { ready: why === null, detail: why ?? 'ready' } };
     },
   }),
+  ...detailRoutes,
   ...watchRoutes,
   ...dashboardRoutes,
   ...documentRoutes(() => routes),

@@ -45,9 +45,10 @@ const state = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('Unusable'), reason, since: millis, detail: z.string() }),
 ]);
 const hold = {
-  kind: z.enum(['operator', 'unknown', 'restored', 'foreign-marker', 'copy-back']),
+  kind: z.enum(['operator', 'drain', 'unknown', 'restored', 'foreign-marker', 'copy-back']),
   why: z.string(),
   at: millis,
+  limitMs: millis.optional(),
 };
 const member = z.strictObject({
   name: z.string(),

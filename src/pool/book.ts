@@ -43,17 +43,20 @@ export interface Tenant {
 
 /**
  * - `operator`: told to be kept
+ * - `drain`: told to have no more jobs; cleaned before it is held
  * - `unknown`: ours, and the store does not know it
  * - `restored`: known from an earlier copy of the store, which may lack what came after
  * - `foreign-marker`: bears another lease than the book expects
  * - `copy-back`: a job's files could not be copied back
  */
-export type HoldKind = 'operator' | 'unknown' | 'restored' | 'foreign-marker' | 'copy-back';
+export type HoldKind = 'operator' | 'drain' | 'unknown' | 'restored' | 'foreign-marker' | 'copy-back';
 
 export interface Hold {
   readonly kind: HoldKind;
   readonly why: string;
   readonly at: Millis;
+  /** `operator` only: held for longer than this, it is given back. Absent: until somebody does that. */
+  readonly limitMs?: Millis | undefined;
   /** `restored` only: what the copy held it for, which stands again when no other job has been there since. */
   readonly before?: Omit<Hold, 'before'> | undefined;
 }

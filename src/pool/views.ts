@@ -36,6 +36,8 @@ function grantedView(s: State, lease: Lease): LeaseView {
     state: 'granted',
     worker: request.key.worker,
     job: request.key.job,
+    user: request.user.name,
+    queue: request.queue,
     position: null,
     detail: lease.ready ? `ready on ${lease.member}` : `granted; ${lease.member} is being made ready`,
     vm:
@@ -62,6 +64,8 @@ function waitingView(s: State, request: Request): LeaseView {
     state: 'waiting',
     worker: request.key.worker,
     job: request.key.job,
+    user: request.user.name,
+    queue: request.queue,
     position: line.findIndex((r) => r.id === request.id) + 1,
     detail: waitDetail(s, request),
     vm: null,
@@ -111,7 +115,8 @@ function serverTrouble(member: Member): string | null {
   return troubleOf(status) ?? disturbanceOf(status);
 }
 
-function memberView(s: State, member: Member): MemberView {
+/** One VM as the status tells it. */
+export function memberView(s: State, member: Member): MemberView {
   const { state } = member;
   const lease = state.kind === 'Busy' ? entryAt(s.book.leases, state.lease) : undefined;
   const silent = entryAt(s.sight.silent, member.name);

@@ -17,6 +17,7 @@ import type { InstallationId } from '../pool/model.js';
 import { repoRoot } from '../repo-root.js';
 import type { History, Store } from '../store/port.js';
 import { openHistory } from '../store/history.js';
+import { readHistory, type HistoryLine, type HistoryWish } from '../store/history-read.js';
 import { errorText } from '../store/files.js';
 import { cloudEnvironment } from './environment.js';
 import { installationOf } from './installation.js';
@@ -55,6 +56,7 @@ export interface OuterParts {
   readonly store: Store<Book>;
   readonly book: Book;
   readonly history: History;
+  readonly readHistory: (wish: HistoryWish, signal: AbortSignal) => Promise<HistoryLine[]>;
   readonly engine: Engine;
   readonly cloud: OpenStackCloud;
   readonly guest: Guest;
@@ -104,13 +106,17 @@ export async function openParts(
     });
     // Left behind by a service that ended between a VM's end and the end of what was kept of it.
     await guest.keepOnly(Object.values(book.members).map((member) => member.name));
+    const historyDir = join(config.stateDir, 'history');
     const history = await openHistory({
-      dir: join(config.stateDir, 'history'),
+      dir: historyDir,
       maxBytes: 16 * 1024 * 1024,
       keep: 8,
       onWarning: (message) => log.warn({}, message),
     });
-    return { installation, store, book, history, engine, cloud, guest, secret };
+    return {
+      ...{ installation, store, book, history, engine, cloud, guest, secret },
+      readHistory: (wish, signal) => readHistory(historyDir, wish, signal),
+    };
   } catch (error) {
     await store.close();
     throw error;

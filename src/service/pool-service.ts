@@ -10,9 +10,15 @@ import type {
   SyncAnswer,
   SyncRequest,
 } from '../http/api.js';
+import type { HistoryEntry } from '../http/detail-api.js';
 import type { Book, Context } from '../pool/book.js';
+import { entryAt } from '../pool/book.js';
+import { memberDetail } from '../pool/detail-view.js';
+import type { ServerId } from '../pool/model.js';
 import type { Outcome } from '../pool/step.js';
 import { leaseView, nodeVerdict, statusView } from '../pool/views.js';
+import { errorText } from '../store/files.js';
+import type { HistoryLine, HistoryWish } from '../store/history-read.js';
 import type { BookKeeper } from './book-keeper.js';
 import { serviceProblems } from './followers.js';
 import type { Answer, PoolService, WaitUntil } from './port.js';
@@ -29,6 +35,10 @@ export interface ServiceParts {
   readonly adopt: () => Promise<Answer<{ detail: string }>>;
   /** Processors of the pool's flavor, once known. */
   readonly flavorProcessors: () => number | null;
+  /** The last lines of a server's console. */
+  readonly consoleLog: (server: ServerId, signal: AbortSignal) => Promise<string>;
+  /** Lines of the history files, oldest first. */
+  readonly history: (wish: HistoryWish, signal: AbortSignal) => Promise<readonly HistoryLine[]>;
   /** Services of the site that follow the nodes. */
   readonly services: () => ServiceView[];
 }
@@ -163,11 +173,45 @@ export function createPoolService(parts: ServiceParts): PoolService {
     events: (after) => parts.recent.events(after),
     trend: () => parts.recent.trend(),
 
+    member: (name) => memberDetail(keeper.durable(), name),
+    async console(name, signal) {
+      const member = entryAt(keeper.durable().book.members, name);
+      if (member === undefined)
+        return { kind: 'refused', code: 'not-found', detail: `there is no VM ${name} in this pool` };
+      if (member.server === null)
+        return { kind: 'refused', code: 'conflict', detail: `${name} has no server in the cloud yet` };
+      try {
+        return { kind: 'done', value: { text: await parts.consoleLog(member.server.id, signal) } };
+      } catch (error) {
+        return {
+          kind: 'refused',
+          code: 'unavailable',
+          detail: `the cloud does not give the console of ${name}: ${errorText(error)}`,
+        };
+      }
+    },
+    history: async (query, signal) => (await parts.history(query, signal)).map(historyEntryOf),
+
     hold: (member, why) => operator({ type: 'hold', member, why }),
     unhold: (member) => operator({ type: 'unhold', member }),
     retire: (member, why) => operator({ type: 'retire', member, why }),
     adopt: parts.adopt,
     capability: (id) => capabilityOf(parts.capabilitySecret, id),
+  };
+}
+
+function historyEntryOf(line: HistoryLine): HistoryEntry {
+  return {
+    at: new Date(line.at).toISOString(),
+    kind: line.kind,
+    detail: line.detail,
+    vm: line.member ?? null,
+    lease: line.lease ?? null,
+    job: line.job ?? null,
+    user: line.user ?? null,
+    from: line.from ?? null,
+    to: line.to ?? null,
+    ms: line.ms ?? null,
   };
 }
 

@@ -18,7 +18,7 @@ import type { Log } from './log.js';
 import type { Loop, ParsedShape, WatchPeriods } from './loops.js';
 import { adoptOnce, lookForCells, publishSummaries, startLoop, watchCloud } from './loops.js';
 import type { PoolService } from './port.js';
-import { createPoolService } from './pool-service.js';
+import { createPoolService, type ServiceParts } from './pool-service.js';
 import { watchQuota } from './quota-loop.js';
 import { Recent } from './recent.js';
 import { resolveShape } from './resolve-shape.js';
@@ -38,6 +38,7 @@ export interface PoolParts {
   readonly book: Book;
   readonly store: Store<Book>;
   readonly history: History;
+  readonly readHistory: ServiceParts['history'];
   readonly engine: Engine;
   readonly cloud: Cloud;
   readonly guest: Guest;
@@ -70,6 +71,10 @@ const quietTickMs = 1_000;
 /** On a stop, updates of cells get this long to end by themselves, then everything else that long to be ended. */
 const stopCellsMs = 30_000;
 const stopLimitMs = 10_000;
+
+/** Of a console that an operator looks at. */
+const consoleLines = 1_000;
+const consoleLimitMs = 20_000;
 
 /** Characters of a failed boot's console log that go into the history. */
 const consoleKept = 16_384;
@@ -237,6 +242,9 @@ export function startPool(parts: PoolParts): RunningPool {
     adopt: () => adopt(AbortSignal.any([stopping.signal, AbortSignal.timeout(60_000)])),
     flavorProcessors: () => processors,
     services: () => followers.views(),
+    consoleLog: (server, signal) =>
+      cloud.consoleLog(server, consoleLines, AbortSignal.any([signal, AbortSignal.timeout(consoleLimitMs)])),
+    history: parts.readHistory,
   });
 
   return {

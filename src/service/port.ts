@@ -10,6 +10,7 @@ import type {
   SyncRequest,
   TrendPoint,
 } from '../http/api.js';
+import type { ConsoleView, HistoryEntry, HistoryQuery, MemberDetail } from '../http/detail-api.js';
 
 export type Refusal = {
   readonly kind: 'refused';
@@ -55,6 +56,12 @@ export interface PoolService {
   events(after: number): readonly EventView[];
   /** How the counts went since the service started, oldest first. */
   trend(): readonly TrendPoint[];
+  /** One VM whole; null when there is none of that name. */
+  member(name: string): MemberDetail | null;
+  /** The end of its console log, from the cloud. */
+  console(member: string, signal: AbortSignal): Promise<Answer<ConsoleView>>;
+  /** From the history files, oldest first. */
+  history(query: HistoryQuery, signal: AbortSignal): Promise<readonly HistoryEntry[]>;
   hold(member: string, reason: string): Promise<Answer<{ detail: string }>>;
   unhold(member: string): Promise<Answer<{ detail: string }>>;
   retire(member: string, reason: string): Promise<Answer<{ detail: string }>>;

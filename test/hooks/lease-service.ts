@@ -123,6 +123,8 @@ export class LeaseService {
       },
       adopt: () => Promise.resolve({ kind: 'refused', code: 'unavailable', detail: 'has no stack' }),
       services: () => [],
+      consoleLog: () => Promise.resolve(''),
+      history: () => Promise.resolve([]),
       flavorProcessors: () => processors,
     });
   }

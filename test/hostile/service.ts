@@ -13,6 +13,7 @@ import { openBook } from '../../src/service/open-book.js';
 import { startPool } from '../../src/service/pool.js';
 import type { Log } from '../../src/service/log.js';
 import { openHistory } from '../../src/store/history.js';
+import { readHistory } from '../../src/store/history-read.js';
 import { httpConfig } from '../fast/http/harness.js';
 import { shapeOf } from '../fast/pool/fixture.js';
 import { FakeCloud, FakeEngine, FakeGuest } from '../fast/service/fake-ports.js';
@@ -33,6 +34,7 @@ engine.automatic = true;
 engine.outputs = shapeOf({ min: 3, max: 6 });
 const clock = poolClock(book.at);
 const pool = startPool({
+  readHistory: (wish, signal) => readHistory(join(stateDir, 'history'), wish, signal),
   ...{ book, store, history, engine, cloud, clock, log },
   guest: new FakeGuest(),
   hostKeyPolicy: 'first-sight',

@@ -22,6 +22,11 @@ describe('the command line', () => {
     for (const name of [
       'serve',
       'status',
+      'vms',
+      'vm',
+      'leases',
+      'requests',
+      'events',
       'check',
       'hold',
       'unhold',

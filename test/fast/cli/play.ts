@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { runCli } from '../../../src/cli/program.js';
 import { coloured, plain } from '../../../src/cli/terminal.js';
 import type { Access } from '../../../src/cli/access.js';
-import type { LeaseAnswer, MemberView, StatusView } from '../../../src/http/api.js';
+import type { EventView, LeaseAnswer, MemberView, StatusView } from '../../../src/http/api.js';
+import type { HistoryEntry, MemberDetail } from '../../../src/http/detail-api.js';
 import { ProblemError, UnreachableError, type Client } from '../../../src/http/client.js';
 
 /** A status as the service would tell it. */
@@ -104,6 +105,20 @@ export class FakeClient implements Client {
   retire: Client['retire'] = (member, reason) =>
     this.#answer(`retire ${member}: ${reason}`, { detail: `${member} is being retired` });
   adopt: Client['adopt'] = () => this.#answer('adopt', { detail: 'adopted' });
+  detail: MemberDetail | null = null;
+  told: EventView[] = [];
+  written: HistoryEntry[] = [];
+  member: Client['member'] = (name) =>
+    this.detail === null
+      ? Promise.reject(refusal('not-found', `There is no VM ${name} in this pool`))
+      : this.#answer(`member ${name}`, this.detail);
+  console: Client['console'] = (name) => this.#answer(`console ${name}`, { text: 'login:' });
+  history: Client['history'] = (of) => this.#answer(`history ${JSON.stringify(of)}`, this.written);
+  events: Client['events'] = (after) =>
+    this.#answer(
+      `events ${String(after)}`,
+      this.told.filter(({ id }) => id > after),
+    );
   close(): void {
     this.closed = true;
   }
@@ -145,6 +160,7 @@ export const play = async (
         size: () => ({ columns: 80, rows: 24 }),
       },
       env: { VMPOOL_TOKEN_FILE: tokenFile, ...env },
+      stop: new AbortController().signal,
       connect: (wanted) => {
         access = wanted;
         return client;

@@ -1,5 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { EventView, LeaseView, StatusView, TrendPoint } from '../../../src/http/api.js';
+import type { MemberDetail } from '../../../src/http/detail-api.js';
+import { memberDetail } from '../cli/views.js';
 import type { Answer, PoolService, WaitUntil } from '../../../src/service/port.js';
 
 const done = <T>(value: T): Promise<Answer<T>> => Promise.resolve({ kind: 'done', value });
@@ -134,6 +136,18 @@ export class FakePool implements PoolService {
 
   events(after: number): readonly EventView[] {
     return this.told.filter(({ id }) => id > after);
+  }
+
+  member(name: string): MemberDetail | null {
+    return name === 'gone' ? null : memberDetail();
+  }
+
+  console(): ReturnType<PoolService['console']> {
+    return done({ text: 'login:' });
+  }
+
+  history(): ReturnType<PoolService['history']> {
+    return Promise.resolve([]);
   }
 
   trend(): readonly TrendPoint[] {

@@ -47,7 +47,9 @@ export async function servePool(vms: number, port = 0): Promise<ServedPool> {
     ...{ now: clock.now(), suffix: () => 's', policy: defaultPolicy },
     workers: ['node1', 'node2'],
   });
+  const told: Note[] = [];
   const onNotes = (notes: readonly Note[]): void => {
+    told.push(...notes);
     for (const note of notes) recent.told(note);
   };
   const keeper = new BookKeeper(crowded(vms), new FakeStore(), context, onNotes, fakeLog());
@@ -56,6 +58,9 @@ export async function servePool(vms: number, port = 0): Promise<ServedPool> {
     ...{ keeper, context, version: '1', recent, capabilitySecret: Buffer.from('secret') },
     flavorProcessors: () => 8,
     services: () => [],
+    consoleLog: (server) => Promise.resolve(`console of ${server}`),
+    history: ({ vm, most }) =>
+      Promise.resolve(told.filter(({ member }) => vm === undefined || member === vm).slice(-most)),
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
   });
   const config = httpConfig();

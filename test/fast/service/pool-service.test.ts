@@ -33,6 +33,8 @@ function bench(book: Book, processors: number | null = null) {
     capabilitySecret: Buffer.from('secret'),
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
     services: () => [],
+    consoleLog: () => Promise.resolve(''),
+    history: () => Promise.resolve([]),
     flavorProcessors: () => processors,
   });
   return { clock, store, keeper, service };

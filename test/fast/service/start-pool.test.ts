@@ -47,6 +47,7 @@ function start(shape: Shape | null, more: { readonly refusing?: boolean } = {}):
   engine.outputs = shape;
   store.refusing = more.refusing ?? false;
   const pool = startPool({
+    readHistory: () => Promise.resolve([]),
     ...{ store, history, engine, cloud, guest, clock, settings },
     book: emptyBook('i' as InstallationId, 'p', epoch),
     hostKeyPolicy: 'first-sight',

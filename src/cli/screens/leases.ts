@@ -1,0 +1,78 @@
+import type { LeaseView, StatusView } from '../../http/api.js';
+import { fitted } from '../fitted.js';
+import { age, howLong } from '../table.js';
+import { harmlessLine, type Paint } from '../terminal.js';
+
+const at = (time: string | null): number => (time === null ? 0 : Date.parse(time));
+
+/** Leases: those whose VM is not ready yet first, then the oldest. */
+export const leasesText = (
+  leases: readonly LeaseView[],
+  nowMs: number,
+  paint: Paint,
+  width: number,
+): string =>
+  fitted(
+    [
+      { title: 'JOB', least: 10 },
+      { title: 'USER', least: 6 },
+      { title: 'QUEUE', least: 6, drop: 3 },
+      { title: 'WORKER', least: 8, drop: 2 },
+      { title: 'VM', least: 12 },
+      { title: 'STATE' },
+      { title: 'FOR', align: 'right' },
+      { title: 'WAITED', align: 'right', drop: 1 },
+      { title: 'LEASE', drop: 4 },
+    ],
+    [...leases]
+      .sort((a, b) => Number(a.ready) - Number(b.ready) || at(a.grantedAt) - at(b.grantedAt))
+      .map((lease) => [
+        lease.job,
+        lease.user ?? '-',
+        lease.queue === undefined || lease.queue === '' ? '-' : harmlessLine(lease.queue),
+        lease.worker,
+        lease.vm?.member ?? '-',
+        lease.ready ? paint('blue', 'running') : paint('yellow', 'staging'),
+        age(nowMs - at(lease.grantedAt)),
+        howLong(at(lease.grantedAt) - at(lease.askedAt)),
+        lease.id,
+      ]),
+    paint,
+    width,
+  );
+
+/** Who waits, the next to be served first. */
+export const requestsText = (
+  requests: readonly LeaseView[],
+  nowMs: number,
+  paint: Paint,
+  width: number,
+): string =>
+  fitted(
+    [
+      { title: 'PLACE', align: 'right' },
+      { title: 'JOB', least: 10 },
+      { title: 'USER', least: 6 },
+      { title: 'QUEUE', least: 6, drop: 2 },
+      { title: 'WORKER', least: 8, drop: 1 },
+      { title: 'WAITS', align: 'right' },
+      { title: 'FOR', least: 16 },
+    ],
+    [...requests]
+      .sort((a, b) => (a.position ?? 0) - (b.position ?? 0))
+      .map((request) => [
+        String(request.position ?? '-'),
+        request.job,
+        request.user ?? '-',
+        request.queue === undefined || request.queue === '' ? '-' : harmlessLine(request.queue),
+        request.worker,
+        age(nowMs - at(request.askedAt)),
+        harmlessLine(request.detail),
+      ]),
+    paint,
+    width,
+  );
+
+/** In a line why there is nothing to show. */
+export const noRequests = ({ counts }: StatusView): string =>
+  `No request waits; ${String(counts.free)} VMs are Free.`;

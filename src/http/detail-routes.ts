@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { memberName, problemCodes } from './api.js';
+import { consoleView, historyEntry, historyQuery, memberDetail } from './detail-api.js';
+import { HttpProblem } from './problem.js';
+import { route, valueOf, type Route } from './route.js';
+
+/** Closer looks at one VM or one job, for those who look after the pool. */
+export const detailRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    path: '/v1/members/:name',
+    roles: ['operator', 'viewer'],
+    summary: 'One VM whole: its spec, its server, how it is reached, its hold and its lease.',
+    params: { name: memberName },
+    answers: { 200: memberDetail },
+    handle: ({ service, params }) => {
+      const { name = '' } = params;
+      const body = service.member(name);
+      if (body === null)
+        throw new HttpProblem(
+          problemCodes.notFound,
+          `There is no VM ${name} in this pool; /v1/history may know of it.`,
+        );
+      return { status: 200, body };
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/members/:name/console',
+    // It shows whatever a job wrote to it.
+    roles: ['operator'],
+    summary: "The end of a VM's console log, as the cloud has it now.",
+    params: { name: memberName },
+    refusals: ['conflict'],
+    answers: { 200: consoleView },
+    handle: async ({ service, params, signal }) => ({
+      status: 200,
+      body: valueOf(await service.console(params['name'] ?? '', signal)),
+    }),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/history',
+    roles: ['operator', 'viewer'],
+    summary:
+      "What is written in the service's history files, oldest first: of one VM, of one job, or the newest of all.",
+    query: historyQuery,
+    answers: { 200: z.object({ entries: z.array(historyEntry) }) },
+    handle: async ({ service, query, signal }) => ({
+      status: 200,
+      body: { entries: await service.history(query, signal) },
+    }),
+  }),
+];

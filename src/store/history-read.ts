@@ -1,0 +1,119 @@
+import { createReadStream } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+const storedLine = z.object({
+  at: z.number(),
+  kind: z.string(),
+  detail: z.string().default(''),
+  member: z.string().optional(),
+  lease: z.string().optional(),
+  job: z.string().optional(),
+  user: z.string().optional(),
+  queue: z.string().optional(),
+  worker: z.string().optional(),
+  from: z.string().optional(),
+  to: z.string().optional(),
+  ms: z.number().optional(),
+});
+/** One line of the history as it was written. */
+export type HistoryLine = z.infer<typeof storedLine>;
+
+/** What is looked for. A job may be named without its server, as `qstat` does: `28` finds `28.server`. */
+export interface HistoryWish {
+  readonly vm?: string | undefined;
+  readonly job?: string | undefined;
+  /** The newest so many. */
+  readonly most: number;
+}
+
+const isJob = (line: HistoryLine, job: string): boolean =>
+  line.job === job || line.job?.startsWith(`${job}.`) === true;
+
+/** Does a line belong to the story? A lease's later lines name the lease alone, so that its id is remembered. */
+function matcher({ vm, job }: HistoryWish): (line: HistoryLine) => boolean {
+  const leases = new Set<string>();
+  return (line) => {
+    if (vm !== undefined && line.member !== vm) return false;
+    if (job === undefined) return true;
+    const { lease } = line;
+    if (isJob(line, job)) {
+      if (lease !== undefined) leases.add(lease);
+      return true;
+    }
+    return lease !== undefined && leases.has(lease);
+  };
+}
+
+const parsed = (text: string): HistoryLine | null => {
+  try {
+    const line = storedLine.safeParse(JSON.parse(text));
+    return line.success ? line.data : null;
+  } catch {
+    // A line that a crash cut off.
+    return null;
+  }
+};
+
+/** `history.jsonl` is the newest; the higher the number, the older. */
+const fileNumber = (name: string): number | null => {
+  if (name === 'history.jsonl') return 0;
+  const number = /^history\.(\d+)\.jsonl$/.exec(name)?.[1];
+  return number === undefined ? null : Number(number);
+};
+
+async function* linesOf(path: string, signal: AbortSignal): AsyncGenerator<string> {
+  let rest = '';
+  try {
+    // Small pieces: between two of them the service answers others.
+    for await (const piece of createReadStream(path, {
+      encoding: 'utf8',
+      highWaterMark: 128 * 1024,
+      signal,
+    })) {
+      const lines = (rest + String(piece)).split('\n');
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
+  } catch (error) {
+    // Rotated away in this moment: what it held was the oldest.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+  }
+  if (rest !== '') yield rest;
+}
+
+/**
+ * The lines of the history in `dir` that belong to a VM or a job, oldest first. Lines that cannot be read are passed
+ * over. Rejects when the directory cannot be read or the signal fires.
+ */
+export async function readHistory(
+  dir: string,
+  wish: HistoryWish,
+  signal: AbortSignal,
+): Promise<HistoryLine[]> {
+  const files = (await readdir(dir))
+    .flatMap((name) => {
+      const number = fileNumber(name);
+      return number === null ? [] : [{ name, number }];
+    })
+    .sort((a, b) => b.number - a.number);
+  const isWanted = matcher(wish);
+  const found: HistoryLine[] = [];
+  const everything = wish.vm === undefined && wish.job === undefined;
+  // Reading JSON is what costs: a line that does not name the VM is not parsed. A job's later lines may name its lease only.
+  const needle = wish.vm === undefined ? null : JSON.stringify(wish.vm);
+  const hints = new Set<string>(wish.job === undefined ? [] : [JSON.stringify(wish.job).slice(0, -1)]);
+  for (const { name } of files) {
+    for await (const text of linesOf(join(dir, name), signal)) {
+      if (needle !== null && !text.includes(needle)) continue;
+      if (!everything && needle === null && ![...hints].some((hint) => text.includes(hint))) continue;
+      const line = parsed(text);
+      if (line === null || !isWanted(line)) continue;
+      if (line.lease !== undefined && wish.job !== undefined) hints.add(JSON.stringify(line.lease));
+      found.push(line);
+      if (found.length > 2 * wish.most) found.splice(0, found.length - wish.most);
+    }
+  }
+  return found.slice(-wish.most);
+}
