@@ -72,6 +72,7 @@ const testNeeds = [
   { file: '/usr/sbin/gmond', pkg: 'ganglia-monitor' },
   { file: '/usr/bin/systemd-analyze', pkg: 'systemd' },
   { file: '/usr/sbin/logrotate', pkg: 'logrotate' },
+  { file: '/usr/bin/faketime', pkg: 'faketime' },
 ];
 
 async function systemPackages() {

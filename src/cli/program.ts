@@ -10,6 +10,7 @@ import { envCommand } from './commands/env.js';
 import { holdCommand } from './commands/hold.js';
 import { hooksCommand } from './commands/hooks.js';
 import { planCommand } from './commands/plan.js';
+import { policyCommand } from './commands/policy.js';
 import { recoverCommand } from './commands/recover.js';
 import { releaseCommand } from './commands/release.js';
 import { requestCommand } from './commands/request.js';
@@ -52,6 +53,7 @@ const commands = [
   releaseCommand,
   runCommand,
   planCommand,
+  policyCommand,
   envCommand,
   doctorCommand,
   recoverCommand,

@@ -39,7 +39,7 @@ Results go to standard output, everything else to standard error. Colours are us
 
 | code | meaning |
 | --- | --- |
-| 0 | done; for \`check\`, \`doctor\`, \`plan\` and \`demo\`: everything is in order |
+| 0 | done; for \`check\`, \`policy\`, \`doctor\`, \`plan\` and \`demo\`: everything is in order |
 | 1 | something is not in order: a check failed, a stack would change, no VM within the time, the service could not start |
 | 2 | wrong arguments, no usable token, or a configuration with errors (all are named) |
 | 3 | the service cannot be reached |
@@ -56,6 +56,8 @@ const notes: Readonly<Record<string, string>> = {
     'The service keeps its last 500 events in memory; `--history` reads its history files (some 150 MB, also of earlier starts). A job may be named as `qstat` does, without its server.',
   serve:
     'Logs JSON lines on standard output; the line with `"event":"ready"` tells the address. SIGHUP reads the configuration and the TLS files again: what can change does at once, what needs a restart is told, and a file with errors changes nothing. SIGTERM or SIGINT stops it: no new connections, requests under way end, updates of cells get up to 30 s. A second signal ends it at once; nothing that was answered is lost.',
+  policy:
+    'The shape as the Pulumi program would read it; with credentials of the cloud (OS_* or --cloud) flavor, image, networks and quota; with a token of the service the running pool; with --config, too, a preview of every cell: no update may delete or replace a Busy VM. What cannot be looked at here is a `note`.',
   check:
     "Looks at the configuration, the store (owner, mode, readable, who serves it), the engine, the backend, the credentials, the pool stack, flavor, image, networks, the quota against `max`, the admin key (is it the one that the VMs let in?), the running service and its problems, the guest image's contract on a VM that is Free, and on a worker the hooks. It stops at nothing; `note` marks what could not be looked at here.",
   run: "A single word is a command line for the shell on the VM (`vmpool run -- 'echo $HOSTNAME'`); several words are one command with its arguments, as they are. Standard input, output and errors are the command's. The key is made for this run alone. Use a worker token of its own for this and for `request`: the sync of a Torque worker ends what its own token leased and Torque does not know.",

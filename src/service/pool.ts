@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Cloud } from '../cloud/port.js';
 import type { Engine } from '../engine/port.js';
+import { poolFigures } from '../ganglia/figures.js';
+import { sendFigures } from '../ganglia/sender.js';
 import type { Guest } from '../guest/port.js';
 import type { Book, Context, Member, Note } from '../pool/book.js';
 import { serviceInput } from '../pool/followed.js';
@@ -223,6 +225,10 @@ export function startPool(parts: PoolParts): RunningPool {
     }),
     lookForCells(keeper, engine, clock, log),
     publishSummaries(keeper, engine, clock, log),
+    sendFigures({
+      ...{ pool: parts.book.pool, clock, log, services: () => followers.services() },
+      figures: () => poolFigures(keeper.durable(), clock.now()),
+    }),
     watchQuota(keeper, cloud, clock, log),
   );
   // The listing that shows a new server should not have to wait for a quiet period to end.

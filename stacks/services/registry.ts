@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { commandSettings, planCommand } from './command.js';
+import { gangliaSettings, planGanglia } from './ganglia.js';
 import { nagiosSettings, planNagios } from './nagios.js';
 import type { HostPlan, ServiceInput } from './plan.js';
 import { planTorque, torqueSettings } from './torque.js';
@@ -7,6 +8,7 @@ import { planTorque, torqueSettings } from './torque.js';
 /** Every kind of service, one file each. A new one is a line here and a case below. */
 export const serviceSettingsSchema = z.discriminatedUnion('type', [
   commandSettings,
+  gangliaSettings,
   nagiosSettings,
   torqueSettings,
 ]);
@@ -35,6 +37,8 @@ export const planService = (settings: ServiceSettings, input: ServiceInput, id: 
   switch (settings.type) {
     case 'command':
       return planCommand(settings, input);
+    case 'ganglia':
+      return planGanglia(settings, input, id);
     case 'nagios':
       return planNagios(settings, input, id);
     case 'torque':

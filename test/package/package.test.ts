@@ -17,6 +17,7 @@ import { createClient } from '../../src/http/client.js';
 import { version } from '../../src/version.js';
 import { eventually, openSite, type Site } from '../support/site.js';
 import { installPackage, ran, type Installed } from './installed.js';
+import { describePipeline } from './pipeline.js';
 
 let installed: Installed;
 beforeAll(async () => {
@@ -178,6 +179,8 @@ describe('vmpool service install', () => {
     expect(output).toContain('the state directory, "/var/lib/vm pool", must be an absolute path');
   });
 });
+
+describePipeline(() => installed);
 
 /** The account that owns nothing, by definition. */
 const nobody = 65_534;

@@ -4,10 +4,13 @@ import { count } from '../table.js';
 import { unless, type Verdict } from './finding.js';
 import type { Subject } from './subject.js';
 
+/** What these checks need of their subject: a cloud, and the shape that shall run in it. */
+export type CloudSubject = Pick<Subject, 'cloud' | 'shape'>;
+
 const limitMs = 30_000;
 const limit = (): AbortSignal => AbortSignal.timeout(limitMs);
 
-export const checkCredentials = async (subject: Subject): Promise<Verdict> => {
+export const checkCredentials = async (subject: CloudSubject): Promise<Verdict> => {
   const cloud = await subject.cloud();
   const { user, project, authUrl, region } = await cloud.identity(limit());
   const warnings = cloud.warnings.map((warning) => `\nNote: ${warning}`).join('');
@@ -16,7 +19,7 @@ export const checkCredentials = async (subject: Subject): Promise<Verdict> => {
   };
 };
 
-export const checkFlavor = async (subject: Subject): Promise<Verdict> => {
+export const checkFlavor = async (subject: CloudSubject): Promise<Verdict> => {
   const { spec } = await subject.shape();
   const found = await (await subject.cloud()).flavor(spec.flavor, limit());
   if (!found.found) return { faults: [`${found.why} (set vmpool:flavor of the pool stack and bring it up)`] };
@@ -24,7 +27,7 @@ export const checkFlavor = async (subject: Subject): Promise<Verdict> => {
   return { ok: `${name}: ${count(vcpus, 'processor')}, ${String(ramMiB)} MiB` };
 };
 
-export const checkImage = async (subject: Subject): Promise<Verdict> => {
+export const checkImage = async (subject: CloudSubject): Promise<Verdict> => {
   const { spec } = await subject.shape();
   const found = await (await subject.cloud()).image(spec.image, limit());
   if (!found.found) return { faults: [`${found.why} (set vmpool:image of the pool stack and bring it up)`] };
@@ -38,7 +41,7 @@ export const checkImage = async (subject: Subject): Promise<Verdict> => {
       };
 };
 
-export const checkNetworks = async (subject: Subject): Promise<Verdict> => {
+export const checkNetworks = async (subject: CloudSubject): Promise<Verdict> => {
   const { spec } = await subject.shape();
   const cloud = await subject.cloud();
   const faults: string[] = [];
@@ -50,24 +53,29 @@ export const checkNetworks = async (subject: Subject): Promise<Verdict> => {
 };
 
 /** Is there room for the whole pool, beside what else uses the project? */
-export const checkQuota = async (subject: Subject): Promise<Verdict> => {
+export const checkQuota = async (subject: CloudSubject): Promise<Verdict> =>
+  quotaVerdict(subject, (await (await subject.cloud()).listOurs(limit())).servers.length);
+
+/**
+ * Room for `max` VMs of which `ours` exist already. Null where that is not known: then the limits alone are compared,
+ * since what is used may be the pool's own.
+ */
+export const quotaVerdict = async (subject: CloudSubject, ours: number | null): Promise<Verdict> => {
   const { max, spec } = await subject.shape();
   const cloud = await subject.cloud();
-  const [quota, flavor, ours] = [
-    await cloud.quota(limit()),
-    await cloud.flavor(spec.flavor, limit()),
-    await cloud.listOurs(limit()),
-  ];
+  const [quota, flavor] = [await cloud.quota(limit()), await cloud.flavor(spec.flavor, limit())];
   if (!flavor.found) return { faults: [flavor.why] };
-  const more = Math.max(0, max - ours.servers.length);
+  const more = Math.max(0, max - (ours ?? 0));
   const needs = needsOf(spec, flavor.value);
   const faults = (Object.keys(quotaWords) as (keyof QuotaView)[]).flatMap((what) => {
     const use = quota[what];
+    if (use === null || use.limit === null) return [];
     const needed = more * needs[what];
-    return use === null || use.limit === null || use.used + needed <= use.limit
+    const left = ours === null ? use.limit : Math.max(0, use.limit - use.used);
+    return needed <= left
       ? []
       : [
-          `the pool's max of ${String(max)} needs ${String(needed)} more ${quotaWords[what]}, the project has ${String(Math.max(0, use.limit - use.used))} left of ${String(use.limit)}: lower vmpool:max, or have the quota raised`,
+          `the pool's max of ${String(max)} needs ${String(needed)}${ours === null ? '' : ' more'} ${quotaWords[what]}, the project has ${ours === null ? '' : `${String(left)} left of `}${String(use.limit)}: lower vmpool:max, or have the quota raised`,
         ];
   });
   const { used, limit: most } = quota.instances;

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { quote } from '../../../hooks/src/remote/quote.js';
+import { personalPulumiHome } from '../../engine/home.js';
 import { locatedEngine } from '../../engine/located.js';
 import { repoRoot } from '../../repo-root.js';
 import { withJson } from '../access.js';
@@ -10,6 +12,11 @@ import type { World } from '../world.js';
 
 /** Where an engine for every account of a machine lies; what `scripts/engine/parts.mjs` looks at last. */
 const systemCache = '/usr/lib/vmpool';
+
+interface ShowOptions {
+  readonly env?: boolean;
+  readonly json?: boolean;
+}
 
 interface InstallOptions {
   readonly system?: boolean;
@@ -49,17 +56,27 @@ export const engineCommand = (world: World): Command =>
     .addCommand(
       withJson(new Command('show'))
         .description('where it is and of which versions')
-        .action(async (options: { json?: boolean }) => {
+        .option('--env', 'print what a shell needs to run this pulumi: eval "$(vmpool engine show --env)"')
+        .action(async (options: ShowOptions) => {
           const engine = await locatedEngine().catch((error: unknown) => {
             throw new CliError(error instanceof Error ? error.message : String(error), exitCodes.notInOrder);
           });
-          world.terminal.out(
-            options.json === true
-              ? JSON.stringify(engine, null, 2)
-              : [
-                  `pulumi   ${engine.pulumi}`,
-                  ...Object.entries(engine.versions).map(([name, version]) => `${name.padEnd(8)} ${version}`),
-                ].join('\n'),
-          );
+          const { terminal, env } = world;
+          if (options.json === true) terminal.out(JSON.stringify(engine, null, 2));
+          else if (options.env === true)
+            terminal.out(
+              [
+                `export PATH=${quote(engine.binDir)}:"$PATH"`,
+                `export PULUMI_HOME=${quote(personalPulumiHome(engine.pulumiHome, env))}`,
+                'export PULUMI_SKIP_UPDATE_CHECK=true',
+              ].join('\n'),
+            );
+          else
+            terminal.out(
+              [
+                `pulumi            ${engine.pulumi}`,
+                ...Object.entries(engine.versions).map(([name, version]) => `${name.padEnd(16)}  ${version}`),
+              ].join('\n'),
+            );
         }),
     );
