@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createHttpServer } from '../../dist/src/http/server.js';
-import { bookSchema, bookVersion } from '../../dist/src/pool/book-schema.js';
+import { bookFormat } from '../../dist/src/pool/book-schema.js';
 import { defaultPolicy } from '../../dist/src/pool/policy.js';
 import { poolClock } from '../../dist/src/service/clock.js';
 import { startPool } from '../../dist/src/service/pool.js';
@@ -25,9 +25,7 @@ const path = join(dir, 'book.json');
 const fresh = !existsSync(path);
 const opened = await openStore({
   path,
-  schema: bookSchema,
-  version: bookVersion,
-  migrations: {},
+  ...bookFormat,
   initial: () => bookOf(Number(membersText), Number(leasesText), worker),
   clock: { now: () => Date.now() },
 });
@@ -114,7 +112,12 @@ const sha256 = createHash('sha256').update(token).digest('hex');
 const http = createHttpServer({
   config: {
     listen: { host: '127.0.0.1', port: 0 },
-    auth: { tokens: [{ name: 'w', role: 'worker', worker, sha256 }] },
+    auth: {
+      tokens: [
+        { name: 'w', role: 'worker', worker, sha256 },
+        { name: 'o', role: 'operator', sha256: createHash('sha256').update('o'.repeat(40)).digest('hex') },
+      ],
+    },
     limits: { bodyBytes: 1_048_576, failedAuthPerMinute: 60, maxWait: 60_000, connections: 4_096 },
   },
   service: pool.service,

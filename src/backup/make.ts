@@ -2,6 +2,7 @@ import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Book } from '../pool/book.js';
+import { bookFormat } from '../pool/book-schema.js';
 import { bookPath } from '../service/open-book.js';
 import { currentDocument } from '../store/current.js';
 import { encode } from '../store/envelope.js';
@@ -64,7 +65,7 @@ const nameOf = (pool: string, now: number): string =>
 
 const bookOf = async (place: Place): Promise<Buffer> => {
   const path = bookPath(place.stateDir);
-  const found = await currentDocument(nodeFiles, path);
+  const found = await currentDocument(nodeFiles, path, bookFormat.journalSince);
   switch (found.kind) {
     case 'none':
       throw new BackupError(`there is no book at ${path} yet: the first start of the service makes it`);

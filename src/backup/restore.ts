@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Book } from '../pool/book.js';
 import { parseCheckpointFile } from '../engine/deployment.js';
+import { bookFormat } from '../pool/book-schema.js';
 import { bookPath } from '../service/open-book.js';
 import { errorText, nodeFiles, replaceFile } from '../store/files.js';
 import { setAside } from '../store/generations.js';
@@ -58,6 +59,7 @@ export const restoreBackup = async (place: Place, options: RestoreOptions): Prom
   const aside: string[] = [];
   const result = await recoverStore({
     path: bookPath(place.stateDir),
+    journalSince: bookFormat.journalSince,
     from: envelope,
     clock: options.clock,
     before: async () => {

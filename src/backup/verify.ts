@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Book } from '../pool/book.js';
-import { bookSchema, bookVersion } from '../pool/book-schema.js';
+import { bookFormat } from '../pool/book-schema.js';
 import { decode, type Envelope } from '../store/envelope.js';
 import { migrate } from '../store/migrations.js';
 import { BackupError, readArchive, type Archive } from './archive.js';
@@ -28,9 +28,14 @@ export const verifyBackup = async (path: string): Promise<Verified> => {
   const decoded = decode(bytes);
   if (!decoded.ok) throw no(`its book cannot be read: ${decoded.why}`);
   const { envelope } = decoded;
-  const migrated = migrate(JSON.parse(envelope.json), envelope.version, bookVersion, {});
+  const migrated = migrate(
+    JSON.parse(envelope.json),
+    envelope.version,
+    bookFormat.version,
+    bookFormat.migrations,
+  );
   if (!migrated.ok) throw no(`its book: ${migrated.why}`);
-  const parsed = bookSchema.safeParse(migrated.document);
+  const parsed = bookFormat.schema.safeParse(migrated.document);
   if (!parsed.success) throw no(`its book is not what this version reads: ${z.prettifyError(parsed.error)}`);
   const book = parsed.data;
   const installation = files.get(installationEntry)?.toString('utf8').trim();

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { parseCheckpointFile } from '../engine/deployment.js';
 import { breakFileLocks, describeLock } from '../engine/locks.js';
 import { installationIs } from '../service/installation.js';
+import { bookFormat } from '../pool/book-schema.js';
 import { bookPath } from '../service/open-book.js';
 import { errorText, nodeFiles, replaceFile } from '../store/files.js';
 import { setAside } from '../store/generations.js';
@@ -39,7 +40,12 @@ const carryOut = async (place: StackPlace, order: Repair, clock: { now(): number
       await installationIs(place.stateDir, order.installation);
       return { ok: true, detail: `${place.stateDir}/installation is written again` };
     case 'book-from-copy': {
-      const result = await recoverStore({ path: bookPath(place.stateDir), from: 'backup', clock });
+      const result = await recoverStore({
+        path: bookPath(place.stateDir),
+        journalSince: bookFormat.journalSince,
+        from: 'backup',
+        clock,
+      });
       if (result.kind === 'owned')
         return { ok: false, why: `a service runs on it (pid ${String(result.pid)})` };
       if (result.kind === 'no-backup') return { ok: false, why: result.detail };

@@ -147,5 +147,13 @@ const bookShape = z
 /** Branded ids are strings on disk; the cross-checks above make the rest of the type true. */
 export const bookSchema = bookShape as unknown as z.ZodType<Book>;
 
-/** The store's format version; each change of the shape above adds a migration. */
-export const bookVersion = 1;
+/**
+ * How the book is stored; each change of the shape above makes a new version and adds a migration. Version 2 has the
+ * same shape as 1: its snapshots have a journal beside them, which a program that knows only version 1 would not read.
+ */
+export const bookFormat = {
+  schema: bookSchema,
+  version: 2,
+  migrations: { 1: (old: unknown) => old },
+  journalSince: 2,
+} as const;

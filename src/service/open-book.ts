@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Book } from '../pool/book.js';
 import { emptyBook } from '../pool/book.js';
-import { bookSchema, bookVersion } from '../pool/book-schema.js';
+import { bookFormat } from '../pool/book-schema.js';
 import type { InstallationId } from '../pool/model.js';
 import { distrust } from '../pool/restore.js';
 import { nodeFiles, type StoreFiles } from '../store/files.js';
@@ -37,9 +37,7 @@ export async function openBook(
 ): Promise<{ readonly store: Store<Book>; readonly book: Book }> {
   const opened = await openStore<Book>({
     path: bookPath(owner.stateDir),
-    schema: bookSchema,
-    version: bookVersion,
-    migrations: {},
+    ...bookFormat,
     initial: () => emptyBook(installation, owner.pool, clock.now()),
     clock,
     onWarning: (message) => log.warn({}, message),

@@ -1,5 +1,6 @@
-import { decode, type Envelope } from './envelope.js';
-import { errorText, readIfThere, type StoreFiles } from './files.js';
+import type { Envelope } from './envelope.js';
+import { errorText, type StoreFiles } from './files.js';
+import { readStored } from './stored.js';
 
 export type CurrentDocument =
   | { readonly kind: 'none' }
@@ -7,17 +8,29 @@ export type CurrentDocument =
   | { readonly kind: 'unusable'; readonly why: string };
 
 /**
- * What the store holds at this moment, read beside the process that owns it: one state of it, because the file is only
- * ever replaced whole. Changes nothing.
+ * What the store holds at this moment, read beside the process that owns it: one committed state of it, snapshot and
+ * journal together. Changes nothing.
  */
-export const currentDocument = async (files: StoreFiles, path: string): Promise<CurrentDocument> => {
-  let bytes: Buffer | null;
+export const currentDocument = async (
+  files: StoreFiles,
+  path: string,
+  journalSince: number,
+): Promise<CurrentDocument> => {
   try {
-    bytes = await readIfThere(files, path);
+    const stored = await readStored(files, path, journalSince);
+    if (stored.kind === 'none') return { kind: 'none' };
+    if (stored.kind === 'damaged') return { kind: 'unusable', why: stored.why };
+    const { version, savedAt, restored, document } = stored;
+    return {
+      kind: 'read',
+      envelope: {
+        version,
+        savedAt,
+        origin: restored ? 'restored' : 'commit',
+        json: JSON.stringify(document),
+      },
+    };
   } catch (error) {
     return { kind: 'unusable', why: errorText(error) };
   }
-  if (bytes === null) return { kind: 'none' };
-  const decoded = decode(bytes);
-  return decoded.ok ? { kind: 'read', envelope: decoded.envelope } : { kind: 'unusable', why: decoded.why };
 };

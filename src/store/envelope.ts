@@ -15,7 +15,8 @@ export interface Envelope {
 }
 
 export type Decoded =
-  { readonly ok: true; readonly envelope: Envelope } | { readonly ok: false; readonly why: string };
+  | { readonly ok: true; readonly envelope: Envelope; readonly sha256: string }
+  | { readonly ok: false; readonly why: string };
 
 const header =
   /^\{"format":"vmpool-store","version":(\d{1,9}),"savedAt":"([0-9TZ:.+-]{20,40})","origin":"(commit|restored)","sha256":"([0-9a-f]{64})","document":/;
@@ -29,9 +30,21 @@ const checksum = (version: number, savedAt: string, origin: string, json: string
     .update(json)
     .digest('hex');
 
-export const encode = ({ version, savedAt, origin, json }: Envelope): string =>
-  `{"format":"vmpool-store","version":${String(version)},"savedAt":"${savedAt}","origin":"${origin}",` +
-  `"sha256":"${checksum(version, savedAt, origin, json)}","document":${json}${tail}`;
+export const encode = (envelope: Envelope): string => sealEnvelope(envelope).text;
+
+/** The file's text and the checksum in it. */
+export const sealEnvelope = ({
+  version,
+  savedAt,
+  origin,
+  json,
+}: Envelope): { readonly text: string; readonly sha256: string } => {
+  const sha256 = checksum(version, savedAt, origin, json);
+  const text =
+    `{"format":"vmpool-store","version":${String(version)},"savedAt":"${savedAt}","origin":"${origin}",` +
+    `"sha256":"${sha256}","document":${json}${tail}`;
+  return { text, sha256 };
+};
 
 /** Reads what `encode` wrote; anything else is told apart by what an operator would see in the file. */
 export const decode = (bytes: Buffer): Decoded => {
@@ -45,7 +58,7 @@ export const decode = (bytes: Buffer): Decoded => {
         : 'the file does not begin as a store of VM Pool does',
     };
   }
-  const [whole, version = '', savedAt = '', origin = '', sha256] = found;
+  const [whole, version = '', savedAt = '', origin = '', sha256 = ''] = found;
   if (bytes.toString('latin1', bytes.length - tail.length) !== tail) {
     return { ok: false, why: 'the file is cut off before its end' };
   }
@@ -56,6 +69,7 @@ export const decode = (bytes: Buffer): Decoded => {
   }
   return {
     ok: true,
+    sha256,
     envelope: {
       version: Number(version),
       savedAt,

@@ -1,22 +1,24 @@
 import { basename, dirname } from 'node:path';
 import { Low, type Adapter } from 'lowdb';
 import type { z } from 'zod';
-import { decode, encode } from './envelope.js';
+import { encode, sealEnvelope, type Envelope } from './envelope.js';
 import {
   errorCode,
   errorText,
   nodeFiles,
-  readIfThere,
   removeIfThere,
   replaceFile,
   temporaryOf,
   type StoreFiles,
 } from './files.js';
-import { generationPaths, goodCopies, keepCopy, newestCopyAt, renewAfterMs } from './generations.js';
+import { generationPaths, keepCopy, newestCopyAt, renewAfterMs } from './generations.js';
+import { createJournal, removeOtherJournals, type JournalWriter } from './journal.js';
 import { acquireLock, isAbandonedDraft, type Lock } from './lock.js';
 import { migrate, type Migrations } from './migrations.js';
+import { diff } from './patch.js';
 import { StoreError, type OpenResult, type Store } from './port.js';
 import { damageReport } from './recovery-advice.js';
+import { readStored, type WholeStored } from './stored.js';
 
 /** Wall-clock milliseconds, for the dates in the file and the age of its copies; decides nothing else. */
 export interface StoreClock {
@@ -30,6 +32,8 @@ export interface StoreOptions<T> {
   /** Version of the document that `schema` describes, 1 or more. */
   readonly version: number;
   readonly migrations: Migrations;
+  /** The first version whose snapshots have a journal beside them. */
+  readonly journalSince: number;
   readonly initial: () => T;
   readonly clock: StoreClock;
   /** Told of trouble that costs no data, such as an earlier copy that could not be renewed. */
@@ -38,23 +42,52 @@ export interface StoreOptions<T> {
 }
 
 /** The file cannot be understood: what is told to the operator. */
-class Damage extends Error {}
-
-/** The checksum says that it is what was written; this says that it was JSON. */
-const parsedJson = (text: string): unknown => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Damage('its checksum is right, but what it holds is not JSON');
+class Damage extends Error {
+  constructor(
+    why: string,
+    readonly before: Envelope | null,
+  ) {
+    super(why);
   }
+}
+
+/** How documents of one kind are stored. */
+export type StoredFormat<T> = Pick<StoreOptions<T>, 'schema' | 'version' | 'migrations' | 'journalSince'>;
+
+export type ReadDocument<T> =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'read'; readonly document: T; readonly stored: WholeStored }
+  | { readonly kind: 'damaged'; readonly why: string; readonly before: Envelope | null };
+
+/** Reads the newest committed document, also beside the process that owns the store. Changes nothing. */
+export const readDocument = async <T>(
+  files: StoreFiles,
+  path: string,
+  format: StoredFormat<T>,
+): Promise<ReadDocument<T>> => {
+  const stored = await readStored(files, path, format.journalSince);
+  if (stored.kind !== 'whole') return stored;
+  const damaged = (why: string): ReadDocument<T> => ({ kind: 'damaged', why, before: null });
+  const migrated = migrate(stored.document, stored.version, format.version, format.migrations);
+  if (!migrated.ok) return damaged(migrated.why);
+  const parsed = format.schema.safeParse(migrated.document);
+  if (parsed.success) return { kind: 'read', document: parsed.data, stored };
+  const [issue] = parsed.error.issues;
+  return damaged(
+    `its content is not what version ${String(format.version)} holds: ` +
+      `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`,
+  );
 };
 
-/** lowdb's adapter: checksummed envelope, versions, and a write that a crash cannot cut in half. */
-class EnvelopeAdapter<T> implements Adapter<T> {
+/** lowdb's adapter for the snapshot: checksummed envelope, versions, and a write that a crash cannot cut in half. */
+class SnapshotAdapter<T> implements Adapter<T> {
   /** What the last read found, before any migration. */
-  found: { readonly bytes: Buffer; readonly version: number; readonly restored: boolean } | null = null;
+  found: WholeStored | null = null;
   /** What the last write put there. */
   written: string | null = null;
+  journal: JournalWriter | null = null;
+  /** The snapshot whose journal has the commits that the next snapshot takes in. */
+  private after: string | null = null;
 
   constructor(
     private readonly files: StoreFiles,
@@ -62,47 +95,48 @@ class EnvelopeAdapter<T> implements Adapter<T> {
   ) {}
 
   async read(): Promise<T | null> {
-    const bytes = await readIfThere(this.files, this.options.path).catch((error: unknown) => {
-      throw new Damage(`it cannot be read (${errorText(error)})`);
-    });
-    if (bytes === null) {
-      const copies = await goodCopies(this.files, this.options.path);
-      if (copies.length === 0) return null;
-      throw new Damage('the file is gone, while earlier copies of it are still there');
-    }
-    const decoded = decode(bytes);
-    if (!decoded.ok) throw new Damage(decoded.why);
-    const { envelope } = decoded;
-    const migrated = migrate(
-      parsedJson(envelope.json),
-      envelope.version,
-      this.options.version,
-      this.options.migrations,
-    );
-    if (!migrated.ok) throw new Damage(migrated.why);
-    const parsed = this.options.schema.safeParse(migrated.document);
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      throw new Damage(
-        `its content is not what version ${String(this.options.version)} holds: ` +
-          `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`,
-      );
-    }
-    this.found = { bytes, version: envelope.version, restored: envelope.origin === 'restored' };
-    return parsed.data;
+    const read = await readDocument(this.files, this.options.path, this.options);
+    if (read.kind === 'none') return null;
+    if (read.kind === 'damaged') throw new Damage(read.why, read.before);
+    this.found = read.stored;
+    this.after = read.stored.snapshot;
+    return read.document;
   }
 
   async write(document: T): Promise<void> {
-    const text = encode({
-      version: this.options.version,
-      savedAt: new Date(this.options.clock.now()).toISOString(),
+    const { files, options } = this;
+    const { text, sha256 } = sealEnvelope({
+      version: options.version,
+      savedAt: new Date(options.clock.now()).toISOString(),
       origin: 'commit',
       json: JSON.stringify(document),
     });
-    await replaceFile(this.files, this.options.path, text);
+    await this.closeJournal();
+    const header = { version: options.version, snapshot: sha256, after: this.after };
+    const journal = await createJournal(files, options.path, header);
+    await replaceFile(files, options.path, text);
+    this.journal = journal;
     this.written = text;
+    await removeOtherJournals(files, options.path, sha256);
+  }
+
+  /** What was committed in it is in the next snapshot. */
+  async closeJournal(): Promise<void> {
+    const { journal } = this;
+    if (journal === null) return;
+    this.journal = null;
+    if (journal.records > 0) this.after = journal.snapshot;
+    await journal.close();
   }
 }
+
+/** A journal smaller than this is not worth a snapshot, whatever its age or the snapshot's size. */
+const leastJournalBytes = 1024 * 1024;
+/** A journal grows to so many times its snapshot: writing the snapshot stays a small part of the work of commits. */
+const journalPerSnapshot = 2;
+/** The snapshot of a store in use is no older than this, or than its size divided by the pace below. */
+const leastSnapshotAgeMs = 60_000;
+const snapshotBytesPerMs = 64;
 
 interface Group<T> {
   document: T;
@@ -126,10 +160,13 @@ class FileStore<T> implements Store<T> {
   private next: Group<T> | null = null;
   private writing: Promise<void> | null = null;
   private closing: Promise<void> | null = null;
+  private snapshotAt = 0;
 
   constructor(
     private readonly db: Low<T>,
-    private readonly adapter: EnvelopeAdapter<T>,
+    /** What snapshot and journal hold together. */
+    private durable: T,
+    private readonly adapter: SnapshotAdapter<T>,
     private readonly options: StoreOptions<T>,
     private readonly files: StoreFiles,
     private readonly lock: Lock,
@@ -148,8 +185,41 @@ class FileStore<T> implements Store<T> {
   }
 
   close(): Promise<void> {
-    this.closing ??= (this.writing ?? Promise.resolve()).then(() => this.lock.release());
+    this.closing ??= (this.writing ?? Promise.resolve())
+      .then(() => this.takeIn())
+      .then(() => this.adapter.closeJournal())
+      .then(() => this.lock.release());
     return this.closing;
+  }
+
+  /** A snapshot takes in what the journal has, once that is large or old enough to be worth it. */
+  private snapshotIsDue(): boolean {
+    const { journal, written } = this.adapter;
+    if (journal?.usable !== true || written === null) return true;
+    if (journal.bytes > Math.max(leastJournalBytes, journalPerSnapshot * written.length)) return true;
+    if (this.copyIsDue()) return true;
+    const age = Math.abs(this.options.clock.now() - this.snapshotAt);
+    return age > Math.max(leastSnapshotAgeMs, written.length / snapshotBytesPerMs);
+  }
+
+  private async write(document: T): Promise<void> {
+    if (this.snapshotIsDue()) {
+      this.db.data = document;
+      await this.db.write();
+      this.snapshotAt = this.options.clock.now();
+    } else {
+      const patch = diff(this.durable, document);
+      if (patch.length > 0)
+        await this.adapter.journal?.append(new Date(this.options.clock.now()).toISOString(), patch);
+    }
+    this.durable = document;
+  }
+
+  /** So that what an operator finds after a stop is one file; the journal has it all if this cannot be done. */
+  private async takeIn(): Promise<void> {
+    if ((this.adapter.journal?.records ?? 0) === 0) return;
+    this.db.data = this.durable;
+    await this.db.write().catch(() => undefined);
   }
 
   private async writeGroups(): Promise<void> {
@@ -159,8 +229,7 @@ class FileStore<T> implements Store<T> {
       for (let group = this.next; group !== null; group = this.next) {
         this.next = null;
         try {
-          this.db.data = group.document;
-          await this.db.write();
+          await this.write(group.document);
           group.resolve();
         } catch (error) {
           group.reject(refusal(this.options.path, error));
@@ -174,10 +243,13 @@ class FileStore<T> implements Store<T> {
     }
   }
 
+  private copyIsDue(): boolean {
+    return this.copyAt === null || Math.abs(this.options.clock.now() - this.copyAt) >= renewAfterMs;
+  }
+
   private async renewCopy(): Promise<void> {
+    if (!this.copyIsDue() || this.adapter.written === null) return;
     const now = this.options.clock.now();
-    if (this.copyAt !== null && Math.abs(now - this.copyAt) < renewAfterMs) return;
-    if (this.adapter.written === null) return;
     // Also after a failure: once an hour is often enough for a disk that is full.
     this.copyAt = now;
     try {
@@ -222,18 +294,19 @@ export const openStore = async <T>(options: StoreOptions<T>): Promise<OpenResult
   }
   if (locked.kind === 'owned') return { kind: 'owned', pid: locked.pid, host: locked.host, path };
   try {
-    const adapter = new EnvelopeAdapter(files, options);
+    const adapter = new SnapshotAdapter(files, options);
     const db = new Low<T>(adapter, options.initial());
     try {
       await db.read();
     } catch (error) {
       if (!(error instanceof Damage)) throw error;
       await locked.lock.release();
-      return await damageReport(files, path, error.message);
+      return await damageReport(files, path, error.message, error.before);
     }
     await removeLeftovers(files, path, lockPath);
+    await removeOtherJournals(files, path, adapter.found?.snapshot ?? null);
     const copyAt = await copyOnOpen(adapter, options, files);
-    const store = new FileStore(db, adapter, options, files, locked.lock, copyAt);
+    const store = new FileStore(db, db.data, adapter, options, files, locked.lock, copyAt);
     const document = db.data;
     return adapter.found === null
       ? { kind: 'created', store, document }
@@ -246,7 +319,7 @@ export const openStore = async <T>(options: StoreOptions<T>): Promise<OpenResult
 
 /** Before an older version is overwritten it becomes a copy, whatever the age of the one that is there. */
 const copyOnOpen = async <T>(
-  adapter: EnvelopeAdapter<T>,
+  adapter: SnapshotAdapter<T>,
   options: StoreOptions<T>,
   files: StoreFiles,
 ): Promise<number | null> => {
@@ -256,7 +329,10 @@ const copyOnOpen = async <T>(
     const copyAt = await newestCopyAt(files, options.path);
     const recent = copyAt !== null && Math.abs(now - copyAt) < renewAfterMs;
     if (recent && adapter.found.version === options.version) return copyAt;
-    await keepCopy(files, options.path, adapter.found.bytes);
+    const { version, savedAt, document, records, bytes } = adapter.found;
+    const copy =
+      records === 0 ? bytes : encode({ version, savedAt, origin: 'commit', json: JSON.stringify(document) });
+    await keepCopy(files, options.path, copy);
     return now;
   } catch (error) {
     options.onWarning?.(`An earlier copy of ${options.path} could not be kept: ${errorText(error)}`);

@@ -4,9 +4,10 @@ import { changesOf, previewAll, previewStack } from '../../src/cli/preview.js';
 import { leftOfJobs } from '../../src/demo/leftovers.js';
 import { poolMin, poolName } from '../../src/demo/place.js';
 import { demoUids, type DemoWorker } from '../../src/demo/worker.js';
-import { bookSchema } from '../../src/pool/book-schema.js';
+import { bookFormat } from '../../src/pool/book-schema.js';
 import { bookPath } from '../../src/service/open-book.js';
-import { decode } from '../../src/store/envelope.js';
+import { nodeFiles } from '../../src/store/files.js';
+import { readDocument } from '../../src/store/store.js';
 import type { EndEvidence, JobEvidence } from './evidence.js';
 import type { ChaosJob } from './jobs.js';
 import type { ChaosSite } from './site.js';
@@ -94,7 +95,7 @@ export const endEvidence = async (
     problems: status.problems,
     servers: servers.map(({ name }) => name),
     traces,
-    storeDamage: storeDamage(site),
+    storeDamage: await storeDamage(site),
     serviceEnd,
     previews: [pool, ...cells].map((preview) => ({
       stack: preview.stack,
@@ -106,10 +107,8 @@ export const endEvidence = async (
   };
 };
 
-const storeDamage = (site: ChaosSite): string | null => {
+const storeDamage = async (site: ChaosSite): Promise<string | null> => {
   const path = bookPath(site.config.stateDir);
-  const decoded = decode(readFileSync(path));
-  if (!decoded.ok) return `${path}: ${decoded.why}`;
-  const parsed = bookSchema.safeParse(JSON.parse(decoded.envelope.json));
-  return parsed.success ? null : `${path}: ${parsed.error.message}`;
+  const read = await readDocument(nodeFiles, path, bookFormat);
+  return read.kind === 'damaged' ? `${path}: ${read.why}` : null;
 };

@@ -34,7 +34,7 @@ describe('a book that cannot be used', () => {
     expect(readFileSync(path).equals(bytes)).toBe(true);
 
     // The copies are gone as well: nothing is left but the cloud.
-    const recovered = await recoverStore({ path, from: 'cloud', clock: systemClock });
+    const recovered = await recoverStore({ path, journalSince: 2, from: 'cloud', clock: systemClock });
     expect(recovered.kind).toBe('recovered');
     running = await site.start();
     await eventually('both VMs held', 60_000, () => {
@@ -76,7 +76,9 @@ describe('a book that cannot be used', () => {
     const path = bookPath(site.config.stateDir);
     rmSync(path);
     await expect(site.start()).rejects.toThrow(/recover/);
-    expect((await recoverStore({ path, from: 'backup', clock: systemClock })).kind).toBe('recovered');
+    expect((await recoverStore({ path, journalSince: 2, from: 'backup', clock: systemClock })).kind).toBe(
+      'recovered',
+    );
 
     running = await site.start();
     const other = await leaseReady(running.service, 2, 90_000);

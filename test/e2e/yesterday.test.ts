@@ -8,6 +8,7 @@ import { placeOf } from '../../src/backup/place.js';
 import { restoreBackup } from '../../src/backup/restore.js';
 import { systemClock } from '../../src/cloud/clock.js';
 import { installationIs, installationOf } from '../../src/service/installation.js';
+import { bookFormat } from '../../src/pool/book-schema.js';
 import { bookPath } from '../../src/service/open-book.js';
 import { recoverStore } from '../../src/store/recover.js';
 import type { LeaseView } from '../../src/http/api.js';
@@ -152,6 +153,7 @@ describe('a store from yesterday while jobs run', () => {
       if (name !== 'pulumi') rmSync(join(here.config.stateDir, name), { recursive: true });
     const recovered = await recoverStore({
       path: bookPath(here.config.stateDir),
+      journalSince: bookFormat.journalSince,
       from: 'cloud',
       clock: systemClock,
       before: () => installationIs(here.config.stateDir, installation),

@@ -76,18 +76,30 @@ export class SimDisk {
     this.memory.powerCut((max) => this.random.between(0, max));
   }
 
-  /** A bad block, or an editor: the store's file is no longer what was written. True when there was one. */
+  /** A bad block, or an editor: the store's file, or its journal, is no longer what was written. True when there was one. */
   rot(): boolean {
     const path = bookPath(stateDir);
     const bytes = this.memory.get(path);
     if (bytes === undefined || bytes.length === 0) return false;
+    const journals = this.memory.names().filter((name) => name.startsWith(`${path}.journal-`));
+    const journal = this.random.chance(0.5) ? this.random.pick(journals) : undefined;
+    if (journal !== undefined) return this.flip(journal);
     const hurt = Buffer.from(bytes);
     const at = this.random.between(0, hurt.length - 1);
-    if (this.random.chance(0.5)) {
-      hurt[at] = (hurt[at] ?? 0) ^ (1 << this.random.between(0, 7));
-      this.memory.put(path, hurt);
-    } else this.memory.put(path, hurt.subarray(0, at));
+    if (this.random.chance(0.5)) this.flip(path);
+    else this.memory.put(path, hurt.subarray(0, at));
     if (this.random.chance(0.2)) this.memory.put(generationPaths(path)[0], Buffer.from('{'));
+    return true;
+  }
+
+  /** One bit of the file, wherever. */
+  private flip(path: string): boolean {
+    const bytes = this.memory.get(path);
+    if (bytes === undefined || bytes.length === 0) return false;
+    const hurt = Buffer.from(bytes);
+    const at = this.random.between(0, hurt.length - 1);
+    hurt[at] = (hurt[at] ?? 0) ^ (1 << this.random.between(0, 7));
+    this.memory.put(path, hurt);
     return true;
   }
 }

@@ -3,6 +3,7 @@ import { recoverStore } from '../../src/store/recover.js';
 import { StoreError } from '../../src/store/port.js';
 import { BookKeeper } from '../../src/service/book-keeper.js';
 import { poolClock, type Clock } from '../../src/service/clock.js';
+import { bookFormat } from '../../src/pool/book-schema.js';
 import { bookPath, openBook, StartError } from '../../src/service/open-book.js';
 import type { Log } from '../../src/service/log.js';
 import type { Book, Context, Note, State } from '../../src/pool/book.js';
@@ -295,13 +296,17 @@ export class SimService {
       let result: Awaited<ReturnType<typeof recoverStore>> | null = null;
       // Where the disk refuses, the operator gives the same order again.
       while (result === null)
-        result = await recoverStore({ path, from, clock, files: this.disk.open() }).catch(
-          (error: unknown) => {
-            if (!(error instanceof Error && 'code' in error)) throw error;
-            this.disk.processDies();
-            return null;
-          },
-        );
+        result = await recoverStore({
+          path,
+          journalSince: bookFormat.journalSince,
+          from,
+          clock,
+          files: this.disk.open(),
+        }).catch((error: unknown) => {
+          if (!(error instanceof Error && 'code' in error)) throw error;
+          this.disk.processDies();
+          return null;
+        });
       if (result.kind === 'recovered') this.forgetful = true;
       return result.kind === 'recovered';
     };

@@ -31,14 +31,16 @@ export const recoverCommand = (world: World): Command =>
         throw new CliError('--installation goes with --from-cloud', exitCodes.usage);
       }
       const config = configOf(options, world);
-      const [{ bookPath }, { installationIs }, { recoverStore }] = await Promise.all([
+      const [{ bookPath }, { bookFormat }, { installationIs }, { recoverStore }] = await Promise.all([
         import('../../service/open-book.js'),
+        import('../../pool/book-schema.js'),
         import('../../service/installation.js'),
         import('../../store/recover.js'),
       ]);
       const { installation } = options;
       const result = await recoverStore({
         path: bookPath(config.stateDir),
+        journalSince: bookFormat.journalSince,
         from: options.fromBackup === true ? 'backup' : 'cloud',
         clock: { now: () => Date.now() },
         ...(installation === undefined

@@ -84,7 +84,11 @@ describe('a backup', () => {
     await expect(makeBackup(here.place, { target, keep: null, now: at })).rejects.toThrow(
       /would be no good.*vmpool doctor/,
     );
+    // Earlier copies beside it say that there was a book once; without them there never was one.
     rmSync(here.path('state/book.json'));
+    await expect(makeBackup(here.place, { target, keep: null, now: at })).rejects.toThrow(/the file is gone/);
+    for (const name of readdirSync(here.path('state')))
+      if (name.startsWith('book.json')) rmSync(here.path(`state/${name}`));
     await expect(makeBackup(here.place, { target, keep: null, now: at })).rejects.toThrow(/there is no book/);
     expect(existsSync(target)).toBe(false);
   });
@@ -195,8 +199,9 @@ describe('a restore', () => {
     expect(readFileSync(here.path('pulumi/.pulumi/stacks/vmpool/batch-c001.json'), 'utf8')).toBe(
       stateText('newer'),
     );
-    expect(setAside).toHaveLength(2);
-    expect(readFileSync(setAside.find((name) => name.includes('book.json')) ?? '', 'utf8')).toContain(
+    // The third is the journal of the book that was there.
+    expect(setAside).toHaveLength(3);
+    expect(readFileSync(setAside.find((name) => name.includes('book.json.aside')) ?? '', 'utf8')).toContain(
       '"seq":9',
     );
     expect(readFileSync(setAside.find((name) => name.includes('summary')) ?? '', 'utf8')).toBe('torn');

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { openStore, type StoreOptions } from '../../../src/store/store.js';
+import { nodeFiles, type StoreFiles } from '../../../src/store/files.js';
+import { openStore, readDocument, type StoreOptions } from '../../../src/store/store.js';
 import type { OpenResult } from '../../../src/store/port.js';
 
 /** A small document for the store's tests: a counter and something to fill it up. */
@@ -24,6 +25,7 @@ export const openBook = (path: string, more: Partial<StoreOptions<Book>> = {}): 
     schema: book,
     version: 1,
     migrations: {},
+    journalSince: 1,
     initial: () => ({ n: 0, note: '' }),
     clock: fixedClock(),
     ...more,
@@ -33,4 +35,11 @@ export const openBook = (path: string, more: Partial<StoreOptions<Book>> = {}): 
 export const opened = <T>(result: OpenResult<T>): Extract<OpenResult<T>, { kind: 'opened' | 'created' }> => {
   if (result.kind === 'opened' || result.kind === 'created') return result;
   throw new Error(JSON.stringify(result));
+};
+
+/** What a start would find, without starting. */
+export const stored = async (path: string, files: StoreFiles = nodeFiles): Promise<Book> => {
+  const read = await readDocument(files, path, { schema: book, version: 1, migrations: {}, journalSince: 1 });
+  if (read.kind !== 'read') throw new Error(JSON.stringify(read));
+  return read.document;
 };

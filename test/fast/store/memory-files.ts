@@ -155,7 +155,7 @@ export class MemoryFiles implements StoreFiles {
         inode.safe !== null && inode.safe === inode.seen
           ? inode.safe
           : choose(1) === 1
-            ? inode.seen.subarray(0, choose(inode.seen.length))
+            ? inode.seen.subarray(0, kept(inode, choose))
             : (inode.safe ?? Buffer.alloc(0));
       this.entries.set(name, { seen: content, safe: content });
     }
@@ -186,6 +186,12 @@ export class MemoryFiles implements StoreFiles {
     return [...this.entries.keys()].sort();
   }
 }
+
+/** What was synced stays; what was written after it may be cut off anywhere. */
+const kept = (inode: Inode, choose: (max: number) => number): number => {
+  const safe = inode.safe?.length ?? 0;
+  return safe + choose(inode.seen.length - safe);
+};
 
 const applyTo = (entries: Map<string, Inode>, change: DirectoryChange): void => {
   if (change.op === 'put') entries.set(change.name, change.inode);

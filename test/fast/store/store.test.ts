@@ -81,7 +81,11 @@ describe('a store on a real file system', () => {
     writeFileSync(`${path}.tmp`, '{"form');
     writeFileSync(`${path}.lock.999999999-00112233.tmp`, '');
     await opened(await openBook(path)).store.close();
-    expect(readdirSync(join(dir, 'state')).sort()).toEqual(['book.json', 'book.json.1']);
+    expect(readdirSync(join(dir, 'state')).sort()).toEqual([
+      'book.json',
+      'book.json.1',
+      expect.stringMatching(/^book\.json\.journal-[0-9a-f]{16}$/),
+    ]);
   });
 });
 
@@ -202,7 +206,7 @@ describe('recovery on an operator’s order', () => {
   it('puts the newest good copy back, keeps the damaged file, and says so at the next start until a commit', async () => {
     await saved(7);
     writeFileSync(path, 'broken');
-    const done = await recoverStore({ path, from: 'backup', clock: fixedClock() });
+    const done = await recoverStore({ path, journalSince: 1, from: 'backup', clock: fixedClock() });
     expect(done).toMatchObject({ kind: 'recovered', restored: { path: `${path}.1` } });
     const [aside] = done.kind === 'recovered' ? done.setAside : [];
     expect(readFileSync(aside ?? '', 'utf8')).toBe('broken');
@@ -225,7 +229,7 @@ describe('recovery on an operator’s order', () => {
     await store.close();
     writeFileSync(path, '');
     writeFileSync(`${path}.1`, '');
-    await recoverStore({ path, from: 'backup', clock });
+    await recoverStore({ path, journalSince: 1, from: 'backup', clock });
     const result = opened(await openBook(path));
     expect(result.document.n).toBe(2);
     await result.store.close();
@@ -234,10 +238,10 @@ describe('recovery on an operator’s order', () => {
   it('says so when there is no whole copy, and starts from nothing with the cloud', async () => {
     await saved(7);
     for (const suffix of ['', '.1']) writeFileSync(path + suffix, 'broken');
-    expect(await recoverStore({ path, from: 'backup', clock: fixedClock() })).toMatchObject({
+    expect(await recoverStore({ path, journalSince: 1, from: 'backup', clock: fixedClock() })).toMatchObject({
       kind: 'no-backup',
     });
-    expect(await recoverStore({ path, from: 'cloud', clock: fixedClock() })).toMatchObject({
+    expect(await recoverStore({ path, journalSince: 1, from: 'cloud', clock: fixedClock() })).toMatchObject({
       kind: 'recovered',
       restored: null,
     });
@@ -248,7 +252,7 @@ describe('recovery on an operator’s order', () => {
 
   it('is refused while a service owns the store', async () => {
     const { store } = opened(await openBook(path));
-    expect(await recoverStore({ path, from: 'cloud', clock: fixedClock() })).toEqual({
+    expect(await recoverStore({ path, journalSince: 1, from: 'cloud', clock: fixedClock() })).toEqual({
       kind: 'owned',
       pid: process.pid,
     });
