@@ -27,6 +27,8 @@ export interface PlainPulumi {
   plain(stack: string): PlainEnvironment;
   /** Names of the pool's cells' stacks, as the service last wrote them. */
   cells(): readonly string[];
+  /** Those of the services that follow the nodes. */
+  services(): readonly string[];
   /** Runs one command from the installation's root, with the cloud's credentials. */
   run(args: readonly string[], signal: AbortSignal): Promise<PulumiResult>;
 }
@@ -46,7 +48,14 @@ export const plainPulumi = async (config: Config, env: Env): Promise<PlainPulumi
     (installed) => personalPulumiHome(installed, env),
   );
   const options = engineOptionsSchema.parse(input);
-  const cellConfig = new RegExp(`^Pulumi\\.(${config.pool}-c\\d+)\\.yaml$`);
+  const written = (name: string): readonly string[] => {
+    const directory = stacksDirectory(config.stateDir);
+    if (!existsSync(directory)) return [];
+    const file = new RegExp(`^Pulumi\\.(${config.pool}-${name})\\.yaml$`);
+    return readdirSync(directory)
+      .flatMap((entry) => file.exec(entry)?.[1] ?? [])
+      .sort();
+  };
   const plain = (stack: string): PlainEnvironment => {
     const full = enginePlainEnv(options, stack);
     // The pool's own stack is the operators': its config is in their checkout, not in the state directory.
@@ -56,13 +65,8 @@ export const plainPulumi = async (config: Config, env: Env): Promise<PlainPulumi
     bin: options.pulumi.bin,
     pool: config.pool,
     plain,
-    cells: () => {
-      const directory = stacksDirectory(config.stateDir);
-      if (!existsSync(directory)) return [];
-      return readdirSync(directory)
-        .flatMap((name) => cellConfig.exec(name)?.[1] ?? [])
-        .sort();
-    },
+    cells: () => written('c\\d+'),
+    services: () => written('svc-[a-z][a-z0-9-]*'),
     run: (args, signal) => {
       const { environment, directory } = plain(config.pool);
       const own = Object.fromEntries(

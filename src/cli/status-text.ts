@@ -122,7 +122,7 @@ const servicesTable = (services: readonly ServiceView[], now: number, paint: Pai
       [
         service.toAdd === 0 ? '' : `${String(service.toAdd)} to add`,
         service.toRemove === 0 ? '' : `${String(service.toRemove)} to remove`,
-        service.lastError ?? '',
+        harmlessLine(service.lastError ?? ''),
       ]
         .filter((text) => text !== '')
         .join('; '),

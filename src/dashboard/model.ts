@@ -1,4 +1,4 @@
-import type { EventView, MemberView, StatusView } from '../http/api.js';
+import type { EventView, MemberView, ServiceView, StatusView } from '../http/api.js';
 
 /** States that a VM is looked for by, in the order in which they matter to who looks. */
 export const shownStates = ['Unusable', 'Busy', 'Free'] as const;
@@ -93,6 +93,26 @@ export function facts(member: MemberView, now: number): readonly (readonly [stri
     ['Retiring', member.retiring],
   ];
   return rows.filter((row): row is [string, string] => row[1] !== null && row[1] !== '');
+}
+
+/** How far a service of the site is behind the pool. */
+export function serviceLag({ upToDate, running, behindSince }: ServiceView, now: number): string {
+  if (upToDate) return 'up to date';
+  const lag = since(behindSince, now);
+  return `${running ? 'being updated' : 'behind'}${lag === '' ? '' : ` for ${lag}`}`;
+}
+
+/** What it lacks, why, and when it is tried again. */
+export function serviceReasons({ toAdd, toRemove, lastError, nextTry }: ServiceView, now: number): string {
+  const soon = nextTry === null ? null : span(Date.parse(nextTry) - now);
+  return [
+    toAdd === 0 ? '' : `${String(toAdd)} to add`,
+    toRemove === 0 ? '' : `${String(toRemove)} to remove`,
+    soon === null ? '' : `tried again in ${soon}`,
+    lastError ?? '',
+  ]
+    .filter((text) => text !== '')
+    .join('; ');
 }
 
 /** One line for people who hear the page instead of seeing it. */

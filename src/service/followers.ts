@@ -43,6 +43,8 @@ interface Lane {
   notBefore: number;
   running: boolean;
   error: string | null;
+  /** The last document that was looked at, so that a large pool that rests is not written out twice a second. */
+  seen: { readonly settings: ServiceSettings; readonly from: ServiceInput; readonly text: string } | null;
   /** Since when the service is behind; null when it is not. */
   behindSince: number | null;
 }
@@ -66,15 +68,14 @@ export function startFollowers(parts: FollowerParts): Followers {
   /** Stacks of services that an earlier run of this service left; null until they could be listed. */
   let foundStacks = false;
 
-  const wanted = (settings: ServiceSettings): ServiceInput | null => {
-    const input = parts.input(followsBuilding(settings.type) ? 'address' : 'first-free');
-    if (input === null) return null;
-    return {
-      pool: input.pool,
-      members: followsMembers(settings.type) ? input.members : [],
-      slots: followsSlots(settings.type) ? input.slots : {},
-    };
-  };
+  const told = ({ type }: ServiceSettings): ServiceInput | null =>
+    parts.input(followsBuilding(type) ? 'address' : 'first-free');
+  /** What of it is this kind's business. */
+  const wanted = ({ type }: ServiceSettings, { pool: name, members, slots }: ServiceInput): ServiceInput => ({
+    pool: name,
+    members: followsMembers(type) ? members : [],
+    slots: followsSlots(type) ? slots : {},
+  });
 
   const failed = (name: string, lane: Lane, error: unknown): number => {
     lane.failures += 1;
@@ -111,9 +112,12 @@ export function startFollowers(parts: FollowerParts): Followers {
       }
       return pollMs;
     }
-    const input = wanted(settings);
-    if (input === null) return pollMs;
-    const text = JSON.stringify({ settings, input });
+    const from = told(settings);
+    if (from === null) return pollMs;
+    const input = wanted(settings, from);
+    const same = lane.seen !== null && lane.seen.from === from && lane.seen.settings === settings;
+    const text = same ? (lane.seen?.text ?? '') : JSON.stringify({ settings, input });
+    lane.seen = { settings, from, text };
     if (text === lane.done?.text) {
       lane.pending = text;
       if (lane.error === null && now - lane.done.at < verifyEveryMs) {
@@ -164,6 +168,7 @@ export function startFollowers(parts: FollowerParts): Followers {
       notBefore: 0,
       running: false,
       error: null,
+      seen: null,
       behindSince: null,
     };
     lanes.set(name, lane);
@@ -200,22 +205,28 @@ export function startFollowers(parts: FollowerParts): Followers {
       [...lanes]
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([name, lane]) => {
-          const now = lane.settings === null ? null : wanted(lane.settings);
+          const { settings } = lane;
+          const from = settings === null ? null : told(settings);
+          const now = settings === null || from === null ? null : wanted(settings, from);
           const have = new Set(lane.done?.members ?? []);
-          const want = new Set((now?.members ?? []).map((m) => m.name));
+          // While it is not known who is to be there, nobody is missing.
+          const want = now === null && settings !== null ? have : new Set(now?.members.map((m) => m.name));
+          const toAdd = [...want].filter((member) => !have.has(member)).length;
+          const toRemove = [...have].filter((member) => !want.has(member)).length;
           return {
             name,
-            type: lane.settings?.type ?? 'removed',
+            type: settings?.type ?? 'removed',
             stack: serviceStackName(pool, name),
             hosts: have.size,
-            toAdd: [...want].filter((member) => !have.has(member)).length,
-            toRemove: [...have].filter((member) => !want.has(member)).length,
+            toAdd,
+            toRemove,
             running: lane.running,
             upToDate:
-              lane.settings !== null &&
+              settings !== null &&
               lane.error === null &&
               lane.behindSince === null &&
-              lane.done !== null,
+              lane.done !== null &&
+              toAdd + toRemove === 0,
             behindSince: lane.behindSince === null ? null : new Date(lane.behindSince).toISOString(),
             nextTry: lane.notBefore > clock.now() ? new Date(lane.notBefore).toISOString() : null,
             lastError: lane.error,

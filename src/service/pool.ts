@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { ServiceInput } from '../../stacks/services/plan.js';
 import type { Cloud } from '../cloud/port.js';
 import type { Engine } from '../engine/port.js';
 import { poolFigures } from '../ganglia/figures.js';
@@ -167,19 +168,30 @@ export function startPool(parts: PoolParts): RunningPool {
   const stopping = new AbortController();
   const sites = new SiteAddressBook();
   const told = new Set<string>();
+  /** Each service asks twice a second; most of the time nothing has changed. */
+  const inputs: Partial<
+    Record<
+      'first-free' | 'address',
+      { readonly book: Book; readonly sights: number; readonly input: ServiceInput | null }
+    >
+  > = {};
   const followers = startFollowers({
     engine,
     pool: parts.book.pool,
     clock,
     log,
     input: (from) => {
+      const state = keeper.durable();
+      const before = inputs[from];
+      if (before?.book === state.book && before.sights === sites.revision) return before.input;
       const acquaintance = {
         known: told,
         addressesOf: (member: Member) => sites.addressesOf(member),
         complete: sites.complete,
       };
-      const input = serviceInput(keeper.durable(), acquaintance, from);
+      const input = serviceInput(state, acquaintance, from);
       if (from === 'first-free') for (const { name } of input?.members ?? []) told.add(name);
+      inputs[from] = { book: state.book, sights: sites.revision, input };
       return input;
     },
   });

@@ -12,14 +12,25 @@ export class SiteAddressBook {
 
   /** Whether everything was listed once: an address that is not known then is not coming soon. */
   private whole = false;
+  private changes = 0;
 
   get complete(): boolean {
     return this.whole;
   }
 
+  /** Another one when another answer may be had. */
+  get revision(): number {
+    return this.changes;
+  }
+
   take({ servers, complete }: Listing): void {
+    if (complete && !this.whole) this.changes += 1;
     this.whole ||= complete;
-    for (const server of servers) this.byServer.set(server.id, server.addresses);
+    for (const server of servers) {
+      if (JSON.stringify(this.byServer.get(server.id)) === JSON.stringify(server.addresses)) continue;
+      this.byServer.set(server.id, server.addresses);
+      this.changes += 1;
+    }
   }
 
   /** Null while no listing has shown the member's server. */

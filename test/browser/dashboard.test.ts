@@ -136,6 +136,25 @@ describe('the pool, live', () => {
     await page.getByText('2 VMs', { exact: true }).waitFor();
   });
 
+  it('shows which service of the site is behind, since when and why', async () => {
+    await open();
+    await signIn();
+    await page.getByText('live, as operator').waitFor();
+    expect(await page.locator('#services-section').isVisible()).toBe(false);
+    const lastError = 'ssh: <b>no route</b> to host';
+    pool.services.push({
+      ...{ name: 'nagios', type: 'nagios', stack: 'p-svc-nagios', hosts: 1, toAdd: 2, toRemove: 0 },
+      ...{ running: false, upToDate: false, nextTry: null, lastError },
+      behindSince: new Date(pool.clock.now() - 120_000).toISOString(),
+    });
+    const row = page.locator('#services tr');
+    await row.getByText('behind for 2 min').waitFor();
+    await row.getByText(`2 to add; ${lastError}`).waitFor();
+    await accessible();
+    pool.services.splice(0);
+    await page.locator('#services-section').waitFor({ state: 'hidden' });
+  });
+
   it('shows text from jobs and operators as text', async () => {
     await open();
     await signIn();

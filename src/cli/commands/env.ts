@@ -12,7 +12,7 @@ interface EnvOptions extends ConfigOptions {
 export const envCommand = (world: World): Command =>
   withJson(withConfig(new Command('env')))
     .description('print what the plain pulumi command line needs to see a stack as the service sees it')
-    .argument('[stack]', "a cell (c001) or its stack; otherwise the pool's own stack")
+    .argument('[stack]', "a cell (c001), a service (svc-nagios) or its stack; otherwise the pool's own stack")
     .addHelpText(
       'after',
       '\nThe cloud\'s credentials are your own (OS_* or clouds.yaml); none are printed.\nExample: eval "$(vmpool env)" && pulumi preview --stack batch',
@@ -21,7 +21,7 @@ export const envCommand = (world: World): Command =>
       const config = configOf(options, world);
       const { plainPulumi } = await import('../plain-pulumi.js');
       const pulumi = await plainPulumi(config, world.env);
-      const known = [config.pool, ...pulumi.cells()];
+      const known = [config.pool, ...pulumi.cells(), ...pulumi.services()];
       const stack =
         wanted === undefined
           ? config.pool

@@ -16,13 +16,15 @@ const limitMs = 10 * 60_000;
 
 export const planCommand = (world: World): Command =>
   withJson(withConfig(new Command('plan')))
-    .description("preview every cell's stack: what an update would change in the cloud")
+    .description(
+      "preview the stacks of cells and services: what an update would change in the cloud and on services' hosts",
+    )
     .addHelpText('after', '\nExit code 0: nothing would change; 1: something would, or a preview failed.')
     .action(async (options: PlanOptions) => {
       const config = configOf(options, world);
       const { plainPulumi } = await import('../plain-pulumi.js');
       const pulumi = await plainPulumi(config, world.env);
-      const stacks = pulumi.cells();
+      const stacks = [...pulumi.cells(), ...pulumi.services()];
       const previews = await previewAll(pulumi, stacks, atOnce, AbortSignal.timeout(limitMs));
       if (options.json === true) world.terminal.out(JSON.stringify({ stacks: previews }, null, 2));
       else

@@ -1,6 +1,15 @@
 import type { EventView, StatusView, TrendPoint } from '../../http/api.js';
 import { chartOf } from '../chart.js';
-import { filtered, shownStates, since, span, summary, type Filter } from '../model.js';
+import {
+  filtered,
+  serviceLag,
+  serviceReasons,
+  shownStates,
+  since,
+  span,
+  summary,
+  type Filter,
+} from '../model.js';
 import { element, fillRows, make, setText, shape } from './page.js';
 import { Panel } from './panel.js';
 import { Tiles } from './tiles.js';
@@ -43,7 +52,7 @@ export class View {
     this.shown = null;
     this.panel.close();
     this.tiles.show([], 0, 0);
-    for (const id of ['counts', 'problems', 'requests', 'cells', 'events', 'chart']) {
+    for (const id of ['counts', 'problems', 'requests', 'cells', 'services', 'events', 'chart']) {
       const target = element(id, Element);
       target.replaceChildren();
       if (target instanceof HTMLElement) delete target.dataset['shown'];
@@ -80,6 +89,19 @@ export class View {
       ]),
       'There is no cell yet.',
       3,
+    );
+    element('services-section', HTMLElement).hidden = status.services.length === 0;
+    fillRows(
+      element('services', HTMLElement),
+      status.services.map((service) => [
+        service.name,
+        service.type,
+        String(service.hosts),
+        serviceLag(service, now),
+        serviceReasons(service, now),
+      ]),
+      'None is configured.',
+      5,
     );
     drawEvents(events);
     const open = this.panel.shows();

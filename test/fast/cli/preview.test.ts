@@ -10,6 +10,7 @@ const pulumiWith = (stacks: readonly string[]): PlainPulumi => ({
   pool: 'p',
   plain: (stack) => ({ environment: {}, directory: '/', arguments: ['--stack', stack] }),
   cells: () => stacks,
+  services: () => [],
   run: (args) => {
     const stack = args[args.indexOf('--stack') + 1] ?? '';
     return Promise.resolve(

@@ -4,12 +4,14 @@ import {
   filtered,
   ordersFor,
   sentence,
+  serviceLag,
+  serviceReasons,
   since,
   span,
   summary,
   withEvent,
 } from '../../../src/dashboard/model.js';
-import type { EventView } from '../../../src/http/api.js';
+import type { EventView, ServiceView } from '../../../src/http/api.js';
 import { memberView, statusView } from '../cli/play.js';
 
 const now = Date.parse('2026-11-23T10:00:00.000Z');
@@ -31,6 +33,23 @@ describe('words for people', () => {
   it('say nothing of a time that is none', () => {
     expect(since(null, now)).toBe('');
     expect(since('', now)).toBe('');
+  });
+
+  it('say how far a service is behind, and why', () => {
+    const well: ServiceView = {
+      ...{ name: 'nagios', type: 'nagios', stack: 'b-svc-nagios', hosts: 3, toAdd: 0, toRemove: 0 },
+      ...{ running: false, upToDate: true, behindSince: null, nextTry: null, lastError: null },
+    };
+    expect([serviceLag(well, now), serviceReasons(well, now)]).toEqual(['up to date', '']);
+    const behindSince = '2026-11-23T09:58:00.000Z';
+    const late: ServiceView = {
+      ...well,
+      ...{ upToDate: false, behindSince, toAdd: 2, toRemove: 1, lastError: 'ssh: no route' },
+      nextTry: '2026-11-23T10:00:40.000Z',
+    };
+    expect(serviceLag(late, now)).toBe('behind for 2 min');
+    expect(serviceReasons(late, now)).toBe('2 to add; 1 to remove; tried again in 40 s; ssh: no route');
+    expect(serviceLag({ ...late, running: true, behindSince: null }, now)).toBe('being updated');
   });
 
   it('name a VM, its state, how long and its job', () => {

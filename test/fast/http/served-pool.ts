@@ -1,4 +1,5 @@
 import { createHttpServer, type HttpServer } from '../../../src/http/server.js';
+import type { ServiceView } from '../../../src/http/api.js';
 import type { Book, Member, Note } from '../../../src/pool/book.js';
 import type { MemberName, ServerId } from '../../../src/pool/model.js';
 import { defaultPolicy } from '../../../src/pool/policy.js';
@@ -20,6 +21,8 @@ export interface ServedPool {
   readonly clock: ManualClock;
   readonly keeper: BookKeeper;
   readonly server: HttpServer;
+  /** What its services that follow the nodes say; a test puts in what it wants. */
+  readonly services: ServiceView[];
 }
 
 /** A book with that many Free VMs, without living through the birth of each. */
@@ -42,6 +45,7 @@ function crowded(vms: number): Book {
 /** A pool with that many Free VMs, on a loopback port (a free one when none is named). The caller closes it. */
 export async function servePool(vms: number, port = 0): Promise<ServedPool> {
   const clock = new ManualClock();
+  const services: ServiceView[] = [];
   const recent = new Recent();
   const context = () => ({
     ...{ now: clock.now(), suffix: () => 's', policy: defaultPolicy },
@@ -57,7 +61,7 @@ export async function servePool(vms: number, port = 0): Promise<ServedPool> {
   const service = createPoolService({
     ...{ keeper, context, version: '1', recent, capabilitySecret: Buffer.from('secret') },
     flavorProcessors: () => 8,
-    services: () => [],
+    services: () => [...services],
     consoleLog: (server) => Promise.resolve(`console of ${server}`),
     history: ({ vm, most }) =>
       Promise.resolve(told.filter(({ member }) => vm === undefined || member === vm).slice(-most)),
@@ -69,5 +73,5 @@ export async function servePool(vms: number, port = 0): Promise<ServedPool> {
     ...{ service, clock, log: fakeLog() },
   });
   const { url, port: at } = await server.listen();
-  return { url, port: at, service, clock, keeper, server };
+  return { url, port: at, service, clock, keeper, server, services };
 }

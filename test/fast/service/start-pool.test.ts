@@ -5,6 +5,7 @@ import type { InstallationId, Shape } from '../../../src/pool/model.js';
 import { defaultPolicy } from '../../../src/pool/policy.js';
 import type { RunningPool, Settings } from '../../../src/service/pool.js';
 import { startPool } from '../../../src/service/pool.js';
+import { servicesSchema, type Services } from '../../../stacks/services/registry.js';
 import { epoch, shapeOf } from '../pool/fixture.js';
 import { FakeCloud, FakeEngine, FakeGuest, FakeHistory, fakeLog, FakeStore } from './fake-ports.js';
 import { calm, ManualClock, until } from './manual-clock.js';
@@ -34,7 +35,10 @@ afterEach(async () => {
   for (const bench of open.splice(0)) await bench.stop();
 });
 
-function start(shape: Shape | null, more: { readonly refusing?: boolean } = {}): Bench {
+function start(
+  shape: Shape | null,
+  more: { readonly refusing?: boolean; readonly services?: Services } = {},
+): Bench {
   const clock = new ManualClock();
   const [cloud, guest, store, history] = [
     new FakeCloud(),
@@ -51,7 +55,7 @@ function start(shape: Shape | null, more: { readonly refusing?: boolean } = {}):
     ...{ store, history, engine, cloud, guest, clock, settings },
     book: emptyBook('i' as InstallationId, 'p', epoch),
     hostKeyPolicy: 'first-sight',
-    parseOutputs: (outputs) => ({ ok: true, shape: outputs as Shape }),
+    parseOutputs: (outputs) => ({ ok: true, shape: outputs as Shape, services: more.services ?? {} }),
     log: fakeLog(),
     version: '1',
     capabilitySecret: Buffer.from('secret'),
@@ -210,5 +214,49 @@ describe('the running pool', () => {
     await b.clock.advance(120_000);
     expect(b.store.committed).toHaveLength(length);
     expect(b.clock.naps).toEqual([]);
+  });
+});
+
+describe('services that follow the nodes', () => {
+  it('delay neither a lease nor an update of cells when their host hangs, nor the end of the service', async () => {
+    const b = start(shapeOf({ min: 0, max: 2 }), {
+      services: servicesSchema.parse({ hosts: { type: 'command', host: 'local', apply: 'true' } }),
+    });
+    b.engine.onService = (_wish, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          reject(new Error('stopped'));
+        });
+      });
+    await until(b.clock, 'an update that hangs', () => b.engine.serviceWishes.length === 1);
+    for (const job of ['1', '2']) {
+      const { id } = await request(b, job);
+      await until(b.clock, 'a ready lease', () => b.pool.service.lease(id)?.ready === true);
+    }
+    expect(states(b)).toEqual(['Busy', 'Busy']);
+    expect(b.engine.serviceWishes).toHaveLength(1);
+    expect(b.pool.service.status().services).toMatchObject([
+      { name: 'hosts', running: true, upToDate: false, hosts: 0, toAdd: 2 },
+    ]);
+    await b.stop();
+    expect(b.engine.closed).toBe(true);
+  });
+
+  it('are told of a VM when it is Free, and that it is gone when it is retired', async () => {
+    const b = start(shapeOf({ min: 0, max: 2 }), {
+      services: servicesSchema.parse({ hosts: { type: 'command', host: 'local', apply: 'true' } }),
+    });
+    const followed = (): number => b.engine.serviceWishes.at(-1)?.input.members.length ?? -1;
+    const hosts = () => b.pool.service.status().services[0];
+    await until(b.clock, 'an update', () => hosts()?.upToDate === true);
+    expect(followed()).toBe(0);
+    const { id } = await request(b, '1');
+    await until(b.clock, 'a VM that is followed', () => followed() === 1);
+    expect(b.engine.serviceWishes.at(-1)?.input.members[0]?.name).toBe(
+      b.pool.service.status().members[0]?.name,
+    );
+    await b.pool.service.releaseById(id, 'over');
+    await until(b.clock, 'its end', () => followed() === 0);
+    expect(b.engine.serviceWishes.map(({ input }) => input.members.length)).toEqual([0, 1, 0]);
   });
 });
