@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 NODE ?= node
 
-.PHONY: help setup demo test test-openstack audit chaos mutation sim sim-nightly bench bench-smoke lint format typecheck build package clean
+.PHONY: help setup demo demo-services test test-openstack audit chaos mutation sim sim-nightly bench bench-smoke lint format typecheck build package clean
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -13,6 +13,10 @@ setup: ## Installs what is missing and builds (idempotent, seconds the second ti
 demo: ## Runs a mixed load of real jobs through the whole path on the embedded cloud
 	@$(NODE) scripts/setup.mjs --demo
 	@$(NODE) dist/src/cli/main.js demo
+
+demo-services: ## Nagios follows the embedded cloud's pool up and down, and a check
+	@$(NODE) scripts/setup.mjs --demo --services
+	@$(NODE) dist/src/cli/main.js demo --services
 
 test: ## Sets everything up and passes all the tests (SUITES="fast guest" for some)
 	@$(NODE) scripts/setup.mjs --test --suites='$(SUITES)'

@@ -5,6 +5,7 @@
  *
  *   node scripts/setup.mjs          for running
  *   node scripts/setup.mjs --demo   the same, but stops at once where the demo could not run
+ *   node scripts/setup.mjs --demo --services   and with the daemons that follow the pool there
  *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser, daemons of services; and
  *                                   the OpenStack lab where its suites are to run (--suites='A B')
  */
@@ -19,6 +20,7 @@ import { otherNode } from './tested-nodes.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const forTests = process.argv.includes('--test');
+const forServices = process.argv.includes('--services');
 const started = Date.now();
 
 const elapsed = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
@@ -63,20 +65,31 @@ const systemNeeds = [
   { file: '/usr/bin/openssl', pkg: 'openssl' },
 ];
 
-/** What only the tests start: a real browser for the dashboard, the services' daemons, what reads the package's units and log rules. */
-const testNeeds = [
-  { file: '/usr/bin/chromium', pkg: 'chromium' },
+/** What watches the nodes in the demo with services. */
+const demoServicesNeeds = [
   { file: '/usr/sbin/nagios4', pkg: 'nagios4-core' },
   { file: '/usr/lib/nagios/plugins/check_ssh', pkg: 'monitoring-plugins-basic' },
+];
+/** Daemons of the services that follow the nodes, which their tests start for themselves. */
+const testNeeds = [
+  ...demoServicesNeeds,
   { file: '/usr/sbin/gmetad', pkg: 'gmetad' },
   { file: '/usr/sbin/gmond', pkg: 'ganglia-monitor' },
   { file: '/usr/bin/systemd-analyze', pkg: 'systemd' },
   { file: '/usr/sbin/logrotate', pkg: 'logrotate' },
   { file: '/usr/bin/faketime', pkg: 'faketime' },
+  { file: '/usr/bin/ganesha.nfsd', pkg: 'nfs-ganesha' },
+  {
+    file: `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/ganesha/libfsalvfs.so`,
+    pkg: 'nfs-ganesha-vfs',
+  },
+  { file: '/usr/include/nfsc/libnfs.h', pkg: 'libnfs-dev' },
+  { file: '/usr/bin/dbus-send', pkg: 'dbus' },
+  { file: '/usr/bin/curl', pkg: 'curl' },
 ];
 
 async function systemPackages() {
-  const needs = forTests ? [...systemNeeds, ...testNeeds] : systemNeeds;
+  const needs = [...systemNeeds, ...(forTests ? testNeeds : forServices ? demoServicesNeeds : [])];
   const missing = needs.filter(({ file }) => !existsSync(file)).map(({ pkg }) => pkg);
   if (missing.length === 0) return;
   const byHand = `Install them by hand: ${missing.join(' ')}`;

@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
+import { z } from 'zod';
 import { makeKeyPair } from '../../hooks/src/ssh-key.js';
 import { repoRoot } from '../repo-root.js';
 
 /** The demo's directory: everything that it makes on this machine is below it. */
 export interface Place {
   readonly directory: string;
+  /** The loopback network of the cloud's servers, as `127.130.0.0/16`. */
+  readonly subnet: string;
   readonly configFile: string;
   readonly operatorTokenFile: string;
   readonly workerToken: string;
@@ -64,6 +67,7 @@ export const makePlace = (subnet: string): Place => {
   );
   return {
     directory,
+    subnet,
     configFile,
     operatorTokenFile,
     workerToken,
@@ -116,6 +120,15 @@ const poolShape = (adminKey: string): Readonly<Record<string, unknown>> =>
       adminKey,
     }).map(([key, value]) => [`vmpool:${key}`, value]),
   );
+
+/** As an operator or CI would: writes settings into the pool stack's config. */
+export const writeShape = (place: Place, changes: Readonly<Record<string, unknown>>): void => {
+  const { config } = z
+    .object({ config: z.record(z.string(), z.unknown()) })
+    .parse(parse(readFileSync(place.poolConfig, 'utf8')));
+  const named = Object.entries(changes).map(([key, value]): [string, unknown] => [`vmpool:${key}`, value]);
+  writeFileSync(place.poolConfig, stringify({ config: { ...config, ...Object.fromEntries(named) } }));
+};
 
 /** The cloud's address and credentials, as an operator would put them into an openrc. */
 export const writeOpenrc = (place: Place, env: Readonly<Record<string, string>>): void => {

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { commandSettings, planCommand } from './command.js';
 import { gangliaSettings, planGanglia } from './ganglia.js';
 import { nagiosSettings, planNagios } from './nagios.js';
+import { ganeshaSettings, planGanesha } from './nfs-ganesha.js';
+import { kernelNfsSettings, planKernelNfs } from './nfs-kernel.js';
 import type { HostPlan, ServiceInput } from './plan.js';
 import { planTorque, torqueSettings } from './torque.js';
 
@@ -10,6 +12,8 @@ export const serviceSettingsSchema = z.discriminatedUnion('type', [
   commandSettings,
   gangliaSettings,
   nagiosSettings,
+  ganeshaSettings,
+  kernelNfsSettings,
   torqueSettings,
 ]);
 export type ServiceSettings = z.infer<typeof serviceSettingsSchema>;
@@ -28,7 +32,8 @@ export const followsSlots = (type: ServiceType): boolean => type === 'torque';
  * Whether its members are those that have an address, building ones included; else those that were Free once. What a VM
  * needs before its first lease is here.
  */
-export const followsBuilding = (_type: ServiceType): boolean => false;
+export const followsBuilding = (type: ServiceType): boolean =>
+  type === 'nfs-ganesha' || type === 'nfs-kernel';
 /** Whether it follows the members. */
 export const followsMembers = (type: ServiceType): boolean => type !== 'torque';
 
@@ -41,6 +46,10 @@ export const planService = (settings: ServiceSettings, input: ServiceInput, id: 
       return planGanglia(settings, input, id);
     case 'nagios':
       return planNagios(settings, input, id);
+    case 'nfs-ganesha':
+      return planGanesha(settings, input, id);
+    case 'nfs-kernel':
+      return planKernelNfs(settings, input, id);
     case 'torque':
       return planTorque(settings, input);
   }

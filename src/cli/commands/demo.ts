@@ -5,6 +5,7 @@ interface DemoOptions {
   readonly keep?: boolean;
   readonly plain?: boolean;
   readonly json?: boolean;
+  readonly services?: boolean;
 }
 
 export const demoCommand = (world: World): Command =>
@@ -13,11 +14,17 @@ export const demoCommand = (world: World): Command =>
     .option('--keep', 'keep the directory with configuration, logs and outputs')
     .option('--plain', 'progress lines instead of the live view')
     .option('--json', 'the outcome as JSON; progress on standard error')
+    .option('--services', 'instead of jobs: Nagios on a host of its own follows the pool up and down')
     .action(async (options: DemoOptions) => {
       const { runDemo } = await import('../../demo/demo.js');
       world.exitWith(
         await runDemo(
-          { keep: options.keep === true, plain: options.plain === true, json: options.json === true },
+          {
+            keep: options.keep === true,
+            plain: options.plain === true,
+            json: options.json === true,
+            services: options.services === true,
+          },
           world.terminal,
         ),
       );

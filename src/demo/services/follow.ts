@@ -1,0 +1,83 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { count } from '../../cli/table.js';
+import type { StatusView } from '../../http/api.js';
+import type { View } from '../view.js';
+import type { Watched } from './watched.js';
+
+const lookEveryMs = 1_000;
+
+/** Looks at the daemons all the time, as a person before their screens would, and tells what changes. */
+export class Onlooker {
+  readonly #seen = new Map<string, ReadonlyMap<string, string>>();
+  readonly #wrong = new Set<string>();
+  readonly #stopped = new AbortController();
+  #looking: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly watched: readonly Watched[],
+    private readonly view: View,
+  ) {}
+
+  start(): void {
+    this.#looking = this.#look();
+  }
+
+  /** Alarms that were raised while it looked: there must be none, since VMs came and went as they should. */
+  get alarms(): readonly string[] {
+    return [...this.#wrong];
+  }
+
+  /** What keeps the daemons from showing exactly the pool's VMs, and each of them well; empty when nothing does. */
+  missing(status: StatusView): readonly string[] {
+    const members = new Set(status.members.map(({ name }) => name));
+    return this.watched.flatMap(({ name }) => {
+      const seen = this.#seen.get(name);
+      if (seen === undefined) return [`${name} shows nothing yet`];
+      const absent = [...members].filter((vm) => seen.get(vm) !== 'up');
+      const surplus = [...seen.keys()].filter((vm) => !members.has(vm));
+      return [
+        ...(absent.length === 0 ? [] : [`${name} does not show ${absent.join(', ')} as up`]),
+        ...(surplus.length === 0 ? [] : [`${name} still shows ${surplus.join(', ')}`]),
+      ];
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      for (const one of this.watched) {
+        try {
+          this.#take(one.name, await one.hosts());
+        } catch (error) {
+          if (signal.aborted) return;
+          // A daemon that is just starting or writing anew; if it stays so, `missing` says so.
+          this.#take(one.name, new Map());
+          this.#wrong.add(error instanceof Error ? error.message : String(error));
+        }
+      }
+      await sleep(lookEveryMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #take(name: string, now: ReadonlyMap<string, string>): void {
+    const before = this.#seen.get(name) ?? new Map<string, string>();
+    this.#seen.set(name, now);
+    const added = [...now.keys()].filter((vm) => !before.has(vm));
+    const removed = [...before.keys()].filter((vm) => !now.has(vm));
+    if (added.length + removed.length > 0) {
+      const changes = [...added.map((vm) => `+${vm}`), ...removed.map((vm) => `-${vm}`)];
+      this.view.line(`${name}: ${count(now.size, 'host')} (${changes.join(' ')})`);
+    }
+    for (const [vm, health] of now)
+      if (health === 'up' && before.get(vm) !== 'up') this.view.line(`${name}: ${vm} is up`);
+      else if (health === 'down' && before.get(vm) !== 'down') {
+        this.view.line(`${name}: ALARM, ${vm} is down`);
+        this.#wrong.add(`${name} raised an alarm for ${vm}`);
+      }
+  }
+}
