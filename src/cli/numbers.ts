@@ -1,7 +1,15 @@
 import { InvalidArgumentError } from 'commander';
+import { period } from '../config/quantities.js';
 
 /** Argument of an option that counts things, 1 or more. */
 export const wholeNumber = (text: string): number => {
   if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('give a whole number, 1 or more');
   return Number(text);
+};
+
+/** Argument of an option for a time with its unit, `90m`; whole seconds of it. */
+export const secondsOf = (text: string): number => {
+  const parsed = period.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError('give a time with its unit: 90s, 10m, 2h or 7d');
+  return Math.round(parsed.data / 1000);
 };

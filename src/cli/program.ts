@@ -28,6 +28,12 @@ import { vmCommand } from './commands/vm.js';
 import { leasesCommand } from './commands/leases.js';
 import { requestsCommand } from './commands/requests.js';
 import { eventsCommand } from './commands/events.js';
+import { drainCommand, undrainCommand } from './commands/drain.js';
+import { killCommand } from './commands/kill.js';
+import { pauseCommand, resumeCommand } from './commands/pause.js';
+import { consoleCommand } from './commands/console.js';
+import { sshCommand } from './commands/ssh.js';
+import { whyCommand } from './commands/why.js';
 import { CliError, exitCodes } from './exit.js';
 import type { World } from './world.js';
 
@@ -44,10 +50,18 @@ const commands = [
   leasesCommand,
   requestsCommand,
   eventsCommand,
+  whyCommand,
+  consoleCommand,
+  sshCommand,
   checkCommand,
   holdCommand,
   unholdCommand,
+  drainCommand,
+  undrainCommand,
   retireCommand,
+  killCommand,
+  pauseCommand,
+  resumeCommand,
   adoptCommand,
   requestCommand,
   releaseCommand,

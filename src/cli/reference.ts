@@ -17,6 +17,7 @@ const nowhere: World = {
   connect: () => {
     throw new Error('nothing is asked while the commands are described');
   },
+  confirm: () => Promise.resolve(null),
   stop: new AbortController().signal,
   exitWith: () => undefined,
 };
@@ -31,7 +32,7 @@ const general = `# Command line
 | \`--token-file FILE\` | \`VMPOOL_TOKEN_FILE\` | none: a token is always needed. The file must not be open to other users. |
 | \`--ca FILE\` | \`VMPOOL_CA\` | the system's certificate authorities |
 
-Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`vm show\` and \`events\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`hold\`, \`unhold\`, \`retire\` and \`adopt\` an operator's.
+Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`vm show\` and \`events\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`why\` too; orders (\`hold\`, \`unhold\`, \`drain\`, \`undrain\`, \`retire\`, \`kill\`, \`pause\`, \`resume\`, \`adopt\`), \`console\` and \`vm show --console\` need an operator's.
 
 Results go to standard output, everything else to standard error. Colours are used on a terminal only, and not where \`NO_COLOR\` is set. With \`--json\`, what is printed is for programs: the field names are those of the HTTP API. \`VMPOOL_DEBUG=1\` adds a stack trace to errors that nobody expected.
 
@@ -54,6 +55,14 @@ const notes: Readonly<Record<string, string>> = {
     'The history goes back as far as the history files do. Of a VM that did not come up, the end of its console log was kept there and is shown; `--console` asks the cloud for what it has now.',
   events:
     'The service keeps its last 500 events in memory; `--history` reads its history files (some 150 MB, also of earlier starts). A job may be named as `qstat` does, without its server.',
+  hold: 'What runs on the VM goes on; when it ends, the VM is kept as it is, the traces of the job included, and nothing ends it but you, the time given with `--for`, or `policy.heldLimit`.',
+  drain:
+    'Other than `hold`, the VM is cleaned and verified first: for work on its host, or to keep a VM in reserve. It counts against `max`.',
+  kill: "The job's lease ends at once, and the VM with it; Torque's job ends when its ssh does. Without a terminal to ask at, `--yes` is needed.",
+  pause:
+    'For an audit of the cloud, or work on it. Leases, releases, scrubs and probes go on; no VM is made, ended or replaced, so that a full pool lets jobs wait. Updates that run already go on to their end. Every pause ends by itself.',
+  ssh: "For a shell on a VM as the service itself logs in; run it on the service's machine, or bring the key with `--identity` and `--user`. Only the host keys that the service has learned are believed, and no ssh configuration of yours is read.",
+  why: 'Reads the history files, so that it reaches back as far as they do, and adds what a job that lives waits for.',
   serve:
     'Logs JSON lines on standard output; the line with `"event":"ready"` tells the address. SIGHUP reads the configuration and the TLS files again: what can change does at once, what needs a restart is told, and a file with errors changes nothing. SIGTERM or SIGINT stops it: no new connections, requests under way end, updates of cells get up to 30 s. A second signal ends it at once; nothing that was answered is lost.',
   policy:

@@ -266,6 +266,10 @@ export const statusView = z
       })
       .nullable(),
     counts: z.object({ free: z.int(), busy: z.int(), unusable: z.int(), waiting: z.int(), leases: z.int() }),
+    paused: z
+      .object({ why: z.string(), since: z.string(), until: z.string() })
+      .nullable()
+      .describe('While changes of the cloud are paused: nothing is made or ended there.'),
     problems: z
       .array(z.string())
       .describe(
@@ -331,6 +335,26 @@ export const memberOrder = z
       .describe('Told on the status and kept in history.'),
   })
   .meta({ id: 'MemberOrder' });
+
+/** Seconds, for orders that end by themselves. */
+const forSeconds = z
+  .int()
+  .min(60)
+  .max(30 * 86_400);
+
+export const holdOrder = memberOrder
+  .extend({
+    forSeconds: forSeconds
+      .optional()
+      .describe('Held for longer than this it is given back by itself; absent: until an operator does that.'),
+  })
+  .meta({ id: 'HoldOrder' });
+
+export const pauseOrder = memberOrder
+  .extend({
+    forSeconds: forSeconds.max(86_400).default(3_600).describe('After this, changes go on by themselves.'),
+  })
+  .meta({ id: 'PauseOrder' });
 
 export const done = z.object({ detail: z.string() }).meta({ id: 'Done' });
 export type Done = z.infer<typeof done>;

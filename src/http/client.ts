@@ -58,7 +58,11 @@ export interface Client {
   sync(body: z.input<typeof api.syncRequest>, signal?: AbortSignal): Promise<api.SyncAnswer>;
   node(signal?: AbortSignal): Promise<api.NodeView>;
   status(signal?: AbortSignal): Promise<api.StatusView>;
-  hold(member: string, reason: string, signal?: AbortSignal): Promise<api.Done>;
+  hold(member: string, order: z.input<typeof api.holdOrder>, signal?: AbortSignal): Promise<api.Done>;
+  drain(member: string, reason: string, signal?: AbortSignal): Promise<api.Done>;
+  kill(member: string, reason: string, signal?: AbortSignal): Promise<api.Done>;
+  pause(order: z.input<typeof api.pauseOrder>, signal?: AbortSignal): Promise<api.Done>;
+  resume(signal?: AbortSignal): Promise<api.Done>;
   unhold(member: string, signal?: AbortSignal): Promise<api.Done>;
   retire(member: string, reason: string, signal?: AbortSignal): Promise<api.Done>;
   adopt(signal?: AbortSignal): Promise<api.Done>;
@@ -176,13 +180,13 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
     name: string,
     order: string,
     signal: AbortSignal | undefined,
-    reason?: string,
+    body: object = {},
   ): Promise<api.Done> =>
     call({
       method: 'POST',
       path: `/v1/members/${encodeURIComponent(name)}/${order}`,
       answer: api.done,
-      body: reason === undefined ? {} : { reason },
+      body,
       signal,
     });
 
@@ -211,9 +215,14 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
     sync: (body, signal) => call({ method: 'POST', path: '/v1/sync', answer: api.syncAnswer, body, signal }),
     node: (signal) => call({ method: 'GET', path: '/v1/node', answer: api.nodeView, signal }),
     status: (signal) => call({ method: 'GET', path: '/v1/status', answer: api.statusView, signal }),
-    hold: (name, reason, signal) => member(name, 'hold', signal, reason),
+    hold: (name, order, signal) => member(name, 'hold', signal, order),
+    drain: (name, reason, signal) => member(name, 'drain', signal, { reason }),
+    kill: (name, reason, signal) => member(name, 'kill', signal, { reason }),
+    pause: (order, signal) =>
+      call({ method: 'POST', path: '/v1/pool/pause', answer: api.done, body: order, signal }),
+    resume: (signal) => call({ method: 'POST', path: '/v1/pool/resume', answer: api.done, signal }),
     unhold: (name, signal) => member(name, 'unhold', signal),
-    retire: (name, reason, signal) => member(name, 'retire', signal, reason),
+    retire: (name, reason, signal) => member(name, 'retire', signal, { reason }),
     adopt: (signal) => call({ method: 'POST', path: '/v1/pool/adopt', answer: api.done, signal }),
     member: (name, signal) =>
       call({

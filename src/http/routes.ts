@@ -6,7 +6,9 @@ import {
   leaseRequest,
   leaseView,
   memberName,
+  holdOrder,
   memberOrder,
+  pauseOrder,
   nodeView,
   problemCodes,
   readyView,
@@ -82,7 +84,7 @@ const ok = (body: unknown): Reply => ({ status: 200, body });
 
 const leaseStatus = { waiting: 202, granted: 201, ended: 200 } as const;
 
-const memberRoute = (order: 'hold' | 'unhold' | 'retire', summary: string): Route =>
+const memberRoute = (order: 'unhold' | 'drain' | 'retire' | 'kill', summary: string): Route =>
   route({
     method: 'POST',
     path: `/v1/members/:name/${order}`,
@@ -192,9 +194,54 @@ export const routes: readonly Route[] = [
       return ok(statusFor(service.status(), identity));
     },
   }),
-  memberRoute('hold', 'Takes a VM out of use and keeps it as it is.'),
-  memberRoute('unhold', 'Gives a held VM back to the pool.'),
+  route({
+    method: 'POST',
+    path: '/v1/members/:name/hold',
+    roles: ['operator'],
+    summary: 'Takes a VM out of use and keeps it as it is: now, or when its job has ended.',
+    params: { name: memberName },
+    refusals: ['not-found', 'conflict'],
+    body: holdOrder,
+    answers: { 200: done },
+    handle: async ({ service, params, body: { reason, forSeconds } }) =>
+      ok(
+        valueOf(
+          await service.hold(
+            params['name'] ?? '',
+            reason,
+            forSeconds === undefined ? null : forSeconds * 1000,
+          ),
+        ),
+      ),
+  }),
+  memberRoute(
+    'drain',
+    'Keeps further jobs from a VM: it is cleaned after the job that runs there, and held.',
+  ),
+  memberRoute('unhold', 'Gives a held or drained VM back to the pool.'),
   memberRoute('retire', 'Ends a VM once it is Free.'),
+  memberRoute('kill', 'Ends a VM now, and the job on it with it.'),
+  route({
+    method: 'POST',
+    path: '/v1/pool/pause',
+    roles: ['operator'],
+    summary:
+      'Nothing is made, ended or updated in the cloud for a time; jobs go on and are served by what there is.',
+    refusals: ['conflict'],
+    body: pauseOrder,
+    answers: { 200: done },
+    handle: async ({ service, body: { reason, forSeconds } }) =>
+      ok(valueOf(await service.pause(reason, forSeconds * 1000))),
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/pool/resume',
+    roles: ['operator'],
+    summary: 'Ends a pause.',
+    refusals: ['conflict'],
+    answers: { 200: done },
+    handle: async ({ service }) => ok(valueOf(await service.resume())),
+  }),
   route({
     method: 'POST',
     path: '/v1/pool/adopt',

@@ -118,6 +118,7 @@ const bookShape = z
     workers: z.record(z.string(), z.strictObject({ syncedAt: millis, jobs: z.array(z.string()) })),
     retired: z.record(z.string(), millis),
     strays: z.record(z.string(), z.strictObject({ server: z.string(), name: z.string(), firstSeen: millis })),
+    paused: z.strictObject({ why: z.string(), since: millis, until: millis }).optional(),
   })
   .superRefine((book, issues) => {
     for (const [id, l] of Object.entries(book.leases)) {

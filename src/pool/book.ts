@@ -135,6 +135,14 @@ export interface Stray {
   readonly firstSeen: Millis;
 }
 
+/** Nothing is made, ended or updated in the cloud while it stands; jobs go on and are served by what there is. */
+export interface Pause {
+  readonly why: string;
+  readonly since: Millis;
+  /** It ends by itself: a forgotten one would starve the pool. */
+  readonly until: Millis;
+}
+
 /** The durable state of one pool. Plain JSON. */
 export interface Book {
   readonly installation: InstallationId;
@@ -154,6 +162,7 @@ export interface Book {
   /** Names that the store itself retired, and when: servers that turn up under them are deleted. */
   readonly retired: Readonly<Record<string, Millis>>;
   readonly strays: Readonly<Record<string, Stray>>;
+  readonly paused?: Pause | undefined;
 }
 
 /**
@@ -278,6 +287,9 @@ export interface Note {
   readonly to?: string;
   /** How long that took, in milliseconds: a grant its wait, a staging its work, a first Free its boot. */
   readonly ms?: Millis;
+  /** Of the end of a lease or request: where the job came from. */
+  readonly worker?: string;
+  readonly queue?: string;
   readonly detail: string;
 }
 

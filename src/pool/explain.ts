@@ -19,8 +19,14 @@ type Marker = NonNullable<MarkerSeen['marker']>;
  */
 export function explain(s: State, member: Member, c: Context, note: NoteSink): State {
   const hold = member.hold;
-  if (hold === null || hold.kind === 'operator' || hold.kind === 'copy-back')
-    return overdueHold(s, member, c, note);
+  if (hold === null) return overdueHold(s, member, c, note);
+  if (hold.kind === 'operator' || hold.kind === 'drain' || hold.kind === 'copy-back') {
+    const { limitMs } = hold;
+    if (limitMs === undefined || c.now - member.state.since <= limitMs)
+      return overdueHold(s, member, c, note);
+    const why = `held for ${limitMs / 1000} s, as long as was asked: ${hold.why}`;
+    return moveMember(patchMember(s, member.name, { hold: null }), member.name, 'unheld', why, c, note);
+  }
   const seen = entryAt(s.sight.markers, member.name);
   if (neverBooted(s, member, c)) {
     const why = `a server that the store does not know has been in BUILD for longer than ${c.policy.bootLimitMs / 1000} s and never answered: no job can be on it`;

@@ -65,7 +65,7 @@ function detailOf(s: State, member: Member, detail: string): State {
 
 /** What a person holds stays that person's; a hold that stands already is not written again with each probe. */
 function holdWith(s: State, member: Member, why: string, c: Context): State {
-  if (member.hold !== null) return s;
+  if (member.hold !== null && member.hold.kind !== 'drain') return s;
   return patchMember(s, member.name, { hold: { kind: 'foreign-marker', why, at: c.now } });
 }
 

@@ -139,6 +139,9 @@ export function endLive(s: State, live: Live, detail: string, c: Context, note: 
   note({
     at: c.now,
     kind: lease === null ? 'request-ended' : 'lease-ended',
+    ms: c.now - (lease?.grantedAt ?? request.askedAt),
+    worker: request.key.worker,
+    queue: request.queue,
     lease: request.id,
     job: request.key.job,
     user: request.user.name,

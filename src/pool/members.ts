@@ -26,7 +26,8 @@ export function withBook(s: State, patch: Partial<Book>): State {
 
 /**
  * Moves a member as the life cycle says, with what always goes with it: a VM that becomes Free has no tenant,
- * and does not become Free when it is to be retired; a VM that is to be held is held when its job ends.
+ * and does not become Free when it is to be retired; a VM that is to be held is held when its job ends, and one that is
+ * drained as soon as it is clean.
  */
 export function moveMember(
   s: State,
@@ -43,10 +44,16 @@ export function moveMember(
   let to = next(from, what);
   if (to === from) return s;
   let why = detail;
-  if (from === 'Busy' && member.hold !== null) {
+  const drain = member.hold?.kind === 'drain' ? member.hold : null;
+  if (from === 'Busy' && member.hold !== null && drain === null) {
     to = 'held';
     why = member.hold.why;
-  } else if (from !== 'held' && (to === 'unreachable' || to === 'scrubbing') && member.hold !== null) {
+  } else if (
+    from !== 'held' &&
+    (to === 'unreachable' || to === 'scrubbing') &&
+    member.hold !== null &&
+    drain === null
+  ) {
     // Back from where it could not be reached: what it was held for is still so.
     to = 'held';
     why = member.hold.why;
@@ -61,6 +68,9 @@ export function moveMember(
   } else if (to === 'Free' && member.retire !== null) {
     to = 'deleting';
     why = member.retire;
+  } else if (to === 'Free' && drain !== null) {
+    to = 'held';
+    why = drain.why;
   }
   const state: VmState =
     to === 'Free'
@@ -76,7 +86,7 @@ export function moveMember(
     hold:
       to === 'held'
         ? (member.hold ?? { kind: 'operator', why, at: c.now })
-        : to === 'Busy' || to === 'lost' || to === 'unreachable'
+        : to === 'Busy' || to === 'lost' || to === 'unreachable' || (drain !== null && to !== 'deleting')
           ? member.hold
           : null,
   };

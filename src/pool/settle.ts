@@ -6,6 +6,7 @@ import { expireLeases, grantAll } from './leases.js';
 import { isUnseen, limitOf } from './limits.js';
 import type { NoteSink } from './members.js';
 import { dropMember, moveMember, patchMember, placeOf, withBook } from './members.js';
+import { resumed } from './operator.js';
 import { decideMembers } from './planner.js';
 import { isSameQuota } from './quota.js';
 import { rollUnderLoad, size } from './sizer.js';
@@ -18,13 +19,18 @@ const rememberRetiredMs = 24 * 3600 * 1000;
 /** What follows from the mere passing of time and from everything that was seen: the same from whatever came before. */
 export function settle(s: State, c: Context, note: NoteSink): State {
   let state = expireLeases(s, c, note);
+  const { paused } = state.book;
+  if (paused !== undefined && c.now >= paused.until)
+    state = resumed(state, 'the time of the pause is over', c, note);
+  const isPaused = state.book.paused !== undefined;
   for (const member of membersOf(state.book)) state = expireMember(state, member, c, note);
   state = forget(state, c);
-  for (const { name, why } of rollUnderLoad(state, c)) {
+  for (const { name, why } of isPaused ? [] : rollUnderLoad(state, c)) {
     state = patchMember(state, name, { retire: why });
     state = moveMember(state, name, 'overdue', why, c, note);
   }
   state = grantAll(state, c, note);
+  if (isPaused) return state;
   const sizing = size(state, c);
   for (const { name, why } of sizing.retire) {
     state = patchMember(state, name, { retire: why });
@@ -64,7 +70,9 @@ function expireMember(s: State, member: Member, c: Context, note: NoteSink): Sta
   if (limit === null || c.now - member.state.since <= limit || isUnseen(s, c)) return s;
   const last = entryAt(s.sight.silent, name)?.why ?? stateDetail(member);
   const why = `${place} for longer than ${limit / 1000} s: ${last}`;
-  const state = place === 'building' ? createFailed(s, member.bornAt, why, c, note) : s;
+  // What was decided just before a pause was never tried.
+  const isTried = member.server !== null || s.book.paused === undefined;
+  const state = place === 'building' && isTried ? createFailed(s, member.bornAt, why, c, note) : s;
   return moveMember(state, name, 'overdue', why, c, note);
 }
 

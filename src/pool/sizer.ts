@@ -20,6 +20,7 @@ function isSupply(s: State, member: Member): boolean {
   if (member.state.kind === 'Busy') return true;
   if (member.retire !== null) return false;
   if (member.state.kind === 'Free') return true;
+  if (member.hold?.kind === 'drain') return false;
   // A scrub that cannot get through is no promise.
   const failures = entryAt(s.sight.checked, member.name)?.failures ?? 0;
   return member.state.reason === 'building' || (member.state.reason === 'scrubbing' && failures < 2);

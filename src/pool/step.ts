@@ -10,10 +10,10 @@ import type { Ask, AskOutcome, Release, ReleaseOutcome } from './leases.js';
 import { ask, polled, release, releaseById, stageFailed, stageRefused, staged, sync } from './leases.js';
 import type { NoteSink } from './members.js';
 import { checked, patchMember, withBook } from './members.js';
-import type { CellName, LeaseId, MemberName, ServerId, Shape } from './model.js';
+import type { CellName, LeaseId, MemberName, Millis, ServerId, Shape } from './model.js';
 import { listed, looked, strayGone } from './observe.js';
 import type { OperatorOutcome } from './operator.js';
-import { hold, retire, unhold } from './operator.js';
+import { drain, hold, kill, pause, resume, retire, unhold } from './operator.js';
 import type { QuotaSight } from './quota.js';
 import { settle } from './settle.js';
 
@@ -64,7 +64,11 @@ export type PoolEvent =
       readonly bootId: string | null;
     }
   | { readonly type: 'rebuilt'; readonly member: MemberName }
-  | { readonly type: 'hold'; readonly member: string; readonly why: string }
+  | { readonly type: 'hold'; readonly member: string; readonly why: string; readonly limitMs?: Millis | null }
+  | { readonly type: 'drain'; readonly member: string; readonly why: string }
+  | { readonly type: 'kill'; readonly member: string; readonly why: string }
+  | { readonly type: 'pause'; readonly why: string; readonly forMs: Millis }
+  | { readonly type: 'resume' }
   | { readonly type: 'unhold'; readonly member: string }
   | { readonly type: 'retire'; readonly member: string; readonly why: string };
 
@@ -156,7 +160,15 @@ function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state:
     case 'rebuilt':
       return plain(rebuilt(s, event.member, c, note));
     case 'hold':
-      return operator(hold(s, event.member, event.why, c, note));
+      return operator(hold(s, event.member, event.why, event.limitMs ?? null, c, note));
+    case 'drain':
+      return operator(drain(s, event.member, event.why, c, note));
+    case 'kill':
+      return operator(kill(s, event.member, event.why, c, note));
+    case 'pause':
+      return operator(pause(s, event.why, event.forMs, c, note));
+    case 'resume':
+      return operator(resume(s, c, note));
     case 'unhold':
       return operator(unhold(s, event.member, c, note));
     case 'retire':

@@ -158,7 +158,13 @@ export function memberView(s: State, member: Member): MemberView {
 
 /** What ends a hold: a person's order, or what the pool still has to learn. */
 function holdAdvice(s: State, member: Member, c: Context): string {
-  if (!isMystery(member)) return `vmpool unhold ${member.name} gives it back`;
+  if (!isMystery(member)) {
+    const { limitMs } = member.hold ?? {};
+    const byItself = limitMs === undefined ? '' : `, and so does the end of ${limitMs / 60_000} min`;
+    return member.hold?.kind === 'drain'
+      ? `drained: vmpool undrain ${member.name} gives it back`
+      : `vmpool unhold ${member.name} gives it back${byItself}`;
+  }
   const silent = c.workers.filter(
     (w) => (entryAt(s.book.workers, w)?.syncedAt ?? 0) <= (member.hold?.at ?? 0),
   );
@@ -190,6 +196,12 @@ export function problemsOf(s: State, c: Context): string[] {
   if (s.sight.shapeProblem !== null)
     problems.push(`the pool stack's shape was not adopted: ${s.sight.shapeProblem}`);
   if (s.sight.cloudProblem !== null) problems.push(`the cloud does not answer: ${s.sight.cloudProblem}`);
+  const { paused } = s.book;
+  if (paused !== undefined) {
+    problems.push(
+      `changes of the cloud are paused until ${iso(paused.until)}: ${paused.why} (vmpool resume ends that)`,
+    );
+  }
   const b = s.book.breaker;
   if (b.failures > 0 && holdsBack(s, c.now)) {
     const next = b.until > c.now ? `next try at ${iso(b.until)}` : 'trying one now';
@@ -261,6 +273,10 @@ export function statusView(s: State, c: Context, version: string): Omit<StatusVi
             image: book.shape.spec.image,
           },
     counts: countsOf(book),
+    paused:
+      book.paused === undefined
+        ? null
+        : { why: book.paused.why, since: iso(book.paused.since), until: iso(book.paused.until) },
     problems: problemsOf(s, c),
     breaker: {
       open: isOpen(s, c.policy.breakerAfter, c.now),

@@ -95,6 +95,7 @@ export function workOf(s: State, c: Context): Work[] {
     const item = memberWork(s, member, c);
     if (item !== null) work.push(item);
   }
+  if (s.book.paused !== undefined) return work;
   for (const stray of Object.values(s.book.strays)) {
     const key = `stray/${stray.server}`;
     if (strayMayGo(s, stray.server))
@@ -111,7 +112,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
   const to = target(member);
   const server = member.server?.id ?? null;
   const unlisted = entryAt(s.sight.unlisted, name) !== undefined;
-  if (isDeleting(member)) return deletingWork(s, member, c);
+  if (isDeleting(member)) return s.book.paused === undefined ? deletingWork(s, member, c) : null;
   // Of a Busy one whose server is known to be gone nothing more is to be learned; any other ends by this look.
   const known = member.state.kind === 'Busy' && member.server?.status === 'GONE';
   if (unlisted && server !== null && !known && lookIsDue(s, member, c)) {

@@ -192,7 +192,11 @@ export function createPoolService(parts: ServiceParts): PoolService {
     },
     history: async (query, signal) => (await parts.history(query, signal)).map(historyEntryOf),
 
-    hold: (member, why) => operator({ type: 'hold', member, why }),
+    hold: (member, why, limitMs) => operator({ type: 'hold', member, why, limitMs }),
+    drain: (member, why) => operator({ type: 'drain', member, why }),
+    kill: (member, why) => operator({ type: 'kill', member, why }),
+    pause: (why, forMs) => operator({ type: 'pause', why, forMs }),
+    resume: () => operator({ type: 'resume' }),
     unhold: (member) => operator({ type: 'unhold', member }),
     retire: (member, why) => operator({ type: 'retire', member, why }),
     adopt: parts.adopt,

@@ -62,7 +62,13 @@ export interface PoolService {
   console(member: string, signal: AbortSignal): Promise<Answer<ConsoleView>>;
   /** From the history files, oldest first. */
   history(query: HistoryQuery, signal: AbortSignal): Promise<readonly HistoryEntry[]>;
-  hold(member: string, reason: string): Promise<Answer<{ detail: string }>>;
+  /** Null: until somebody gives it back. */
+  hold(member: string, reason: string, limitMs: number | null): Promise<Answer<{ detail: string }>>;
+  drain(member: string, reason: string): Promise<Answer<{ detail: string }>>;
+  kill(member: string, reason: string): Promise<Answer<{ detail: string }>>;
+  /** No changes of the cloud for so long. */
+  pause(reason: string, forMs: number): Promise<Answer<{ detail: string }>>;
+  resume(): Promise<Answer<{ detail: string }>>;
   unhold(member: string): Promise<Answer<{ detail: string }>>;
   retire(member: string, reason: string): Promise<Answer<{ detail: string }>>;
   /** Reads the pool stack's outputs now instead of at the next period. */

@@ -161,7 +161,7 @@ describe('the pool, live', () => {
     await tile(/Free/).first().waitFor();
     const name = Object.keys(pool.keeper.durable().book.members)[0] ?? '';
     const evil = '<img src=x onerror="document.title=1"><b>bold';
-    await pool.service.hold(name, evil);
+    await pool.service.hold(name, evil, null);
     await page.locator('#problems').getByText(evil).waitFor();
     await tile(new RegExp(`^${name}`)).click();
     await page.locator('#panel-facts').getByText(evil).waitFor();

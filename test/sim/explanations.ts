@@ -50,7 +50,7 @@ export class Explanations {
         entry.inBuildAt = event.view?.status === 'BUILD' ? c.now : null;
       const now = after.book.members[member.name];
       if (now !== undefined && isUnexplained(now)) continue;
-      const byOrder = event.type === 'retire' && event.member === member.name;
+      const byOrder = (event.type === 'retire' || event.type === 'kill') && event.member === member.name;
       this.checks.must(
         'what is not explained stays',
         byOrder || isLost(now) || this.isExplained(entry, member, c),

@@ -268,6 +268,7 @@ export class Oracle implements Watcher {
       if (p !== undefined) p.mayEnd = true;
     }
     if (event.type === 'retire') this.ordered(a.members[event.member]);
+    if (event.type === 'kill') this.killed(event.member);
     this.staleCalls(before, event, after);
     if (a !== b) {
       this.book.check(a, b);
@@ -288,6 +289,12 @@ export class Oracle implements Watcher {
       if (server.member !== member.name) continue;
       for (const lease of server.guest.running.keys()) this.forced(lease);
     }
+  }
+
+  /** An operator ends a VM and whatever runs on it. */
+  private killed(name: string): void {
+    for (const server of this.cloud.servers.values())
+      if (server.member === name) for (const lease of server.guest.running.keys()) this.forced(lease);
   }
 
   private staleCalls(before: State, event: PoolEvent, after: Stepped): void {

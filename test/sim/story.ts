@@ -217,10 +217,19 @@ class World {
     const member = this.random.pick(members);
     if (member !== undefined) {
       if (this.faults.strikes('operator-holds')) {
-        this.service.dispatch({ type: 'hold', member, why: 'to be looked at' });
+        // Some end by themselves.
+        const limitMs = this.random.chance(0.5) ? this.random.between(10_000, 400_000) : null;
+        this.service.dispatch({ type: 'hold', member, why: 'to be looked at', limitMs });
         this.agenda.after(this.random.between(1_000, 200_000), () =>
           this.service.dispatch({ type: 'unhold', member }),
         );
+      }
+      if (this.faults.strikes('operator-drains-one'))
+        this.service.dispatch({ type: 'drain', member, why: 'its host is to be mended' });
+      if (this.faults.strikes('operator-kills')) {
+        const state = book.members[member]?.state;
+        if (state?.kind === 'Busy') this.oracle.forced(state.lease);
+        this.service.dispatch({ type: 'kill', member, why: 'at once' });
       }
       if (this.faults.strikes('operator-unholds')) this.service.dispatch({ type: 'unhold', member });
       if (this.faults.strikes('operator-retires'))
@@ -228,6 +237,8 @@ class World {
       if (this.faults.strikes('operator-drains'))
         for (const each of members) this.service.dispatch({ type: 'retire', member: each, why: 'drained' });
     }
+    if (this.faults.strikes('operator-pauses'))
+      this.service.dispatch({ type: 'pause', why: 'an audit', forMs: this.random.between(1_000, 60_000) });
     const lease = this.random.pick([...Object.keys(book.leases), ...Object.keys(book.requests)]);
     if (lease !== undefined && this.faults.strikes('operator-forces')) {
       this.oracle.forced(lease);

@@ -1,11 +1,20 @@
 import { Command } from 'commander';
 import { withAccess, withJson } from '../access.js';
-import { memberOrder } from '../member-order.js';
+import { memberOrder, withReason } from '../member-order.js';
+import { secondsOf } from '../numbers.js';
 import type { World } from '../world.js';
 
 export const holdCommand = (world: World): Command =>
-  withJson(withAccess(new Command('hold')))
+  withJson(withAccess(withReason(new Command('hold'), 'told on the status')))
     .description('keep a VM for you to look at: now, or when its job ends')
-    .argument('<vm>', 'name of the VM, as in vmpool status')
-    .option('-r, --reason <text>', 'told on the status', 'ordered by an operator')
-    .action(memberOrder(world, (client, vm, { reason }) => client.hold(vm, reason ?? '')));
+    .argument('<vm>', 'name of the VM, as in vmpool vms')
+    .option(
+      '-f, --for <time>',
+      'give it back by itself when it was held for so long: 90m, 8h, 3d (otherwise vmpool unhold does)',
+      secondsOf,
+    )
+    .action(
+      memberOrder<{ for?: number }>(world, (client, vm, { reason = '', for: forSeconds }) =>
+        client.hold(vm, { reason, ...(forSeconds === undefined ? {} : { forSeconds }) }),
+      ),
+    );

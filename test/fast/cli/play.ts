@@ -25,6 +25,7 @@ export const statusView = (changes: Partial<StatusView> = {}): StatusView => ({
   cells: [],
   workers: [],
   services: [],
+  paused: null,
   ...changes,
 });
 
@@ -98,14 +99,27 @@ export class FakeClient implements Client {
   sync: Client['sync'] = () => this.#answer('sync', { ended: [] });
   node: Client['node'] = () => this.#answer('node', { ok: true, detail: '' });
   status: Client['status'] = () => this.#answer('status', this.view);
-  hold: Client['hold'] = (member, reason) =>
-    this.#answer(`hold ${member}: ${reason}`, { detail: `${member} is held` });
+  drain: Client['drain'] = (member, reason) =>
+    this.#answer(`drain ${member}: ${reason}`, { detail: `${member} is drained` });
+  kill: Client['kill'] = (member, reason) =>
+    this.#answer(`kill ${member}: ${reason}`, { detail: `${member} is being deleted` });
+  pause: Client['pause'] = ({ reason, forSeconds }) =>
+    this.#answer(`pause ${String(reason)} ${String(forSeconds)}`, { detail: 'changes are paused' });
+  resume: Client['resume'] = () => this.#answer('resume', { detail: 'changes go on' });
+  hold: Client['hold'] = (member, { reason, forSeconds }) =>
+    this.#answer(
+      `hold ${member}: ${String(reason)}${forSeconds === undefined ? '' : ` for ${String(forSeconds)} s`}`,
+      { detail: `${member} is held` },
+    );
   unhold: Client['unhold'] = (member) =>
     this.#answer(`unhold ${member}`, { detail: `${member} goes to the scrub` });
   retire: Client['retire'] = (member, reason) =>
     this.#answer(`retire ${member}: ${reason}`, { detail: `${member} is being retired` });
   adopt: Client['adopt'] = () => this.#answer('adopt', { detail: 'adopted' });
   detail: MemberDetail | null = null;
+  /** What a person answers; null: nobody is there. */
+  said: boolean | null = null;
+  question = '';
   told: EventView[] = [];
   written: HistoryEntry[] = [];
   member: Client['member'] = (name) =>
@@ -160,6 +174,10 @@ export const play = async (
         size: () => ({ columns: 80, rows: 24 }),
       },
       env: { VMPOOL_TOKEN_FILE: tokenFile, ...env },
+      confirm: (question) => {
+        client.question = question;
+        return Promise.resolve(client.said);
+      },
       stop: new AbortController().signal,
       connect: (wanted) => {
         access = wanted;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { remoteCommand } from '../../../src/cli/run-on-vm.js';
+import { remoteCommand } from '../../../src/cli/ssh-into.js';
 import { statusText } from '../../../src/cli/status-text.js';
 import { count, cut, howLong, table } from '../../../src/cli/table.js';
 import { coloured, plain, wantsColour } from '../../../src/cli/terminal.js';

@@ -80,6 +80,10 @@ const bodyFor = (route: Route): unknown => {
     'POST /v1/members/:name/hold': { reason: 'a look' },
     'POST /v1/members/:name/unhold': {},
     'POST /v1/members/:name/retire': { reason: 'old' },
+    'POST /v1/members/:name/drain': { reason: 'maintenance' },
+    'POST /v1/members/:name/kill': { reason: 'now' },
+    'POST /v1/pool/pause': { reason: 'an audit', forSeconds: 60 },
+    'POST /v1/pool/resume': {},
     'POST /v1/pool/adopt': {},
   };
   const name = nameOf(route);

@@ -138,6 +138,26 @@ export class FakePool implements PoolService {
     return this.told.filter(({ id }) => id > after);
   }
 
+  drain(member: string, reason: string): ReturnType<PoolService['hold']> {
+    this.called('drain', member, reason);
+    return done({ detail: 'drained' });
+  }
+
+  kill(member: string, reason: string): ReturnType<PoolService['hold']> {
+    this.called('kill', member, reason);
+    return done({ detail: 'killed' });
+  }
+
+  pause(reason: string, forMs: number): ReturnType<PoolService['hold']> {
+    this.called('pause', reason, String(forMs));
+    return done({ detail: 'paused' });
+  }
+
+  resume(): ReturnType<PoolService['hold']> {
+    this.called('resume');
+    return done({ detail: 'resumed' });
+  }
+
   member(name: string): MemberDetail | null {
     return name === 'gone' ? null : memberDetail();
   }
@@ -187,6 +207,7 @@ export class FakePool implements PoolService {
       leases: leases.filter(({ state }) => state === 'granted'),
       cells: [{ name: 'c001', stack: 's', members: 2, running: false, lastError: 'job-of-node2' }],
       services: [],
+      paused: null,
       workers: ['node1', 'node2'].map((name) => ({ name, lastSync: null, jobs: 1 })),
     };
   }

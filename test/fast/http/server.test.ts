@@ -324,7 +324,7 @@ describe('the client', () => {
       expect(await job.sync({ jobs: ['c'], ageMs: 0 })).toEqual({ ended: [] });
       expect(await job.node()).toMatchObject({ ok: true });
       expect(await admin.status()).toMatchObject({ pool: 'batch' });
-      expect(await admin.hold('m1', 'look')).toEqual({ detail: 'held' });
+      expect(await admin.hold('m1', { reason: 'look' })).toEqual({ detail: 'held' });
       expect(await admin.retire('m1', 'old')).toEqual({ detail: 'retired' });
       await expect(admin.unhold('m1')).rejects.toMatchObject({ code: 'conflict' });
       await expect(admin.adopt()).rejects.toBeInstanceOf(ProblemError);
