@@ -20,7 +20,7 @@ describe('services that follow a pool', () => {
   let site: EmbeddedSite;
   let pool: RunningService;
   beforeAll(async () => {
-    site = await openSite({ subnet: '127.121.0.0/16', shape: { min: 1, max: 3 } });
+    site = await openSite({ subnet: '127.124.0.0/16', shape: { min: 1, max: 3 } });
     writeFileSync(file('etc-hosts'), '127.0.0.1 localhost\n');
     await site.shape({ services: { hosts: hostsFile(), lost: lostHost() } });
     pool = await site.start();
@@ -45,7 +45,7 @@ describe('services that follow a pool', () => {
   const lostHost = (): object => ({
     type: 'command',
     host: {
-      address: '127.121.255.254',
+      address: '127.124.255.254',
       port: 1,
       keyFile: file('admin'),
       hostKey: `ssh-ed25519 ${'A'.repeat(68)}`,
@@ -72,7 +72,13 @@ describe('services that follow a pool', () => {
       .sort();
 
   it('has a VM when it first is Free, not while it is building, and another host that is down delays nothing', async () => {
-    await eventually('a Free VM', 120_000, () => membersIn(pool.service, 'Free').length === 1);
+    await eventually('a Free VM', 120_000, () => membersIn(pool.service, 'Free').length === 1).catch(
+      (error: unknown) => {
+        // What the pool has to say of it, because the whole story is gone with its directory.
+        const told = [statusText(pool.service.status(), plain), ...pool.logged.slice(-40)].join('\n');
+        throw new Error(`${String(error)}\n${told}`);
+      },
+    );
     await upToDate(1);
     expect(listed()).toEqual(expected());
     expect(read('etc-hosts')).toContain('127.0.0.1 localhost');
