@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseWorkerConfig, type WorkerConfig } from './src/config.js';
 import { checkCommands, firstLine, nodeProblem } from './install/requirements.js';
-import { writeWhole } from './install/place.js';
+import { standsThere, writeWhole } from './install/place.js';
 import { changedMomConfig, momConfigProblems, type MomDirective } from './install/mom-config.js';
 
 export interface InstallOptions {
@@ -74,8 +74,7 @@ export function installHooks(options: InstallOptions): InstallResult {
       );
       return;
     }
-    if (present === wanted && stat !== undefined && (stat.mode & 0o7777) === mode && stat.uid === 0)
-      return done(`${path} is in place`);
+    if (standsThere(target, wanted, mode)) return done(`${path} is in place`);
     if (check)
       return error(
         `${path} is ${present === null ? 'missing' : 'of another version, owner or mode'}: run vmpool hooks install`,

@@ -2,7 +2,7 @@
 /**
  * Puts the Pulumi engine in place: CLI, Node language host, openstack and command plugins.
  *
- *     node scripts/engine/install.mjs [--print-env] [--prune]
+ *     node scripts/engine/install.mjs [--system] [--print-env] [--prune]
  *
  * Each part is taken from the machine if its version fits, else from the cache, else from the official download where
  * that can be reached, else built from Go modules (engine/). Needs nothing but Node; running it again is quick.
@@ -28,7 +28,7 @@ import { canDownload, download, downloadPlatform, downloadSites } from './downlo
 import { findInstalled } from './installed.mjs';
 import { locateEngine, pointerFile } from './locate.mjs';
 import { takeLock } from './lock.mjs';
-import { engineCache, partId, parts } from './parts.mjs';
+import { engineCache, partId, parts, systemCache } from './parts.mjs';
 
 const lockWaitMs = 45 * 60_000;
 /** More than two compilers side by side need more memory than small machines have. */
@@ -177,6 +177,7 @@ function prune(cache, dir, chosen) {
 }
 
 async function install(args) {
+  if (args.includes('--system')) process.env.VMPOOL_CACHE = systemCache;
   const cache = engineCache();
   const wanted = process.env.VMPOOL_ENGINE_SOURCE || 'auto';
   if (!['auto', 'download', 'build'].includes(wanted)) {

@@ -66,6 +66,9 @@ export const parts = [
 /** The oldest CLI on PATH that is taken instead of our own: the one that everything here was tried with. */
 export const oldestCli = [3, 259, 0];
 
+/** VMPOOL_CACHE of an engine for every account of the machine (`install.mjs --system`). */
+export const systemCache = '/usr/lib/vmpool';
+
 /** The folder that holds everything of the engine: `${VMPOOL_CACHE:-${XDG_CACHE_HOME:-~/.cache}/vmpool}/engine`. */
 export function engineCache(env = process.env) {
   const base = env.VMPOOL_CACHE || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'vmpool');
@@ -77,7 +80,7 @@ export function engineCache(env = process.env) {
  * account's own and then the one that `vmpool engine install --system` made for every account of the machine.
  */
 export function engineCaches(env = process.env) {
-  return env.VMPOOL_CACHE ? [engineCache(env)] : [engineCache(env), '/usr/lib/vmpool/engine'];
+  return env.VMPOOL_CACHE ? [engineCache(env)] : [engineCache(env), join(systemCache, 'engine')];
 }
 
 /** Names a part by its version and by what it would be built from, so that changed sources rebuild just that part. */

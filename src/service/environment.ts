@@ -3,7 +3,7 @@ import type { Config } from '../config/load.js';
 
 /** OS_* variables of the service's cloud, for its own reader and for Pulumi's provider alike. */
 export function cloudEnvironment(
-  config: Config,
+  config: Pick<Config, 'cloud'>,
   env: Readonly<Record<string, string | undefined>>,
 ): Record<string, string> {
   const found: Record<string, string> = {};

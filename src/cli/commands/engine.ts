@@ -10,9 +10,6 @@ import { withJson } from '../access.js';
 import { CliError, exitCodes } from '../exit.js';
 import type { World } from '../world.js';
 
-/** Where an engine for every account of a machine lies; what `scripts/engine/parts.mjs` looks at last. */
-const systemCache = '/usr/lib/vmpool';
-
 interface ShowOptions {
   readonly env?: boolean;
   readonly json?: boolean;
@@ -31,15 +28,19 @@ export const engineCommand = (world: World): Command =>
         .description(
           'put it in place: from this machine, the official download or Go modules, whichever comes first',
         )
-        .option('--system', `for every account of this machine, below ${systemCache} (as root)`)
+        .option('--system', 'for every account of this machine, below /usr/lib/vmpool (as root)')
         .option('--prune', 'then delete engines that are no longer used')
         .action(async ({ system = false, prune = false }: InstallOptions) => {
           if (system && process.getuid?.() !== 0)
-            throw new CliError(`${systemCache} is root's: run this as root`, exitCodes.usage);
+            throw new CliError("/usr/lib/vmpool is root's: run this as root", exitCodes.usage);
           const child = spawn(
             process.execPath,
-            [join(repoRoot, 'scripts', 'engine', 'install.mjs'), ...(prune ? ['--prune'] : [])],
-            { stdio: 'inherit', env: { ...world.env, ...(system ? { VMPOOL_CACHE: systemCache } : {}) } },
+            [
+              join(repoRoot, 'scripts', 'engine', 'install.mjs'),
+              ...(system ? ['--system'] : []),
+              ...(prune ? ['--prune'] : []),
+            ],
+            { stdio: 'inherit', env: { ...world.env } },
           );
           // It hears the terminal's signals itself; those that reach this process alone are passed on.
           const pass = (signal: NodeJS.Signals): void => void child.kill(signal);

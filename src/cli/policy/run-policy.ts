@@ -1,6 +1,7 @@
 import { createCloud, type OpenStackCloud } from '../../cloud/openstack.js';
 import type { StatusView } from '../../http/api.js';
 import type { InstallationId, Shape } from '../../pool/model.js';
+import { cloudEnvironment } from '../../service/environment.js';
 import { errorText } from '../../store/files.js';
 import { accessOf, asking, type AccessOptions } from '../access.js';
 import { checkFlavor, checkImage, checkNetworks, quotaVerdict } from '../check/cloud-checks.js';
@@ -19,9 +20,6 @@ export interface PolicyOptions extends ConfigOptions, AccessOptions {
 
 const previewsAtOnce = 2;
 const previewLimitMs = 10 * 60_000;
-/** Of what the service's own reader takes from an environment to find the cloud. */
-const cloudVariables = ['HOME', 'XDG_CONFIG_HOME', 'SSL_CERT_FILE', 'SSL_CERT_DIR'];
-
 /**
  * The rules that a pool's shape has to keep before it is brought up, for a pipeline. What this machine cannot look at
  * (no credentials of the cloud, no token of the service, no backend) is a note and not a fault. Never rejects.
@@ -86,7 +84,10 @@ const cloudRules = async (
   world: World,
   add: Add,
 ): Promise<void> => {
-  const env = cloudEnvironmentOf(options, world.env);
+  const env = cloudEnvironment(
+    { cloud: options.cloud === undefined ? {} : { cloud: options.cloud } },
+    world.env,
+  );
   if (!Object.keys(env).some((name) => name.startsWith('OS_')))
     return add('cloud', () => ({ note: 'not looked at: no credentials (OS_* or --cloud NAME)' }));
   let cloud: OpenStackCloud | null = null;
@@ -103,15 +104,6 @@ const cloudRules = async (
     (cloud as OpenStackCloud | null)?.close();
   }
 };
-
-const cloudEnvironmentOf = (options: PolicyOptions, env: World['env']): Record<string, string> => ({
-  ...Object.fromEntries(
-    Object.entries(env).flatMap(([name, value]): [string, string][] =>
-      value !== undefined && (name.startsWith('OS_') || cloudVariables.includes(name)) ? [[name, value]] : [],
-    ),
-  ),
-  ...(options.cloud === undefined ? {} : { OS_CLOUD: options.cloud }),
-});
 
 const busyRule = async (status: StatusView, options: PolicyOptions, world: World): Promise<Verdict> => {
   if (options.config === undefined && (world.env['VMPOOL_CONFIG'] ?? '') === '')

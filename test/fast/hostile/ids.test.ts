@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Agent, request } from 'node:http';
+import { Agent } from 'node:http';
 import { routes } from '../../../src/http/routes.js';
 import type { Route } from '../../../src/http/route.js';
 import type { Book } from '../../../src/pool/book.js';
-import { assertDescribed } from '../http/conforms.js';
-import { ask, tokens } from '../http/harness.js';
+import { ask, send as sendTo, tokens, type Answer } from '../http/harness.js';
 import { servePool, type ServedPool } from '../http/served-pool.js';
 import { nastyTexts } from './texts.js';
 
@@ -19,38 +18,12 @@ afterAll(async () => {
 });
 const book = (): Book => running.keeper.durable().book;
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-}
 const send = (method: string, path: string, token: string, raw?: string): Promise<Answer> =>
-  new Promise((resolve, reject) => {
-    const outgoing = request(
-      {
-        ...{ host: '127.0.0.1', port: running.port, method, path, agent },
-        headers: {
-          Authorization: `Bearer ${token}`,
-          ...(raw === undefined ? {} : { 'Content-Type': 'application/json' }),
-        },
-        signal: AbortSignal.timeout(30_000),
-      },
-      (message) => {
-        let text = '';
-        message.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-        message.on('error', reject).on('end', () => {
-          const { statusCode: status = 0, headers } = message;
-          try {
-            // The parser refuses what is no HTTP (431) before there is a route.
-            if (status !== 431) assertDescribed(method, path, { status, headers, text });
-            resolve({ status, text });
-          } catch (error) {
-            reject(error instanceof Error ? error : new Error(String(error)));
-          }
-        });
-      },
-    );
-    outgoing.on('error', reject);
-    outgoing.end(raw);
+  sendTo(running.port, method, path, {
+    ...{ token, agent, signal: AbortSignal.timeout(30_000) },
+    ...(raw === undefined ? {} : { raw }),
+    // The parser refuses what is no HTTP (431) before there is a route.
+    unrouted: [431],
   });
 
 /** What every object of JavaScript has by itself: a look-up by name must not find it. */

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { accessTable, accessTo, callers } from '../../../src/http/access.js';
 import { createApp } from '../../../src/http/app.js';
@@ -10,8 +9,7 @@ import { routes } from '../../../src/http/routes.js';
 import type { Route } from '../../../src/http/route.js';
 import type { Book } from '../../../src/pool/book.js';
 import { fakeLog } from '../service/fake-ports.js';
-import { assertDescribed } from './conforms.js';
-import { ask, tokens } from './harness.js';
+import { ask, send as sendTo, tokens, type Answer } from './harness.js';
 import { servePool, type ServedPool } from './served-pool.js';
 
 let running: ServedPool;
@@ -21,52 +19,24 @@ beforeAll(async () => {
 afterAll(() => running.server.close(1000));
 const book = (): Book => running.keeper.durable().book;
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-}
-const send = (
-  method: string,
-  path: string,
-  token: string | undefined,
-  body?: unknown,
-): Promise<Answer & { readonly json: () => Record<string, unknown> }> =>
-  new Promise((resolve, reject) => {
-    const raw = body === undefined ? undefined : JSON.stringify(body);
-    const outgoing = request(
-      {
-        ...{ host: '127.0.0.1', port: running.port, method, path, agent: false },
-        headers: {
-          ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
-          ...(raw === undefined ? {} : { 'Content-Type': 'application/json' }),
-        },
-        signal: AbortSignal.timeout(30_000),
-      },
-      (message) => {
-        let text = '';
-        message.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-        message.on('error', reject).on('end', () => {
-          const { statusCode: status = 0, headers } = message;
-          try {
-            assertDescribed(method, path, { status, headers, text });
-          } catch (error) {
-            reject(error instanceof Error ? error : new Error(String(error)));
-          }
-          resolve({ status, text, json: () => JSON.parse(text) as Record<string, unknown> });
-        });
-      },
-    );
-    outgoing.on('error', reject);
-    outgoing.end(raw);
+const send = (method: string, path: string, token: string | undefined, body?: unknown): Promise<Answer> =>
+  sendTo(running.port, method, path, {
+    signal: AbortSignal.timeout(30_000),
+    ...(token === undefined ? {} : { token }),
+    ...(body === undefined ? {} : { body }),
   });
+
+/** Fails where the answer is no JSON. */
+const jsonOf = ({ text }: Answer) => JSON.parse(text) as Record<string, unknown>;
 
 let jobs = 0;
 /** A lease of that worker's on the real core, with the capability that came with it. */
 async function leased(token: string): Promise<{ id: string; job: string; capability: string }> {
   const job = `${++jobs}.server`;
-  const { status, json } = await send('POST', '/v1/leases', token, ask(job));
-  expect([201, 202]).toContain(status);
-  return { id: String(json()['id']), job, capability: String(json()['capability']) };
+  const answer = await send('POST', '/v1/leases', token, ask(job));
+  expect([201, 202]).toContain(answer.status);
+  const { id, capability } = jsonOf(answer);
+  return { id: String(id), job, capability: String(capability) };
 }
 
 const nameOf = (route: Route): string => `${route.method} ${route.path}`;
@@ -125,7 +95,7 @@ describe('who may call what', () => {
         const foreign = await send(route.method, pathOf(route, theirs.id), token, bodyFor(route));
         const none = await send(route.method, pathOf(route, '0'.repeat(32)), token, bodyFor(route));
         expect(foreign.status).toBe(404);
-        const plain = ({ json }: typeof none) => ({ ...json(), instance: '' });
+        const plain = (answer: Answer) => ({ ...jsonOf(answer), instance: '' });
         expect(plain(foreign)).toEqual(plain(none));
         expect(book()).toBe(before);
       });
@@ -154,7 +124,7 @@ describe('who may call what', () => {
       await send('POST', '/v1/sync', tokens.worker, { jobs: [], ageMs: 0 });
       const { attempt } = ask() as { attempt: object };
       for (const body of [{ job: theirs.job }, { job: theirs.job, attempt }])
-        expect((await send('POST', '/v1/releases', tokens.worker, body)).json()).toMatchObject({
+        expect(jsonOf(await send('POST', '/v1/releases', tokens.worker, body))).toMatchObject({
           outcome: 'nothing-to-end',
         });
     }
@@ -167,7 +137,7 @@ describe('who may call what', () => {
     const before = book();
     const ended = await send('DELETE', `/v1/leases/${mine.id}`, mine.capability);
     expect([404, 200]).toContain(ended.status);
-    if (ended.status === 200) expect(ended.json()).toMatchObject({ outcome: 'nothing-to-end' });
+    if (ended.status === 200) expect(jsonOf(ended)).toMatchObject({ outcome: 'nothing-to-end' });
     expect(book().leases).toBe(before.leases);
   });
 });
