@@ -43,6 +43,8 @@ export interface WorkerIdentity {
   readonly firstJob: number;
   /** Longest that a job waits for its VM before it goes back into the queue. */
   readonly maxWaitSeconds?: number;
+  /** The server's `kill_delay`: how long after SIGTERM a job of it is killed, milliseconds. */
+  readonly killDelayMs?: number;
 }
 
 /** The Torque worker of the demo: a sandbox with three users, the mom's double and the real hooks. */
@@ -101,7 +103,7 @@ export class DemoWorker {
       users: Object.values(users),
       np: as.np,
       firstJob: as.firstJob,
-      killDelayMs: 3000,
+      killDelayMs: as.killDelayMs ?? 3000,
       requeueExitCode: 99,
     });
     mkdirSync(sandbox.path('/etc/vmpool'), { recursive: true });

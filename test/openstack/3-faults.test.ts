@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect } from '@jest/globals';
-import { patienceMs, Story } from '../support/openstack-story.js';
+import { patienceMs, policy, Story } from '../support/openstack-story.js';
 import { eventually } from '../support/site.js';
 
 describe('a pool on a real OpenStack in trouble', () => {
@@ -91,7 +91,7 @@ describe('a pool on a real OpenStack in trouble', () => {
     } finally {
       lab.compute('works');
     }
-    await pool.reconfigure({ bootLimit: '8m' });
+    await pool.reconfigure({ bootLimit: policy.bootLimit });
     const second = await pool.ready(7);
     expect(second.vm.member).not.toBe(first.vm.member);
     await site.shape({ min: 0 });

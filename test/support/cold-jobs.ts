@@ -8,7 +8,15 @@ import { patienceMs, type Story } from './openstack-story.js';
 export async function workerOf(story: Story, np: number): Promise<DemoWorker> {
   const { site, pool } = story;
   const place = { workerToken: site.tokens.worker, workerNamespaces: join(site.directory, 'namespaces') };
-  const as = { name: 'w1', token: site.tokens.worker, np, firstJob: 100, maxWaitSeconds: 1200 };
+  const as = {
+    name: 'w1',
+    token: site.tokens.worker,
+    np,
+    firstJob: 100,
+    maxWaitSeconds: 1200,
+    // The word of a job that cleans up has to come back from an emulated VM.
+    killDelayMs: 30_000,
+  };
   const worker = await DemoWorker.start(place, pool.url, as);
   story.atTheEnd(() => worker.stop());
   return worker;

@@ -5,10 +5,10 @@ import { PoolProcess } from './pool-process.js';
 import { eventually, openSiteOn, type Site } from './site.js';
 
 /** Guests are emulated in software, on machines with other work. Against hanging only. */
-export const patienceMs = 600_000;
+export const patienceMs = 900_000;
 
-const policy = {
-  bootLimit: '8m',
+export const policy = {
+  bootLimit: '20m',
   // Long enough that a VM is still there for the next chapter.
   idleBeforeShrink: '15s',
   // A look into an emulated VM costs it half a second.

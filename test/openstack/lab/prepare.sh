@@ -24,6 +24,7 @@ starters() {
   find /etc/systemd/system -path '*.wants/*' 2>/dev/null
   find /etc/rc[2-5].d -name 'S*' 2>/dev/null
 }
+update_lists() { apt-get update -qq -o DPkg::Lock::Timeout=300 >>"$log" 2>&1; }
 if [ -n "$missing" ]; then
   say "installing$missing"
   # Nothing may start because its package is installed, neither now nor with the machine. The mark: scripts/child.mjs
@@ -51,7 +52,7 @@ if [ -n "$missing" ]; then
     chmod 755 "$policy"
   fi
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq -o DPkg::Lock::Timeout=300 >>"$log" 2>&1
+  update_lists
   # shellcheck disable=SC2086
   apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 \
     -o Dpkg::Options::=--force-unsafe-io $missing >>"$log" 2>&1 9>&- || { tail -30 "$log"; exit 1; }
@@ -63,6 +64,8 @@ fi
 if [ ! -d "$LAB_CACHE/share/usr/share/nova-common" ]; then
   rm -rf "$LAB_CACHE/share.new"
   mkdir -p "$LAB_CACHE/share.new/download"
+  # Machines that are images often have packages without the lists that they came from.
+  apt-cache show nova-common >/dev/null 2>&1 || update_lists
   (cd "$LAB_CACHE/share.new/download" &&
     apt-get -o APT::Sandbox::User=root download -q nova-common glance-common neutron-common >>"$log" 2>&1)
   for file in "$LAB_CACHE"/share.new/download/*.deb; do dpkg-deb -x "$file" "$LAB_CACHE/share.new"; done
