@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 /**
- * Runs the suites one after the other and sums up. Each suite is one Jest project (or a tool that says yes or
- * no); a suite that cannot run, takes too long or leaves something behind has failed. The last line is
- * `N passed, N failed`.
+ * Runs the suites, two side by side, and sums up. Each suite is one Jest project (or a tool that says yes or no); a
+ * suite that cannot run, takes too long or leaves something behind has failed. The last line is `N passed, N failed`.
  *
  *   node scripts/run-tests.mjs [SUITE ...]      a name with a blank may be written with a dash
+ *
+ * VMPOOL_TEST_SLOTS=1: one after the other.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -13,11 +14,14 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { endProcessesOf, processesOf, runLimited } from './suite-processes.mjs';
+import { namedLines, runScheduled } from './suite-schedule.mjs';
 import { otherNode } from './tested-nodes.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const scratch = mkdtempSync(join(tmpdir(), 'vmpool-tests-'));
 const runId = randomUUID();
+/** What belongs to one suite, among those that run at the same time. */
+const runIdOf = (name) => `${runId}-${name.replaceAll(' ', '-')}`;
 const env = { ...process.env, NODE_NO_WARNINGS: '1' };
 delete env.NODE_OPTIONS;
 
@@ -33,8 +37,18 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     interrupt.abort();
   });
 }
-const limited = (command, args, options) =>
-  runLimited(command, args, { cwd: root, env, runId, signal: interrupt.signal, ...options });
+/** Its output, line by line, with the suite's name before each, to the console, and to `onOutput` as it is. */
+async function limited(name, command, args, { onOutput = () => undefined, ...options }) {
+  const lines = namedLines(name, (text) => process.stderr.write(text));
+  const both = (chunk) => {
+    lines.chunk(chunk);
+    onOutput(chunk);
+  };
+  const fixed = { cwd: root, env, runId: runIdOf(name), signal: interrupt.signal, onOutput: both };
+  const result = await runLimited(command, args, { ...fixed, ...options });
+  lines.end();
+  return result;
+}
 
 // ---------------------------------------------------------------- suites
 
@@ -42,7 +56,12 @@ const limited = (command, args, options) =>
  * One Jest project. Its progress (a line for each file, and what failed) comes from Jest itself. `inside`: a program
  * that runs the command which follows it in surroundings of its own.
  */
-function jestSuite(name, project, limitMs, { node = process.execPath, extra = [], inside = [] } = {}) {
+function jestSuite(
+  name,
+  project,
+  limitMs,
+  { node = process.execPath, extra = [], inside = [], slots = 1 } = {},
+) {
   const run = async () => {
     if (!existsSync(node)) {
       return { passed: 0, failed: 1, note: `could not run: there is no ${node}; make test sets it up` };
@@ -50,7 +69,7 @@ function jestSuite(name, project, limitMs, { node = process.execPath, extra = []
     const out = join(scratch, `${name.replaceAll(' ', '-')}.json`);
     const args = ['--experimental-vm-modules', jest, `--selectProjects=${project}`, '--json'];
     const [command, ...words] = [...inside, node, ...args, `--outputFile=${out}`, ...extra];
-    const { code, why } = await limited(command, words, {
+    const { code, why } = await limited(name, command, words, {
       env: { ...env, PATH: `${dirname(node)}:${env.PATH}` },
       limitMs,
       // Jest writes its progress to stderr; on stdout it only repeats the JSON.
@@ -72,30 +91,26 @@ function jestSuite(name, project, limitMs, { node = process.execPath, extra = []
       note: skipped > 0 ? `${skipped} skipped tests count as failed` : counted === 0 ? odd : '',
     };
   };
-  return { name, run };
+  return { name, slots, run };
 }
 
-/** A tool that says yes or no. Its output is shown when it has ended, because such tools run at the same time. */
+/** A tool that says yes or no. */
 function toolSuite(name, command, args) {
   const run = async () => {
-    let output = '';
-    const { code, why } = await limited(join(root, 'node_modules', '.bin', command), args, {
-      limitMs: minutes(5),
-      onOutput: (chunk) => (output += chunk),
-    });
-    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, note: why ?? '', output };
+    const program = join(root, 'node_modules', '.bin', command);
+    const { code, why } = await limited(name, program, args, { limitMs: minutes(5) });
+    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, note: why ?? '' };
   };
-  return { name, run };
+  return { name, slots: 1, run };
 }
 
-/** A program that counts for itself: its last line is `NAME: N checks passed, N failed`. */
+/** A program that counts for itself: its last line is `NAME: N checks passed, N failed`. It has the machine alone. */
 function countedSuite(name, command, args, limitMs) {
   const run = async () => {
     let tail = '';
-    const { code, why } = await limited(command, args, {
+    const { code, why } = await limited(name, command, args, {
       limitMs,
       onOutput: (chunk) => {
-        process.stdout.write(chunk);
         tail = (tail + chunk).slice(-2000);
       },
     });
@@ -107,7 +122,7 @@ function countedSuite(name, command, args, limitMs) {
     const odd = passed === 0 ? 'there are no checks in it' : code !== 0 ? (why ?? `exit code ${code}`) : '';
     return { passed, failed: failed === 0 && odd !== '' ? 1 : failed, note: odd };
   };
-  return { name, run };
+  return { name, slots: 2, run };
 }
 
 const serial = ['--runInBand'];
@@ -115,64 +130,58 @@ const other = otherNode().program;
 /** Brings OpenStack up, runs the command that follows in its namespaces, and takes all of it down. */
 const openstackLab = join(root, 'test', 'openstack', 'lab', 'run.sh');
 
-/** Suites of one row run at the same time, rows one after the other. */
-const rowsOfSuites = [
-  [
-    toolSuite('lint', 'eslint', ['.']),
-    toolSuite('format', 'prettier', ['--check', '--log-level', 'warn', '.']),
-    toolSuite('types', 'tsc', ['-p', 'tsconfig.json']),
-    toolSuite('types browser', 'tsc', ['-p', 'src/dashboard/browser/tsconfig.json']),
-  ],
-  [jestSuite('fast', 'fast', minutes(5))],
-  [jestSuite('sim', 'sim', minutes(10))],
-  [jestSuite('fast other-node', 'fast', minutes(5), { node: other })],
-  [jestSuite('embedded', 'embedded', minutes(8), { extra: serial })],
-  [jestSuite('guest', 'guest', minutes(8), { extra: serial })],
-  [jestSuite('doors', 'doors', minutes(6), { extra: serial })],
-  [jestSuite('browser', 'browser', minutes(6), { extra: serial })],
-  [jestSuite('package', 'package', minutes(8), { extra: serial })],
-  [jestSuite('engine', 'engine', minutes(12), { extra: serial })],
-  [jestSuite('hooks', 'hooks', minutes(10), { extra: serial })],
-  [jestSuite('services', 'services', minutes(10), { extra: serial })],
-  // Sites have networks and directories of their own, and mostly wait for Pulumi: two side by side.
-  [jestSuite('e2e', 'e2e', minutes(15), { extra: ['--maxWorkers=2'] })],
-  [
-    jestSuite('e2e other-node', 'e2e', minutes(6), {
-      node: other,
-      extra: [...serial, '--testPathPatterns=smoke'],
-    }),
-  ],
+/**
+ * In this order, two side by side: most of them wait for Pulumi, boots and limits half of the time, and have networks
+ * and directories of their own. Those with two slots use both cores, or want to be alone.
+ */
+const suites = [
+  toolSuite('lint', 'eslint', ['.']),
+  toolSuite('format', 'prettier', ['--check', '--log-level', 'warn', '.']),
+  toolSuite('types', 'tsc', ['-p', 'tsconfig.json']),
+  toolSuite('types browser', 'tsc', ['-p', 'src/dashboard/browser/tsconfig.json']),
+  jestSuite('fast', 'fast', minutes(5)),
+  jestSuite('sim', 'sim', minutes(10)),
+  jestSuite('engine', 'engine', minutes(15), { extra: serial }),
+  jestSuite('embedded', 'embedded', minutes(8), { extra: serial }),
+  jestSuite('guest', 'guest', minutes(8), { extra: serial }),
+  jestSuite('doors', 'doors', minutes(6), { extra: serial }),
+  jestSuite('browser', 'browser', minutes(6), { extra: serial }),
+  jestSuite('services', 'services', minutes(10), { extra: serial }),
+  jestSuite('hooks', 'hooks', minutes(10), { extra: serial }),
+  jestSuite('package', 'package', minutes(8), { extra: serial }),
+  jestSuite('fast other-node', 'fast', minutes(5), { node: other }),
+  jestSuite('e2e other-node', 'e2e', minutes(6), {
+    node: other,
+    extra: [...serial, '--testPathPatterns=smoke'],
+  }),
+  jestSuite('e2e', 'e2e', minutes(20), { extra: ['--maxWorkers=2'], slots: 2 }),
 ];
 
 /** Suites that run only when they are named: long, and not steady enough yet to stop everything else. */
-const rowsOnRequest = [
-  [jestSuite('hostile', 'hostile', minutes(12), { extra: serial })],
+const suitesOnRequest = [
+  jestSuite('hostile', 'hostile', minutes(12), { extra: serial }),
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
-  [
-    countedSuite(
-      'chaos',
-      'unshare',
-      [
-        ...['--mount', '--propagation', 'private', process.execPath, 'dist/test/chaos/main.js'],
-        ...['--kills', '40', '--seed', '2'],
-      ],
-      minutes(15),
-    ),
-  ],
+  countedSuite(
+    'chaos',
+    'unshare',
+    [
+      ...['--mount', '--propagation', 'private', process.execPath, 'dist/test/chaos/main.js'],
+      ...['--kills', '40', '--seed', '2'],
+    ],
+    minutes(15),
+  ),
   // A real OpenStack, started in namespaces of its own around the tests.
-  [jestSuite('openstack', 'openstack', minutes(25), { extra: serial, inside: [openstackLab] })],
-  [
-    jestSuite('openstack-ten', 'openstack-numbers', minutes(15), {
-      extra: [...serial, '--testPathPatterns=ten'],
-      inside: [openstackLab],
-    }),
-  ],
-  [
-    jestSuite('openstack-hundred', 'openstack-numbers', minutes(25), {
-      extra: [...serial, '--testPathPatterns=hundred'],
-      inside: ['env', 'LAB_MODE=fake', openstackLab],
-    }),
-  ],
+  jestSuite('openstack', 'openstack', minutes(25), { extra: serial, inside: [openstackLab], slots: 2 }),
+  jestSuite('openstack-ten', 'openstack-numbers', minutes(15), {
+    extra: [...serial, '--testPathPatterns=ten'],
+    inside: [openstackLab],
+    slots: 2,
+  }),
+  jestSuite('openstack-hundred', 'openstack-numbers', minutes(25), {
+    extra: [...serial, '--testPathPatterns=hundred'],
+    inside: ['env', 'LAB_MODE=fake', openstackLab],
+    slots: 2,
+  }),
 ];
 
 // ---------------------------------------------------------------- what a suite leaves behind
@@ -184,22 +193,37 @@ const surroundings = () => ({
 });
 let before = surroundings();
 
-/** Names what the last suites left, and ends it so that the next ones do not meet it. */
-async function leftovers() {
+let leftBehind = 0;
+function complain(names, left) {
+  leftBehind += left.length;
+  for (const line of left) console.log(`=== ${names.join(', ')} left behind: ${line}`);
+}
+
+/** Names the processes that a suite left, and ends them so that the next ones do not meet them. */
+async function leftProcesses(name) {
+  const id = runIdOf(name);
   // What is on its way out may go.
-  for (let n = 0; n < 10 && processesOf(runId).length > 0; n += 1) await sleep(100);
-  const left = (await endProcessesOf(runId)).map(({ pid, command }) => `process ${pid} ${command}`);
+  for (let n = 0; n < 10 && processesOf(id).length > 0; n += 1) await sleep(100);
+  const left = (await endProcessesOf(id)).map(({ pid, command }) => `process ${pid} ${command}`);
+  complain([name], left);
+}
+
+/** Names what else of the machine has changed; only while no suite runs can that be told. */
+async function leftSurroundings(names) {
   const after = surroundings();
-  for (const [what, text] of Object.entries(after)) if (text !== before[what]) left.push(`${what} changed`);
+  const changed = Object.entries(after).filter(([what, text]) => text !== before[what]);
   before = after;
-  return left;
+  complain(
+    names,
+    changed.map(([what]) => `${what} changed`),
+  );
 }
 
 // ---------------------------------------------------------------- run
 
 const wanted = process.argv.slice(2);
 const isNamed = (suite, word) => suite.name === word || suite.name.replaceAll(' ', '-') === word;
-const all = [...rowsOfSuites, ...rowsOnRequest].flat();
+const all = [...suites, ...suitesOnRequest];
 const unknown = wanted.filter((word) => !all.some((suite) => isNamed(suite, word)));
 if (unknown.length > 0) {
   console.error(`no such suite: ${unknown.join(', ')}; there are: ${all.map((s) => s.name).join(', ')}`);
@@ -209,25 +233,25 @@ if (unknown.length > 0) {
 const results = [];
 async function runSuite(suite) {
   const since = Date.now();
-  const { output = '', ...result } = await suite.run();
+  console.log(`\n=== ${suite.name}`);
+  const result = await suite.run();
   const seconds = secondsSince(since);
   results.push({ name: suite.name, ...result, seconds });
-  if (output.trim() !== '') console.log(`\n${output.trimEnd()}`);
   const { passed, failed, note } = result;
   console.log(`=== ${suite.name}: ${passed} passed, ${failed} failed in ${seconds.toFixed(1)} s ${note}`);
+  await leftProcesses(suite.name);
 }
 
-let leftBehind = 0;
-for (const row of wanted.length === 0 ? rowsOfSuites : [...rowsOfSuites, ...rowsOnRequest]) {
-  const chosen = row.filter((suite) => wanted.length === 0 || wanted.some((word) => isNamed(suite, word)));
-  if (chosen.length === 0 || interruptedBy !== null) continue;
-  console.log(`\n=== ${chosen.map(({ name }) => name).join(', ')}`);
-  await Promise.all(chosen.map(runSuite));
-  for (const line of await leftovers()) {
-    leftBehind += 1;
-    console.log(`=== ${chosen.map(({ name }) => name).join(', ')} left behind: ${line}`);
-  }
-}
+const chosen =
+  wanted.length === 0 ? suites : all.filter((suite) => wanted.some((word) => isNamed(suite, word)));
+await runScheduled(
+  chosen.map((suite) => ({ ...suite, run: () => runSuite(suite) })),
+  {
+    capacity: Number(process.env.VMPOOL_TEST_SLOTS ?? 2),
+    alone: leftSurroundings,
+    stopped: () => interruptedBy !== null,
+  },
+);
 rmSync(scratch, { recursive: true, force: true });
 if (interruptedBy !== null) {
   console.log(`\ninterrupted by ${interruptedBy}`);
