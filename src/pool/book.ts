@@ -191,6 +191,8 @@ export interface Sight {
   readonly unexplored: readonly CellName[];
   readonly lastListing: { readonly at: Millis; readonly complete: boolean } | null;
   readonly cloudProblem: string | null;
+  /** The cloud asked to be left alone until then (429, Retry-After): creates are calls, too. */
+  readonly restUntil: Millis | null;
   readonly shapeProblem: string | null;
   /** The project's quota as last read; null before that, and for clouds that do not tell. */
   readonly quota: QuotaSight | null;
@@ -239,6 +241,7 @@ export const emptySight: Sight = {
   unexplored: [],
   lastListing: null,
   cloudProblem: null,
+  restUntil: null,
   shapeProblem: null,
   quota: null,
   heldBack: null,

@@ -5,7 +5,7 @@ import { entryAt, isDeleting, isUnusable, membersOf, without } from './book.js';
 import { createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
-import type { CellName, Endpoint, MemberName, MemberSpec, ServerId } from './model.js';
+import type { CellName, Endpoint, MemberName, MemberSpec, Millis, ServerId } from './model.js';
 
 const sshPort = 22;
 
@@ -254,8 +254,25 @@ export function listed(
   }
   return {
     ...state,
-    sight: { ...state.sight, unlisted, lastListing: { at: c.now, complete }, cloudProblem: null },
+    sight: {
+      ...state.sight,
+      unlisted,
+      lastListing: { at: c.now, complete },
+      cloudProblem: null,
+      restUntil: null,
+    },
   };
+}
+
+/** Longest that a cloud's wish for a pause is believed: it may be a mistake, and jobs wait. */
+export const longestRestMs = 600_000;
+
+/** A listing that came to nothing. A cloud that asked for a pause gets it: it would refuse creates just as well. */
+export function cloudFailed(s: State, why: string, restMs: Millis | null, c: Context): State {
+  const before = s.sight.restUntil;
+  const asked = restMs === null ? null : c.now + Math.min(restMs, longestRestMs);
+  const restUntil = asked === null ? before : Math.max(asked, before ?? 0);
+  return { ...s, sight: { ...s.sight, cloudProblem: why, restUntil } };
 }
 
 function stray(s: State, server: ServerView, name: MemberName, c: Context, note: NoteSink): State {

@@ -24,7 +24,7 @@ export function settle(s: State, c: Context, note: NoteSink): State {
     state = resumed(state, 'the time of the pause is over', c, note);
   const isPaused = state.book.paused !== undefined;
   for (const member of membersOf(state.book)) state = expireMember(state, member, c, note);
-  state = forget(state, c);
+  state = rested(forget(state, c), c);
   for (const { name, why } of isPaused ? [] : rollUnderLoad(state, c)) {
     state = patchMember(state, name, { retire: why });
     state = moveMember(state, name, 'overdue', why, c, note);
@@ -39,6 +39,12 @@ export function settle(s: State, c: Context, note: NoteSink): State {
   const { heldBack } = sizing;
   if (!isSameQuota(state.sight.heldBack, heldBack)) state = { ...state, sight: { ...state.sight, heldBack } };
   return decideMembers(state, sizing.create, c, note);
+}
+
+/** The pause that the cloud asked for is over. */
+function rested(s: State, c: Context): State {
+  const { restUntil } = s.sight;
+  return restUntil === null || c.now < restUntil ? s : { ...s, sight: { ...s.sight, restUntil: null } };
 }
 
 function expireMember(s: State, member: Member, c: Context, note: NoteSink): State {

@@ -116,7 +116,7 @@ export function size(s: State, c: Context): Sizing {
 
   const wanted = target + surge - (supply.length - retire.length);
   const allowed = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, birthsOf(s), c.now)));
-  if (allowed === 0) return { create: 0, retire, target, heldBack: null };
+  if (allowed === 0 || s.sight.restUntil !== null) return { create: 0, retire, target, heldBack: null };
   const quota = quotaRoom(s, c);
   const heldBack = allowed > quota.room ? quota.tight : null;
   return { create: Math.min(allowed, quota.room), retire, target, heldBack };

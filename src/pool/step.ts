@@ -11,7 +11,7 @@ import { ask, polled, release, releaseById, stageFailed, stageRefused, staged, s
 import type { NoteSink } from './members.js';
 import { checked, patchMember, withBook } from './members.js';
 import type { CellName, LeaseId, MemberName, Millis, ServerId, Shape } from './model.js';
-import { listed, looked, strayGone } from './observe.js';
+import { cloudFailed, listed, looked, strayGone } from './observe.js';
 import type { OperatorOutcome } from './operator.js';
 import { drain, hold, kill, pause, resume, retire, unhold } from './operator.js';
 import type { QuotaSight } from './quota.js';
@@ -34,7 +34,12 @@ export type PoolEvent =
   | { readonly type: 'quota'; readonly quota: QuotaView; readonly flavor: QuotaSight['flavor'] }
   | { readonly type: 'adoptFailed'; readonly why: string }
   | { readonly type: 'listed'; readonly servers: readonly ServerView[]; readonly complete: boolean }
-  | { readonly type: 'cloudFailed'; readonly why: string }
+  | {
+      readonly type: 'cloudFailed';
+      readonly why: string;
+      /** How long the cloud asked to be left alone. */
+      readonly restMs?: Millis | null;
+    }
   | {
       readonly type: 'looked';
       readonly member: MemberName;
@@ -136,7 +141,7 @@ function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state:
     case 'listed':
       return plain(listed(s, event.servers, event.complete, c, note));
     case 'cloudFailed':
-      return plain({ ...s, sight: { ...s.sight, cloudProblem: event.why } });
+      return plain(cloudFailed(s, event.why, event.restMs ?? null, c));
     case 'looked':
       return plain(looked(s, event.member, event.id, event.view, c, note));
     case 'strayGone':

@@ -87,7 +87,9 @@ function waitDetail(s: State, request: Request): string {
     return `no VM is free; the cloud gives no new one at the moment: ${s.book.breaker.why ?? ''}`;
   if (building > 0) return `no VM is free; ${building} being built`;
   if (members.length >= shape.max) return `all ${shape.max} VMs of the pool are taken`;
-  const { heldBack } = s.sight;
+  const { heldBack, restUntil } = s.sight;
+  if (restUntil !== null)
+    return `no VM is free; the cloud asked for a pause until ${iso(restUntil)}, then one is ordered`;
   if (heldBack !== null) return `no VM is free; ${quotaObjection(heldBack)}`;
   return 'no VM is free; one is about to be built';
 }
@@ -196,6 +198,9 @@ export function problemsOf(s: State, c: Context): string[] {
   if (s.sight.shapeProblem !== null)
     problems.push(`the pool stack's shape was not adopted: ${s.sight.shapeProblem}`);
   if (s.sight.cloudProblem !== null) problems.push(`the cloud does not answer: ${s.sight.cloudProblem}`);
+  const { restUntil } = s.sight;
+  if (restUntil !== null)
+    problems.push(`no new VM is ordered before ${iso(restUntil)}: the cloud asked for a pause`);
   const { paused } = s.book;
   if (paused !== undefined) {
     problems.push(

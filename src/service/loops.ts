@@ -4,7 +4,7 @@ import type { Cloud, Listing } from '../cloud/port.js';
 import type { Engine, PublishedMember } from '../engine/port.js';
 import type { State } from '../pool/book.js';
 import { membersOf } from '../pool/book.js';
-import { disturbanceOf } from '../pool/observe.js';
+import { disturbanceOf, longestRestMs } from '../pool/observe.js';
 import type { Shape } from '../pool/model.js';
 import type { BookKeeper } from './book-keeper.js';
 import type { Clock } from './clock.js';
@@ -71,8 +71,6 @@ export interface WatchPeriods {
 
 /** While something is expected, a listing of everything comes so often; those between show only what has changed. */
 const everythingEveryMs = 10_000;
-/** A cloud that asks for a longer pause is asked again after this all the same. */
-const longestPauseMs = 600_000;
 
 /**
  * One paged listing a period; the period is short only while something is expected. What the listings of changes
@@ -100,10 +98,11 @@ export function watchCloud(
     } catch (error) {
       failures += 1;
       const why = error instanceof Error ? error.message : String(error);
-      if (!signal.aborted) await keeper.dispatch({ type: 'cloudFailed', why });
-      const asked = error instanceof CloudError ? (error.retryAfterMs ?? 0) : 0;
+      const restMs = error instanceof CloudError ? error.retryAfterMs : null;
+      if (!signal.aborted) await keeper.dispatch({ type: 'cloudFailed', why, restMs });
       const own = Math.min(60_000, periods().busyMs * 2 ** Math.min(failures, 6));
-      return Math.max(own, Math.min(asked, longestPauseMs));
+      // One that asks for a longer pause is asked again after this all the same.
+      return Math.max(own, Math.min(restMs ?? 0, longestRestMs));
     }
     return expectsNews(keeper.durable()) ? periods().busyMs : periods().quietMs;
   });

@@ -164,6 +164,7 @@ describe('the watch of the cloud', () => {
     const loop = watchCloud(keeper, cloud, clock, log, () => periods);
     await calm();
     expect(clock.naps).toEqual([90_000]);
+    expect(keeper.durable().sight.restUntil).toBe(clock.now() + 90_000);
     await loop.stop();
   });
 
