@@ -14,7 +14,7 @@ demo: ## Runs a mixed load of real jobs through the whole path on the embedded c
 	@$(NODE) scripts/setup.mjs --demo
 	@$(NODE) dist/src/cli/main.js demo
 
-demo-services: ## Nagios follows the embedded cloud's pool up and down, and a check
+demo-services: ## Nagios and Ganglia follow the embedded cloud's pool up and down, and a check
 	@$(NODE) scripts/setup.mjs --demo --services
 	@$(NODE) dist/src/cli/main.js demo --services
 

@@ -69,15 +69,15 @@ const systemNeeds = [
 const demoServicesNeeds = [
   { file: '/usr/sbin/nagios4', pkg: 'nagios4-core' },
   { file: '/usr/lib/nagios/plugins/check_ssh', pkg: 'monitoring-plugins-basic' },
+  { file: '/usr/sbin/gmetad', pkg: 'gmetad' },
+  { file: '/usr/sbin/gmond', pkg: 'ganglia-monitor' },
+  { file: '/usr/bin/faketime', pkg: 'faketime' },
 ];
 /** Daemons of the services that follow the nodes, which their tests start for themselves. */
 const testNeeds = [
   ...demoServicesNeeds,
-  { file: '/usr/sbin/gmetad', pkg: 'gmetad' },
-  { file: '/usr/sbin/gmond', pkg: 'ganglia-monitor' },
   { file: '/usr/bin/systemd-analyze', pkg: 'systemd' },
   { file: '/usr/sbin/logrotate', pkg: 'logrotate' },
-  { file: '/usr/bin/faketime', pkg: 'faketime' },
   { file: '/usr/bin/ganesha.nfsd', pkg: 'nfs-ganesha' },
   {
     file: `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/ganesha/libfsalvfs.so`,

@@ -14,7 +14,10 @@ export const demoCommand = (world: World): Command =>
     .option('--keep', 'keep the directory with configuration, logs and outputs')
     .option('--plain', 'progress lines instead of the live view')
     .option('--json', 'the outcome as JSON; progress on standard error')
-    .option('--services', 'instead of jobs: Nagios on a host of its own follows the pool up and down')
+    .option(
+      '--services',
+      'instead of jobs: Nagios and Ganglia on a host of their own follow the pool up and down',
+    )
     .action(async (options: DemoOptions) => {
       const { runDemo } = await import('../../demo/demo.js');
       world.exitWith(

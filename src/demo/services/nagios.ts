@@ -1,5 +1,5 @@
 import type { ServiceHost } from './service-host.js';
-import type { Health, Watched } from './watched.js';
+import type { Health, Seen, Watched } from './watched.js';
 
 /** What a person wrote there beside what is ours: it stays as it is. */
 const own = `define host {
@@ -37,7 +37,7 @@ const pidFile = '/var/run/nagios4/nagios4.pid';
 export class Nagios implements Watched {
   readonly name = 'Nagios';
   /** Of the service, besides its host. A site with systemd leaves `reload` out. */
-  static readonly settings = { reload: `kill -HUP "$(cat ${pidFile})"` };
+  readonly settings = { reload: `kill -HUP "$(cat ${pidFile})"` };
 
   private constructor(private readonly host: ServiceHost) {}
 
@@ -53,10 +53,10 @@ export class Nagios implements Watched {
     return new Nagios(host);
   }
 
-  async hosts(): Promise<ReadonlyMap<string, Health>> {
-    const seen = parseStatus(await this.host.run(`cat ${statusFile} 2>/dev/null || :`));
-    seen.delete('monitor');
-    return seen;
+  async look(): Promise<Seen> {
+    const hosts = parseStatus(await this.host.run(`cat ${statusFile} 2>/dev/null || :`));
+    hosts.delete('monitor');
+    return { hosts, figures: null };
   }
 
   /** The host that a person wrote is still watched. */

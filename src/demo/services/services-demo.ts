@@ -5,8 +5,11 @@ import type { StatusView } from '../../http/api.js';
 import { poolMin, poolName, writeShape } from '../place.js';
 import type { Stage } from '../stage.js';
 import { Onlooker } from './follow.js';
+import { Ganglia } from './ganglia.js';
 import { Nagios } from './nagios.js';
 import { ServiceHost } from './service-host.js';
+import { VmGmond } from './vm-gmond.js';
+import type { Watched } from './watched.js';
 
 /** Updates of services are gathered, checked and confirmed; on a slow machine a daemon alone takes many seconds. */
 const limitMs = 240_000;
@@ -36,19 +39,34 @@ export class ServicesDemo {
       await host.stop();
       return [];
     });
-    const nagios = await Nagios.start(host);
-    view.line(`host of the services: Nagios runs there; reached by SSH at ${address}:${String(sshPort)}`);
-    const services = { nagios: { host: host.host, ...Nagios.settings } };
+    const [nagios, ganglia] = await Promise.all([Nagios.start(host), Ganglia.start(host)]);
+    const daemons: readonly Watched[] = [nagios, ganglia];
+    view.line(
+      `host of the services: Nagios and Ganglia's gmetad run there; reached by SSH at ${address}:${String(sshPort)}`,
+    );
+    const services = {
+      nagios: { host: host.host, ...nagios.settings },
+      ganglia: { host: host.host, ...ganglia.settings },
+    };
     writeShape(place, { services });
     const pulumi = await stage.bringUpPool();
     const url = await stage.startService();
-    const onlooker = new Onlooker([nagios], view);
+    const onlooker = new Onlooker(daemons, view);
     onlooker.start();
     stage.owns(async () => {
       await onlooker.stop();
       return [];
     });
     const follower = stage.follow(url, (status) => servicesScreen(status));
+    const gmonds = new VmGmond({
+      control,
+      status: () => follower.status(),
+      collector: { address, port: ganglia.collectorPort },
+    });
+    stage.owns(async () => {
+      await gmonds.stop();
+      return [];
+    });
     try {
       await this.#shows(onlooker, poolMin);
       for (const min of [grownTo, poolMin]) {
@@ -62,7 +80,8 @@ export class ServicesDemo {
       const stacks = Object.keys(services).map((name) => serviceStackName(poolName, name));
       return [
         ...onlooker.alarms,
-        ...((await nagios.keepsOthers()) ? [] : ['the host that a person wrote beside ours is not watched']),
+        ...gmonds.problems,
+        ...(await changedForOthers(daemons)),
         ...(await strayServers(control, status)),
         ...(await stage.preview(pulumi, status, stacks)),
       ];
@@ -99,6 +118,13 @@ const servicesScreen = (status: StatusView | null): readonly string[] => {
         `${upToDate ? ', up to date' : ''}${lastError === null ? '' : `: ${lastError}`}`,
     ),
   ];
+};
+
+const changedForOthers = async (daemons: readonly Watched[]): Promise<readonly string[]> => {
+  const kept = await Promise.all(daemons.map((daemon) => daemon.keepsOthers()));
+  return daemons
+    .filter((_, n) => kept[n] !== true)
+    .map(({ name }) => `what a person wrote for ${name} beside ours is not as it was`);
 };
 
 const strayServers = async (control: CloudControl, status: StatusView): Promise<readonly string[]> => {
