@@ -7,6 +7,12 @@ export const wholeNumber = (text: string): number => {
   return Number(text);
 };
 
+/** The same from 0 on. */
+export const wholeNumberOrNone = (text: string): number => {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('give a whole number, 0 or more');
+  return Number(text);
+};
+
 /** Argument of an option for a time with its unit, `90m`; whole seconds of it. */
 export const secondsOf = (text: string): number => {
   const parsed = period.safeParse(text);

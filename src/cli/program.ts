@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { ProblemError, UnreachableError } from '../http/client.js';
 import { version } from '../version.js';
 import { adoptCommand } from './commands/adopt.js';
+import { applyCommand } from './commands/apply.js';
 import { backupCommand } from './commands/backup.js';
 import { checkCommand } from './commands/check.js';
 import { demoCommand } from './commands/demo.js';
@@ -18,6 +19,7 @@ import { restoreCommand } from './commands/restore.js';
 import { retireCommand } from './commands/retire.js';
 import { runCommand } from './commands/run.js';
 import { engineCommand } from './commands/engine.js';
+import { scaleCommand } from './commands/scale.js';
 import { serveCommand } from './commands/serve.js';
 import { serviceCommand } from './commands/service.js';
 import { statusCommand } from './commands/status.js';
@@ -62,6 +64,8 @@ const commands = [
   killCommand,
   pauseCommand,
   resumeCommand,
+  scaleCommand,
+  applyCommand,
   adoptCommand,
   requestCommand,
   releaseCommand,

@@ -32,7 +32,7 @@ const general = `# Command line
 | \`--token-file FILE\` | \`VMPOOL_TOKEN_FILE\` | none: a token is always needed. The file must not be open to other users. |
 | \`--ca FILE\` | \`VMPOOL_CA\` | the system's certificate authorities |
 
-Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`vm show\` and \`events\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`why\` too; orders (\`hold\`, \`unhold\`, \`drain\`, \`undrain\`, \`retire\`, \`kill\`, \`pause\`, \`resume\`, \`adopt\`), \`console\` and \`vm show --console\` need an operator's.
+Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`vm show\` and \`events\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`why\` too; orders (\`hold\`, \`unhold\`, \`drain\`, \`undrain\`, \`retire\`, \`kill\`, \`pause\`, \`resume\`, \`adopt\`, \`scale\`, \`apply\`), \`console\` and \`vm show --console\` need an operator's.
 
 Results go to standard output, everything else to standard error. Colours are used on a terminal only, and not where \`NO_COLOR\` is set. With \`--json\`, what is printed is for programs: the field names are those of the HTTP API. \`VMPOOL_DEBUG=1\` adds a stack trace to errors that nobody expected.
 
@@ -61,6 +61,10 @@ const notes: Readonly<Record<string, string>> = {
   kill: "The job's lease ends at once, and the VM with it; Torque's job ends when its ssh does. Without a terminal to ask at, `--yes` is needed.",
   pause:
     'For an audit of the cloud, or work on it. Leases, releases, scrubs and probes go on; no VM is made, ended or replaced, so that a full pool lets jobs wait. Updates that run already go on to their end. Every pause ends by itself.',
+  scale:
+    "The service changes the config of the stack's last update, whoever ran that, runs `up` on it and adopts the shape: the stack stays the one place where the shape is said. A checkout's `Pulumi.<pool>.yaml` is not changed; what to write into it is printed. Until then `pulumi preview` from there shows that it would take the sizes back, and `vmpool apply` refuses to.",
+  apply:
+    "As `pulumi up` from a checkout, but run by the service. Looked at first: the shape, flavor, image and networks in the cloud; told as `note`: a `max` that the project's quota or the Busy VMs speak against. Refused, too, while another update holds the stack's lock, and where the file takes back sizes that `vmpool scale` has set since the stack was last brought up from a file: write them into the file, or say `--overwrite`.",
   ssh: "For a shell on a VM as the service itself logs in; run it on the service's machine, or bring the key with `--identity` and `--user`. Only the host keys that the service has learned are believed, and no ssh configuration of yours is read.",
   why: 'Reads the history files, so that it reaches back as far as they do, and adds what a job that lives waits for.',
   serve:

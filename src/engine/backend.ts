@@ -95,6 +95,22 @@ export class Backend {
       .map(({ name }) => name.slice(name.lastIndexOf('/') + 1));
   }
 
+  /**
+   * The stack's last updates as `pulumi stack history --json` tells them, the newest first; none when there is no such
+   * stack. Encrypted values stay so.
+   */
+  async history(stack: string, most: number, signal: AbortSignal): Promise<unknown> {
+    const args = ['stack', 'history', '--stack', stack, '--json', '--page-size', String(most)];
+    try {
+      return JSON.parse((await this.command(args, stack, signal)).stdout);
+    } catch (error) {
+      if (error instanceof PulumiFailed && /no stack named/.test(error.stderr)) {
+        return [];
+      }
+      throw error;
+    }
+  }
+
   /** Replaces the state of a stack. */
   async write(stack: string, state: VersionedDeployment, signal: AbortSignal): Promise<void> {
     const path = join(this.workDirectory, `${stack}.import.json`);

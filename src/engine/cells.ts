@@ -97,14 +97,6 @@ export class Cells {
     });
   }
 
-  async poolOutputs(signal: AbortSignal): Promise<unknown> {
-    const found = await this.backend.read(this.options.pool, signal);
-    if (found.kind === 'broken') {
-      throw new Error(found.message);
-    }
-    return found.kind === 'none' ? null : outputsOf(found.state.deployment);
-  }
-
   async publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void> {
     const stack = summaryStackName(this.options.pool);
     // It takes no place of the cells: it would wait for their slowest server, and it calls no cloud.

@@ -8,7 +8,18 @@ import { callLimits, type CallLimits } from './limits.js';
 import { answerSchema, headOf, redactAnswer, type EngineAnswer, type EngineRequest } from './messages.js';
 import { engineOptionsSchema, type EngineOptions, type EngineOptionsInput } from './options.js';
 import { endOrphans } from './orphans.js';
-import type { CellWish, ConvergeResult, Engine, EngineEvent, FoundCell, PreviewResult, PublishedMember, ServiceWish } from './port.js';
+import type {
+  CellWish,
+  ConvergeResult,
+  Engine,
+  EngineEvent,
+  FoundCell,
+  PoolConfigInForce,
+  PoolStackWish,
+  PreviewResult,
+  PublishedMember,
+  ServiceWish,
+} from './port.js';
 import { engineRedactor, type Redact } from './redact.js';
 
 /** What happened to a call: an answer of the engine process, or the process's end. */
@@ -100,6 +111,25 @@ class EngineClient implements Engine {
       return outcome.cells;
     }
     throw new Error(failureOf(outcome));
+  }
+
+  async poolConfig(signal: AbortSignal): Promise<PoolConfigInForce | null> {
+    const outcome = await this.call({ type: 'poolConfig' }, signal, this.limits.otherMs);
+    if (outcome.type === 'poolConfig') {
+      return outcome.config;
+    }
+    throw new Error(failureOf(outcome));
+  }
+
+  async updatePool(wish: PoolStackWish, signal: AbortSignal): Promise<void> {
+    const outcome = await this.call(
+      { type: 'updatePool', wish: { ...wish, config: { ...wish.config } } },
+      signal,
+      this.limits.serviceMs,
+    );
+    if (outcome.type !== 'published') {
+      throw new Error(failureOf(outcome));
+    }
   }
 
   async publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void> {

@@ -14,6 +14,8 @@ export const closeExitMs = 16_000;
 export const updateLimitMs = (createTimeoutMs: number): number => 2 * createTimeoutMs + overheadMs;
 /** Limit of an update that calls no cloud. */
 export const summaryLimitMs = 60_000;
+/** Limit of an update of the pool's own stack, which calls no cloud but is waited for by a person. */
+export const poolStackLimitMs = 2 * 60_000;
 /** Limit of a command that only reads or writes state. */
 export const stateCommandLimitMs = 60_000;
 

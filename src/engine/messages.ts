@@ -33,6 +33,16 @@ export const requestSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('preview'), id, wish: wishSchema }),
   z.object({ type: z.literal('poolOutputs'), id }),
   z.object({ type: z.literal('cells'), id }),
+  z.object({ type: z.literal('poolConfig'), id }),
+  z.object({
+    type: z.literal('updatePool'),
+    id,
+    wish: z.object({
+      config: z.record(z.string(), z.unknown()),
+      message: z.string(),
+      since: z.string().nullable(),
+    }),
+  }),
   z.object({
     type: z.literal('publishSummary'),
     id,
@@ -97,6 +107,18 @@ export const answerSchema = z.discriminatedUnion('type', [
     id,
     cells: z.array(z.object({ cell: cellName, instances: z.array(memberName) })),
   }),
+  z.object({
+    type: z.literal('poolConfig'),
+    id,
+    config: z
+      .object({
+        config: z.record(z.string(), z.unknown()),
+        encrypted: z.array(z.string()),
+        message: z.string(),
+        at: z.string(),
+      })
+      .nullable(),
+  }),
   z.object({ type: z.literal('published'), id }),
   z.object({ type: z.literal('services'), id, services: z.array(z.string()) }),
   z.object({ type: z.literal('failed'), id, message: z.string() }),
@@ -126,6 +148,7 @@ export const redactAnswer = (answer: EngineAnswer, redact: (text: string) => str
       return { ...answer, message: redact(answer.message) };
     case 'outputs':
     case 'cells':
+    case 'poolConfig':
     case 'published':
     case 'services':
       return answer;

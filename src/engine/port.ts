@@ -77,6 +77,13 @@ export interface Engine {
    * Reads only; one whose state cannot be read has no instances here, and its next `converge` says why.
    */
   cells(signal: AbortSignal): Promise<readonly FoundCell[]>;
+  /** The pool stack's config as its last good update had it, `null` when there was none. */
+  poolConfig(signal: AbortSignal): Promise<PoolConfigInForce | null>;
+  /**
+   * Brings the pool stack up with this config, as `pulumi up` from a checkout would; rejects with why it is not up.
+   * Calls no cloud.
+   */
+  updatePool(wish: PoolStackWish, signal: AbortSignal): Promise<void>;
   /** Publishes the members' list as the summary stack's outputs, for `pulumi preview` on the pool stack. */
   publishSummary(members: readonly PublishedMember[], signal: AbortSignal): Promise<void>;
   /**
@@ -94,6 +101,29 @@ export interface Engine {
    */
   preview(wish: CellWish, signal: AbortSignal): Promise<PreviewResult>;
   close(): Promise<void>;
+}
+
+/** Keys as in `Pulumi.<pool>.yaml` (`vmpool:max`), values as they would be written there. */
+export type StackConfig = Readonly<Record<string, unknown>>;
+
+/** What the pool stack was last brought up with, whoever did that and from wherever. */
+export interface PoolConfigInForce {
+  /** Defaults of `Pulumi.yaml` may be among the keys. */
+  readonly config: StackConfig;
+  /** Keys whose values are encrypted, and so not in `config`. */
+  readonly encrypted: readonly string[];
+  /** What was said with that update (`--message`). */
+  readonly message: string;
+  /** When it began (ISO 8601): tells it from every other update. */
+  readonly at: string;
+}
+
+export interface PoolStackWish {
+  readonly config: StackConfig;
+  /** Kept in the stack's history, readable by `pulumi stack history`. */
+  readonly message: string;
+  /** `at` of the update that the config was made from: another one in the meantime is not overwritten. */
+  readonly since: string | null;
 }
 
 export interface ServiceWish {

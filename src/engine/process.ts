@@ -10,6 +10,7 @@ import type { EngineOptions } from './options.js';
 import { endOrphans, endProcess, markedProcesses } from './orphans.js';
 import { PulumiCli } from './pulumi-command.js';
 import { Runs } from './runs.js';
+import { PoolStack } from './pool-stack.js';
 import { Services } from './services.js';
 import { StackFiles } from './stack-files.js';
 import { Updater } from './updater.js';
@@ -21,6 +22,7 @@ import { Updater } from './updater.js';
 
 interface Opened {
   readonly cells: Cells;
+  readonly poolStack: PoolStack;
   readonly services: Services;
 }
 
@@ -43,6 +45,7 @@ const open = async (options: EngineOptions): Promise<Opened> => {
   const updater = new Updater(cli, version, files.directory);
   return {
     cells: new Cells(options, backend, files, updater),
+    poolStack: new PoolStack(options.pool, backend, files, updater),
     services: new Services(options.pool, backend, files, updater),
   };
 };
@@ -78,7 +81,7 @@ const serve = async (
     return { type: 'failed', id, message: notConfigured };
   }
   try {
-    const { cells, services } = await openOnce(configured);
+    const { cells, poolStack, services } = await openOnce(configured);
     switch (request.type) {
       case 'converge': {
         const emit = (event: Extract<EngineAnswer, { type: 'event' }>['event']): void =>
@@ -88,7 +91,18 @@ const serve = async (
       case 'preview':
         return { type: 'previewed', id, result: await cells.preview(request.wish, signal) };
       case 'poolOutputs':
-        return { type: 'outputs', id, outputs: await cells.poolOutputs(signal) };
+        return { type: 'outputs', id, outputs: await poolStack.outputs(signal) };
+      case 'poolConfig': {
+        const config = await poolStack.inForce(signal);
+        return {
+          type: 'poolConfig',
+          id,
+          config: config === null ? null : { ...config, config: { ...config.config }, encrypted: [...config.encrypted] },
+        };
+      }
+      case 'updatePool':
+        await poolStack.bringUp(request.wish, signal);
+        return { type: 'published', id };
       case 'cells':
         return { type: 'cells', id, cells: [...(await cells.found(signal))].map(({ cell, instances }) => ({ cell, instances: [...instances] })) };
       case 'publishSummary':
@@ -157,6 +171,8 @@ const take = (message: unknown): void => {
     case 'preview':
     case 'poolOutputs':
     case 'cells':
+    case 'poolConfig':
+    case 'updatePool':
     case 'publishSummary':
     case 'updateService':
     case 'removeService':

@@ -10,6 +10,8 @@ export interface UpdateOptions {
   /** URNs that the update must not look at. */
   readonly exclude: readonly string[];
   readonly limitMs: number;
+  /** Kept in the stack's history. */
+  readonly message?: string;
   readonly signal: AbortSignal;
   readonly onEvent: (event: automation.EngineEvent) => void;
 }
@@ -28,6 +30,7 @@ export class Updater {
     await stack.up({
       parallel: options.parallel,
       continueOnError: true,
+      ...(options.message === undefined ? {} : { message: options.message }),
       exclude: [...options.exclude],
       onEvent: options.onEvent,
       color: 'never',

@@ -2,6 +2,7 @@ import { Agent, request as plainRequest, type IncomingMessage } from 'node:http'
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { z } from 'zod';
 import * as api from './api.js';
+import * as config from './config-api.js';
 import * as detail from './detail-api.js';
 
 export interface ClientOptions {
@@ -66,6 +67,8 @@ export interface Client {
   unhold(member: string, signal?: AbortSignal): Promise<api.Done>;
   retire(member: string, reason: string, signal?: AbortSignal): Promise<api.Done>;
   adopt(signal?: AbortSignal): Promise<api.Done>;
+  scale(order: config.ScaleOrder, signal?: AbortSignal): Promise<config.ConfigAnswer>;
+  changeConfig(order: config.ConfigOrder, signal?: AbortSignal): Promise<config.ConfigAnswer>;
   member(name: string, signal?: AbortSignal): Promise<detail.MemberDetail>;
   console(member: string, signal?: AbortSignal): Promise<detail.ConsoleView>;
   history(of: HistoryOf, signal?: AbortSignal): Promise<readonly detail.HistoryEntry[]>;
@@ -190,6 +193,21 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
       signal,
     });
 
+  const configCall = (
+    path: 'scale' | 'config',
+    body: object,
+    signal: AbortSignal | undefined,
+  ): Promise<config.ConfigAnswer> =>
+    call({
+      method: 'POST',
+      path: `/v1/pool/${path}`,
+      answer: config.configAnswer,
+      body,
+      // An update of the stack is waited for.
+      waitSeconds: 240,
+      signal,
+    });
+
   return {
     request: (body, wait = {}) =>
       call({
@@ -224,6 +242,8 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
     unhold: (name, signal) => member(name, 'unhold', signal),
     retire: (name, reason, signal) => member(name, 'retire', signal, { reason }),
     adopt: (signal) => call({ method: 'POST', path: '/v1/pool/adopt', answer: api.done, signal }),
+    scale: (order, signal) => configCall('scale', order, signal),
+    changeConfig: (order, signal) => configCall('config', order, signal),
     member: (name, signal) =>
       call({
         method: 'GET',

@@ -20,6 +20,7 @@ import {
   type LeaseView,
 } from './api.js';
 import { capabilityToken } from './authenticate.js';
+import { configRoutes } from './config-routes.js';
 import { dashboardRoutes } from './dashboard-routes.js';
 import { detailRoutes } from './detail-routes.js';
 import { documentRoutes } from './document-routes.js';
@@ -279,6 +280,7 @@ export const routes: readonly Route[] = [
       return { status: why === null ? 200 : 503, body: { ready: why === null, detail: why ?? 'ready' } };
     },
   }),
+  ...configRoutes,
   ...detailRoutes,
   ...watchRoutes,
   ...dashboardRoutes,

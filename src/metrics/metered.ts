@@ -67,6 +67,8 @@ export const meteredEngine = (engine: Engine, metrics: PoolMetrics): Engine => (
   },
   poolOutputs: (signal) => engine.poolOutputs(signal),
   cells: (signal) => engine.cells(signal),
+  poolConfig: (signal) => engine.poolConfig(signal),
+  updatePool: (wish, signal) => engine.updatePool(wish, signal),
   publishSummary: (members, signal) => engine.publishSummary(members, signal),
   updateService: (wish, signal) => engine.updateService(wish, signal),
   removeService: (service, signal) => engine.removeService(service, signal),

@@ -33,6 +33,7 @@ export interface ServiceParts {
   readonly capabilitySecret: Buffer;
   /** Reads the pool stack's outputs now. */
   readonly adopt: () => Promise<Answer<{ detail: string }>>;
+  readonly changeConfig: PoolService['changeConfig'];
   /** Processors of the pool's flavor, once known. */
   readonly flavorProcessors: () => number | null;
   /** The last lines of a server's console. */
@@ -200,6 +201,7 @@ export function createPoolService(parts: ServiceParts): PoolService {
     unhold: (member) => operator({ type: 'unhold', member }),
     retire: (member, why) => operator({ type: 'retire', member, why }),
     adopt: parts.adopt,
+    changeConfig: parts.changeConfig,
     capability: (id) => capabilityOf(parts.capabilitySecret, id),
   };
 }

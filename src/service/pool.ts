@@ -15,6 +15,7 @@ import { countsOf } from '../pool/views.js';
 import type { History, Store } from '../store/port.js';
 import { BookKeeper } from './book-keeper.js';
 import type { Clock } from './clock.js';
+import { configOrders } from './config-orders.js';
 import { Executor } from './executor.js';
 import { startFollowers } from './followers.js';
 import type { Log } from './log.js';
@@ -258,6 +259,12 @@ export function startPool(parts: PoolParts): RunningPool {
     recent,
     capabilitySecret: parts.capabilitySecret,
     adopt: () => adopt(AbortSignal.any([stopping.signal, AbortSignal.timeout(60_000)])),
+    changeConfig: configOrders({
+      ...{ engine, cloud, adopt, stopping: stopping.signal },
+      book: () => keeper.durable().book,
+      now: () => clock.now(),
+      tell: (note) => onNotes([note]),
+    }),
     flavorProcessors: () => processors,
     services: () => followers.views(),
     consoleLog: (server, signal) =>

@@ -10,12 +10,20 @@ import type {
   SyncRequest,
   TrendPoint,
 } from '../http/api.js';
+import type { ConfigAnswer } from '../http/config-api.js';
 import type { ConsoleView, HistoryEntry, HistoryQuery, MemberDetail } from '../http/detail-api.js';
+import type { ConfigWish } from './config-changes.js';
 
 export type Refusal = {
   readonly kind: 'refused';
   readonly code:
-    'stale-attempt' | 'rival-attempt' | 'unsatisfiable' | 'not-found' | 'conflict' | 'unavailable';
+    | 'stale-attempt'
+    | 'rival-attempt'
+    | 'unsatisfiable'
+    | 'not-found'
+    | 'conflict'
+    | 'invalid-input'
+    | 'unavailable';
   readonly detail: string;
 };
 
@@ -73,6 +81,8 @@ export interface PoolService {
   retire(member: string, reason: string): Promise<Answer<{ detail: string }>>;
   /** Reads the pool stack's outputs now instead of at the next period. */
   adopt(): Promise<Answer<{ detail: string }>>;
+  /** Brings the pool's stack up with a changed config and adopts it. */
+  changeConfig(wish: ConfigWish): Promise<Answer<ConfigAnswer>>;
   /** Capability of a lease: an HMAC over its id (which covers worker, job and attempt). */
   capability(id: string): string;
 }

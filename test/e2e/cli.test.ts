@@ -186,6 +186,22 @@ describe('vmpool as its users call it', () => {
     expect((await vmpool('operator', 'env')).out).toMatch(/^export PULUMI_BACKEND_URL='file:\/\//m);
   }, 120_000);
 
+  it('scale and apply: the stack is brought up by the service; a file that takes a size back is refused', async () => {
+    const scaled = await vmpool('operator', 'scale', '--max', '3', '-r', 'deadline');
+    expect(scaled).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^vmpool:max {2}2 -> 3\nAdopted: min 1, max 3/),
+    });
+    expect((await status()).shape).toMatchObject({ max: 3 });
+    const file = join(site.directory, 'Pulumi.site.yaml');
+    const back = await vmpool('operator', 'apply', file);
+    expect(back).toMatchObject({ code: 4, err: expect.stringContaining('vmpool:max is 3, the file says 2') });
+    expect((await vmpool('operator', 'apply', file, '--overwrite')).code).toBe(0);
+    expect((await status()).shape).toMatchObject({ max: 2 });
+    const history = await site.plain('site', ['stack', 'history', '--page-size', '2']);
+    expect(history.output).toContain('vmpool scale max=3 (op: deadline)');
+  }, 120_000);
+
   it('serve: refuses a store that another process serves', async () => {
     const second = await vmpool('operator', 'serve');
     expect(second.code).toBe(1);

@@ -98,4 +98,54 @@ describe("the pool's own stack", () => {
     },
     2 * minutes,
   );
+
+  it(
+    'is brought up by the service with a changed config as from a checkout, which then sees no change',
+    async () => {
+      const { engine } = bench;
+      const before = await engine.poolConfig(never);
+      // The failed update before it is not what is in force.
+      expect(before?.config).toMatchObject({
+        'vmpool:spare': 2,
+        'vmpool:max': 6,
+        'vmpool:networks': ['net0', 'site0'],
+        'vmpool:maxAge': '7d',
+      });
+      const config = { ...before?.config, 'vmpool:max': 9 };
+      const since = before?.at ?? null;
+      await engine.updatePool({ config, message: 'vmpool scale max=9 (op: test)', since }, never);
+      expect(parsePoolOutputs(await engine.poolOutputs(never))).toMatchObject({ ok: true, shape: { max: 9, spare: 2 } });
+      const after = await engine.poolConfig(never);
+      expect(after).toMatchObject({ message: 'vmpool scale max=9 (op: test)', config: { 'vmpool:max': 9 } });
+
+      // Who made a config from what is no longer in force overwrites nothing.
+      await expect(engine.updatePool({ config, message: '', since }, never)).rejects.toThrow('by somebody else');
+
+      const changes = { spare: 2, maxAge: '7d', networks: ['net0', 'site0'], siteNetwork: 'site0' };
+      const changed = /max\s*: 9 => 6/;
+      const same = await bench.plain('p', ['preview', '--diff'], writePoolConfig(bench, { ...changes, max: 9 }));
+      expect(same.code).toBe(0);
+      expect(same.output).not.toMatch(changed);
+      // A checkout that was not told would take it back, and its preview says so.
+      const old = await bench.plain('p', ['preview', '--diff'], writePoolConfig(bench, changes));
+      expect(old.output).toMatch(changed);
+    },
+    3 * minutes,
+  );
+
+  it(
+    'that was never there is made',
+    async () => {
+      const fresh = await startEngineBench();
+      try {
+        expect(await fresh.engine.poolConfig(never)).toBeNull();
+        const config = (await bench.engine.poolConfig(never))?.config ?? {};
+        await fresh.engine.updatePool({ config, message: 'vmpool apply (op: first)', since: null }, never);
+        expect(parsePoolOutputs(await fresh.engine.poolOutputs(never))).toMatchObject({ ok: true, shape: { max: 9 } });
+      } finally {
+        await fresh.close();
+      }
+    },
+    3 * minutes,
+  );
 });

@@ -121,6 +121,7 @@ export class LeaseService {
         recent: new Recent(),
         capabilitySecret: randomBytes(32),
       },
+      changeConfig: () => Promise.reject(new Error('there is no Pulumi here')),
       adopt: () => Promise.resolve({ kind: 'refused', code: 'unavailable', detail: 'has no stack' }),
       services: () => [],
       consoleLog: () => Promise.resolve(''),

@@ -1,5 +1,4 @@
-import type { QuotaView } from '../../cloud/port.js';
-import { needsOf, quotaWords } from '../../pool/quota.js';
+import { quotaShortfalls } from '../../service/shape-advice.js';
 import { count } from '../table.js';
 import { unless, type Verdict } from './finding.js';
 import type { Subject } from './subject.js';
@@ -65,19 +64,7 @@ export const quotaVerdict = async (subject: CloudSubject, ours: number | null): 
   const cloud = await subject.cloud();
   const [quota, flavor] = [await cloud.quota(limit()), await cloud.flavor(spec.flavor, limit())];
   if (!flavor.found) return { faults: [flavor.why] };
-  const more = Math.max(0, max - (ours ?? 0));
-  const needs = needsOf(spec, flavor.value);
-  const faults = (Object.keys(quotaWords) as (keyof QuotaView)[]).flatMap((what) => {
-    const use = quota[what];
-    if (use === null || use.limit === null) return [];
-    const needed = more * needs[what];
-    const left = ours === null ? use.limit : Math.max(0, use.limit - use.used);
-    return needed <= left
-      ? []
-      : [
-          `the pool's max of ${String(max)} needs ${String(needed)}${ours === null ? '' : ' more'} ${quotaWords[what]}, the project has ${ours === null ? '' : `${String(left)} left of `}${String(use.limit)}: lower vmpool:max, or have the quota raised`,
-        ];
-  });
+  const faults = quotaShortfalls({ max, spec, flavor: flavor.value, quota, ours });
   const { used, limit: most } = quota.instances;
   return unless(
     faults,

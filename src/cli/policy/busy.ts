@@ -1,5 +1,6 @@
 import type { StatusView } from '../../http/api.js';
 import type { Shape } from '../../pool/model.js';
+import { belowBusy } from '../../service/shape-advice.js';
 import { unless, type Verdict } from '../check/finding.js';
 import { count } from '../table.js';
 import type { StackPreview } from '../preview.js';
@@ -14,13 +15,12 @@ export const comparedWithRunning = (shape: Shape, status: Pick<StatusView, 'memb
         `max 0 ends a pool on which ${count(busy, 'job')} ${busy === 1 ? 'runs' : 'run'}: set max to 1 and drain, or wait until they have ended`,
       ],
     };
-  return shape.max < busy
+  const below = belowBusy(shape.max, busy);
+  return below === null
     ? {
-        note: `max ${String(shape.max)} is below the ${count(busy, 'VM')} that ${busy === 1 ? 'is' : 'are'} Busy: jobs keep theirs, the pool shrinks as they end`,
-      }
-    : {
         ok: `${count(all, 'VM')} now, ${String(busy)} Busy; min ${String(shape.min)}, max ${String(shape.max)}`,
-      };
+      }
+    : { note: below };
 };
 
 /** A step that takes an instance away, alone or to make it again. */

@@ -1,34 +1,27 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parse, YAMLError } from 'yaml';
 import { z } from 'zod';
 import { parsePoolConfig, type PoolConfig } from '../../../stacks/pool-config.js';
-import type { Parsed, RawConfig } from '../../../stacks/raw-config.js';
-import { repoRoot } from '../../repo-root.js';
+import type { Parsed } from '../../../stacks/raw-config.js';
+import type { StackConfig } from '../../engine/port.js';
+import { projectDefaults, rawOf } from '../../engine/stack-config.js';
 import { errorText } from '../../store/files.js';
 
 const stackFile = z.looseObject({ config: z.record(z.string(), z.unknown()).default({}) });
-const projectFile = z.looseObject({
-  config: z.record(z.string(), z.looseObject({ default: z.unknown() })),
-});
 
-/**
- * Reads a pool stack's config file (`Pulumi.<pool>.yaml`) as the Pulumi program would receive it, defaults of
- * `Pulumi.yaml` included, and says every error at once. Encrypted values cannot be read without the stack's
- * passphrase; a pool's shape needs none.
- */
-export const readStackFile = (path: string): Parsed<PoolConfig> => {
+/** Reads the config of a pool stack's file (`Pulumi.<pool>.yaml`) as it is written there. */
+export const readStackConfig = (path: string): Parsed<StackConfig> => {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     return { ok: false, errors: [`${path} cannot be read: ${errorText(error)}`] };
   }
-  return parseStackText(text, path, projectDefaults());
+  return parseStackConfig(text, path);
 };
 
-/** The same for a text. Pure. */
-export const parseStackText = (text: string, path: string, defaults: RawConfig): Parsed<PoolConfig> => {
+/** The same for a text. Encrypted values cannot be read without the stack's passphrase; a pool's shape needs none. Pure. */
+const parseStackConfig = (text: string, path: string): Parsed<StackConfig> => {
   let written: unknown;
   try {
     written = parse(text);
@@ -39,34 +32,25 @@ export const parseStackText = (text: string, path: string, defaults: RawConfig):
   const file = stackFile.safeParse(written ?? {});
   if (!file.success)
     return { ok: false, errors: [`${path}: config must be a map of keys such as vmpool:max`] };
-  const entries = Object.entries(file.data.config);
-  const encrypted = entries.filter(([, value]) => isEncrypted(value)).map(([key]) => key);
-  if (encrypted.length > 0)
-    return {
-      ok: false,
-      errors: encrypted.map((key) => `${key} is encrypted: a pool's shape holds no secret; write it plainly`),
-    };
-  return parsePoolConfig({ ...defaults, ...rawOf(entries) });
+  const encrypted = Object.entries(file.data.config).flatMap(([key, value]) =>
+    isEncrypted(value) ? [`${key} is encrypted: a pool's shape holds no secret; write it plainly`] : [],
+  );
+  return encrypted.length > 0 ? { ok: false, errors: encrypted } : { ok: true, value: file.data.config };
 };
 
-/** The defaults that `Pulumi.yaml` declares; Pulumi gives them to the program as if they had been written. */
-export const projectDefaults = (): RawConfig => {
-  const { config } = projectFile.parse(parse(readFileSync(join(repoRoot, 'Pulumi.yaml'), 'utf8')));
-  return rawOf(
-    Object.entries(config).flatMap(([key, declared]): [string, unknown][] =>
-      declared.default === undefined ? [] : [[key, declared.default]],
-    ),
-  );
-};
+/**
+ * Reads a pool stack's config file as the Pulumi program would receive it, defaults of `Pulumi.yaml` included, and says
+ * every error at once.
+ */
+export const readStackFile = (path: string): Parsed<PoolConfig> =>
+  shapeIn(readStackConfig(path), projectDefaults());
 
-const rawOf = (entries: readonly (readonly [string, unknown])[]): RawConfig =>
-  Object.fromEntries(
-    entries.flatMap(([key, value]): [string, string][] =>
-      value === null || value === undefined
-        ? []
-        : [[key, typeof value === 'string' ? value : JSON.stringify(value)]],
-    ),
-  );
+/** The same for a text. Pure. */
+export const parseStackText = (text: string, path: string, defaults: StackConfig): Parsed<PoolConfig> =>
+  shapeIn(parseStackConfig(text, path), defaults);
+
+const shapeIn = (read: Parsed<StackConfig>, defaults: StackConfig): Parsed<PoolConfig> =>
+  read.ok ? parsePoolConfig({ ...rawOf(defaults), ...rawOf(read.value) }) : read;
 
 const isEncrypted = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).length === 1 && 'secure' in value;

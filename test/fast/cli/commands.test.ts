@@ -40,6 +40,8 @@ describe('the command line', () => {
       'unhold',
       'retire',
       'adopt',
+      'scale',
+      'apply',
       'request',
       'release',
       'run',
@@ -63,6 +65,8 @@ describe('the command line', () => {
   it.each([
     [['statis'], "unknown command 'statis'"],
     [['status', '--jsn'], "unknown option '--jsn'"],
+    [['scale'], 'give at least one of --min, --max and --spare'],
+    [['scale', '--max', '-1'], 'give a whole number, 0 or more'],
     [['hold'], "missing required argument 'vm'"],
     [['request'], "required option '-k, --key <file>'"],
     [['request', '--key', 'k', '--wait', 'long'], 'give whole seconds'],

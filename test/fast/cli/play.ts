@@ -5,6 +5,7 @@ import { runCli } from '../../../src/cli/program.js';
 import { coloured, plain } from '../../../src/cli/terminal.js';
 import type { Access } from '../../../src/cli/access.js';
 import type { EventView, LeaseAnswer, MemberView, StatusView } from '../../../src/http/api.js';
+import type { ConfigAnswer } from '../../../src/http/config-api.js';
 import type { HistoryEntry, MemberDetail } from '../../../src/http/detail-api.js';
 import { ProblemError, UnreachableError, type Client } from '../../../src/http/client.js';
 
@@ -116,6 +117,15 @@ export class FakeClient implements Client {
   retire: Client['retire'] = (member, reason) =>
     this.#answer(`retire ${member}: ${reason}`, { detail: `${member} is being retired` });
   adopt: Client['adopt'] = () => this.#answer('adopt', { detail: 'adopted' });
+  configAnswer: ConfigAnswer = {
+    applied: true,
+    detail: 'adopted: min 1, max 60, spare 0, generation abc',
+    changes: [{ key: 'vmpool:max', from: '40', to: '60' }],
+    warnings: [],
+  };
+  scale: Client['scale'] = (order) => this.#answer(`scale ${JSON.stringify(order)}`, this.configAnswer);
+  changeConfig: Client['changeConfig'] = (order) =>
+    this.#answer(`config ${JSON.stringify(order)}`, this.configAnswer);
   detail: MemberDetail | null = null;
   /** What a person answers; null: nobody is there. */
   said: boolean | null = null;

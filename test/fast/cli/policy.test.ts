@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { busyInPreviews, comparedWithRunning } from '../../../src/cli/policy/busy.js';
-import { parseStackText, projectDefaults } from '../../../src/cli/policy/stack-file.js';
+import { parseStackText } from '../../../src/cli/policy/stack-file.js';
+import { projectDefaults } from '../../../src/engine/stack-config.js';
 import type { MemberView } from '../../../src/http/api.js';
 import type { StackPreview } from '../../../src/cli/preview.js';
 import type { Shape } from '../../../src/pool/model.js';

@@ -55,6 +55,8 @@ const bodyFor = (route: Route): unknown => {
     'POST /v1/pool/pause': { reason: 'an audit', forSeconds: 60 },
     'POST /v1/pool/resume': {},
     'POST /v1/pool/adopt': {},
+    'POST /v1/pool/scale': { max: 3 },
+    'POST /v1/pool/config': { config: { 'vmpool:max': 3 } },
   };
   const name = nameOf(route);
   if (!(name in bodies)) throw new Error(`say in this test what a right body of ${name} is`);

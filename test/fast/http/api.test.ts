@@ -19,14 +19,14 @@ const leased = async (job: string, token = tokens.worker): Promise<{ id: string;
   return { id: String(json['id']), capability: String(json['capability']) };
 };
 const concrete = (path: string, id: string): string => path.replace(':id', id).replace(':name', 'm1');
-const bodyFor = (path: string): unknown =>
-  path === '/v1/leases'
-    ? ask('table')
-    : path === '/v1/releases'
-      ? { job: '1' }
-      : path === '/v1/sync'
-        ? { jobs: [], ageMs: 0 }
-        : {};
+const bodies: Readonly<Record<string, unknown>> = {
+  '/v1/leases': ask('table'),
+  '/v1/releases': { job: '1' },
+  '/v1/sync': { jobs: [], ageMs: 0 },
+  '/v1/pool/scale': { max: 3 },
+  '/v1/pool/config': { config: { 'vmpool:max': 3 } },
+};
+const bodyFor = (path: string): unknown => bodies[path] ?? {};
 
 describe('who may call what', () => {
   const expected: Record<string, readonly string[]> = {
@@ -41,6 +41,8 @@ describe('who may call what', () => {
     'POST /v1/members/:name/unhold': ['operator'],
     'POST /v1/members/:name/retire': ['operator'],
     'POST /v1/pool/adopt': ['operator'],
+    'POST /v1/pool/scale': ['operator'],
+    'POST /v1/pool/config': ['operator'],
     'GET /healthz': [],
     'GET /metrics': ['operator', 'viewer'],
     'GET /readyz': [],

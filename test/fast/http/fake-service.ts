@@ -2,6 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import type { EventView, LeaseView, StatusView, TrendPoint } from '../../../src/http/api.js';
 import type { MemberDetail } from '../../../src/http/detail-api.js';
 import { memberDetail } from '../cli/views.js';
+import type { ConfigWish } from '../../../src/service/config-changes.js';
 import type { Answer, PoolService, WaitUntil } from '../../../src/service/port.js';
 
 const done = <T>(value: T): Promise<Answer<T>> => Promise.resolve({ kind: 'done', value });
@@ -236,6 +237,11 @@ export class FakePool implements PoolService {
       code: 'unavailable',
       detail: 'the stack has never been brought up',
     });
+  }
+
+  changeConfig(wish: ConfigWish): ReturnType<PoolService['changeConfig']> {
+    this.called('changeConfig', JSON.stringify(wish));
+    return done({ applied: !wish.dryRun, detail: 'adopted', changes: [], warnings: [] });
   }
 
   capability(id: string): string {

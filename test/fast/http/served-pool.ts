@@ -65,6 +65,11 @@ export async function servePool(vms: number, port = 0): Promise<ServedPool> {
     consoleLog: (server) => Promise.resolve(`console of ${server}`),
     history: ({ vm, most }) =>
       Promise.resolve(told.filter(({ member }) => vm === undefined || member === vm).slice(-most)),
+    changeConfig: () =>
+      Promise.resolve({
+        kind: 'done',
+        value: { applied: true, detail: 'adopted', changes: [], warnings: [] },
+      }),
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
   });
   const config = httpConfig();

@@ -6,6 +6,8 @@ import type {
   ConvergeResult,
   Engine,
   EngineEvent,
+  PoolConfigInForce,
+  PoolStackWish,
   PublishedMember,
   ServiceWish,
 } from '../../../src/engine/port.js';
@@ -221,6 +223,20 @@ export class FakeEngine implements Engine {
   cells(): ReturnType<Engine['cells']> {
     this.looks += 1;
     return this.found instanceof Error ? Promise.reject(this.found) : Promise.resolve(this.found);
+  }
+
+  /** As Pulumi would: an update changes what is in force; the outputs are the test's. */
+  config: PoolConfigInForce | null = null;
+  onUpdatePool: (wish: PoolStackWish) => Promise<void> = (wish) => {
+    this.config = { config: wish.config, encrypted: [], message: wish.message, at: `${String(this.made++)}` };
+    return Promise.resolve();
+  };
+  poolConfig(): Promise<PoolConfigInForce | null> {
+    return Promise.resolve(this.config);
+  }
+
+  updatePool(wish: PoolStackWish): Promise<void> {
+    return this.onUpdatePool(wish);
   }
 
   publishSummary(members: readonly PublishedMember[]): Promise<void> {

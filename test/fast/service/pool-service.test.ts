@@ -31,6 +31,7 @@ function bench(book: Book, processors: number | null = null) {
     version: '1',
     recent: new Recent(),
     capabilitySecret: Buffer.from('secret'),
+    changeConfig: () => Promise.reject(new Error('there is no Pulumi here')),
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
     services: () => [],
     consoleLog: () => Promise.resolve(''),
