@@ -55,8 +55,14 @@ export async function openBook(
             `not to ${owner.pool} of ${installation}: use another stateDir for another pool`,
         );
       }
-      if (!opened.restored) return { store: opened.store, book: opened.document };
-      log.warn({}, 'the book was put back from a copy: every VM is looked at before it is leased again');
+      if (!opened.restored && !opened.cutOff) return { store: opened.store, book: opened.document };
+      log.warn(
+        {},
+        opened.restored
+          ? 'the book was put back from a copy: every VM is looked at before it is leased again'
+          : "the book's journal ends within a line, as after a power cut, or commits are missing: " +
+              'every VM is looked at before it is leased again',
+      );
       return {
         store: opened.store,
         book: distrust(opened.document, clock.now(), owner.hostKeys === 'console'),

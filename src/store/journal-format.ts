@@ -25,8 +25,13 @@ export interface JournalRead {
   readonly header: JournalHeader | null;
   /** In their order; with damage, those before it. */
   readonly records: readonly JournalRecord[];
-  /** In the operator's words; null when everything that was ever acknowledged is there. */
+  /** In the operator's words; null when everything that was ever acknowledged is there, as far as can be seen. */
   readonly damage: string | null;
+  /**
+   * It ends within a line. That is what a crash leaves of a commit that nobody was told of; but whoever cut a file off
+   * leaves the same, and then lines before it may be missing.
+   */
+  readonly cutOff: boolean;
 }
 
 const checksumText = z.string().regex(/^[0-9a-f]{64}$/);
@@ -86,9 +91,10 @@ const checkedSeal = (previous: string, line: Buffer): string | null => {
  * that does not fit is damage. (What a disk forgets of whole lines at the very end leaves no trace.)
  */
 export const readJournal = (bytes: Buffer): JournalRead => {
+  const cutOff = bytes.at(-1) !== 10;
   let header: JournalHeader | null = null;
   const records: JournalRecord[] = [];
-  const damaged = (what: string): JournalRead => ({ header, records, damage: what });
+  const damaged = (what: string): JournalRead => ({ header, records, damage: what, cutOff });
   let previous = '';
   let start = 0;
   while (start < bytes.length) {
@@ -118,5 +124,5 @@ export const readJournal = (bytes: Buffer): JournalRead => {
     previous = sha256;
     start = newline === -1 ? bytes.length : newline + 1;
   }
-  return header === null ? damaged('it is empty') : { header, records, damage: null };
+  return header === null ? damaged('it is empty') : { header, records, damage: null, cutOff };
 };

@@ -34,6 +34,8 @@ export type OpenResult<T> =
        * answered for. True until the first commit.
        */
       readonly restored: boolean;
+      /** Its last commit is there in part only: a crash, or somebody cut the file off. True until the first commit. */
+      readonly cutOff: boolean;
     }
   /** No store there yet: `document` is the initial one, not yet written. */
   | { readonly kind: 'created'; readonly store: Store<T>; readonly document: T }

@@ -310,7 +310,10 @@ export const openStore = async <T>(options: StoreOptions<T>): Promise<OpenResult
     const document = db.data;
     return adapter.found === null
       ? { kind: 'created', store, document }
-      : { kind: 'opened', store, document, restored: adapter.found.restored };
+      : {
+          kind: 'opened',
+          ...{ store, document, restored: adapter.found.restored, cutOff: adapter.found.cutOff },
+        };
   } catch (error) {
     await locked.lock.release();
     throw error;

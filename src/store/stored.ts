@@ -13,6 +13,8 @@ export interface WholeStored {
   /** When the newest commit in it was made. */
   readonly savedAt: string;
   readonly restored: boolean;
+  /** Its journal ends within a line: commits may be missing at its end. */
+  readonly cutOff: boolean;
   /** The snapshot's bytes and checksum. */
   readonly bytes: Buffer;
   readonly snapshot: string;
@@ -109,7 +111,8 @@ const replay = async (
   const { version, origin } = envelope;
   if (damage === null) {
     const restored = origin === 'restored';
-    return { kind: 'whole', document, version, savedAt, restored, bytes, snapshot: sha256, records };
+    const cutOff = journal?.cutOff === true;
+    return { kind: 'whole', document, version, savedAt, restored, cutOff, bytes, snapshot: sha256, records };
   }
   return {
     kind: 'damaged',

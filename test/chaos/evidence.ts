@@ -59,8 +59,8 @@ export interface EndEvidence {
   readonly serviceEnd: string;
   readonly previews: readonly {
     readonly stack: string;
-    /** A cell that the service does not know: its store was lost after the cell's config was written. */
-    readonly forgotten: boolean;
+    /** The pool's own stack, or a cell on the service's status. */
+    readonly known: boolean;
     /** Null: the preview itself failed. */
     readonly changes: number | null;
     readonly instances: readonly string[];

@@ -56,6 +56,11 @@ export const unrest = async (site: ChaosSite): Promise<readonly string[]> => {
     ...(status.members.length === poolMin ? [] : [`${String(status.members.length)} members`]),
     ...(servers.length === poolMin ? [] : [`${String(servers.length)} servers`]),
     ...status.cells.filter(({ running }) => running).map(({ stack }) => `${stack} changes`),
+    // What a store that was lost has forgotten is looked at anew.
+    ...site.pulumi
+      .cells()
+      .filter((stack) => !status.cells.some((cell) => cell.stack === stack))
+      .map((stack) => `${stack} is not known yet`),
     ...status.problems,
     ...tracesOn(site, status, servers),
   ];
@@ -99,7 +104,7 @@ export const endEvidence = async (
     serviceEnd,
     previews: [pool, ...cells].map((preview) => ({
       stack: preview.stack,
-      forgotten: preview.stack !== poolName && !status.cells.some(({ stack }) => stack === preview.stack),
+      known: preview.stack === poolName || status.cells.some(({ stack }) => stack === preview.stack),
       changes: preview.changes === null ? null : changesOf(preview),
       instances: preview.instances,
       lines: preview.lines,

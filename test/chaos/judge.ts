@@ -57,10 +57,7 @@ export const judge = (evidence: Evidence): Verdict => {
       { what: 'the run came to its end', wrong: evidence.trouble },
       ...(evidence.end === null
         ? [{ what: 'the site came to rest', wrong: ['it did not: there is no end to look at'] }]
-        : endChecks(
-            evidence.end,
-            evidence.faults.some(({ kind }) => kind.startsWith('store')),
-          )),
+        : endChecks(evidence.end)),
     ],
   };
 };
@@ -166,42 +163,20 @@ const told = (job: JobEvidence): string => {
   return `${job.state} ${String(job.exitStatus)}; starts: ${starts}; stderr: ${stderr}`;
 };
 
-/**
- * A recovered store does not know a cell of which the cloud and the earlier copy have nothing. Its config may still name
- * members of the time before: they may be missing, but nothing of that cell may exist.
- */
-const isForgotten = ({ forgotten }: Preview, storeWasLost: boolean): boolean => forgotten && storeWasLost;
-const missingIn = /^create openstack:compute\/instance:Instance (\S+)$/;
-
-const previewChecks = (previews: readonly Preview[], storeWasLost: boolean): readonly Check[] =>
-  previews.map((preview) => {
-    const { stack, changes, lines } = preview;
-    if (changes === null)
-      return { what: `pulumi preview of ${stack} is clean`, wrong: [`it failed: ${lines.join(' ')}`] };
-    if (isForgotten(preview, storeWasLost))
-      return {
-        what: `nothing is left of ${stack}, which the lost store has forgotten`,
-        wrong: changes === 0 ? [] : lines.filter((line) => !line.startsWith('create ')),
-      };
-    return {
-      what: `pulumi preview of ${stack} is clean`,
-      wrong: changes === 0 ? [] : [lines.join('; ')],
-    };
-  });
-
-/** What the stacks hold by their previews. */
-const heldIn = (previews: readonly Preview[], storeWasLost: boolean): readonly string[] =>
-  previews.flatMap((preview) => {
-    if (!isForgotten(preview, storeWasLost)) return preview.instances;
-    const absent = new Set(preview.lines.map((line) => missingIn.exec(line)?.[1]));
-    return preview.instances.filter((name) => !absent.has(name));
-  });
+const previewChecks = (previews: readonly Preview[]): readonly Check[] =>
+  previews.map(({ stack, known, changes, lines }) => ({
+    what: `pulumi preview of ${stack} is clean, and the service knows it`,
+    wrong: [
+      ...(changes === null ? [`it failed: ${lines.join(' ')}`] : changes === 0 ? [] : [lines.join('; ')]),
+      ...(known ? [] : [`the service knows nothing of ${stack}`]),
+    ],
+  }));
 
 type Preview = EndEvidence['previews'][number];
 
-const endChecks = (end: EndEvidence, storeWasLost: boolean): readonly Check[] => {
+const endChecks = (end: EndEvidence): readonly Check[] => {
   const members = end.members.map(({ name }) => name);
-  const planned = heldIn(end.previews, storeWasLost);
+  const planned = end.previews.flatMap(({ instances }) => instances);
   return [
     {
       what: 'no lease is stuck',
@@ -233,7 +208,7 @@ const endChecks = (end: EndEvidence, storeWasLost: boolean): readonly Check[] =>
       what: 'the service stops cleanly',
       wrong: end.serviceEnd === 'exit code 0' ? [] : [`it ended with ${end.serviceEnd}`],
     },
-    ...previewChecks(end.previews, storeWasLost),
+    ...previewChecks(end.previews),
     {
       what: 'the stacks hold exactly the members',
       wrong: [

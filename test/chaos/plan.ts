@@ -5,6 +5,8 @@ export const faults = [
   'disk full',
   'store truncated',
   'store bit flipped',
+  'journal truncated',
+  'journal bit flipped',
   'store damaged while in use',
   'backend locked',
   'state corrupted',

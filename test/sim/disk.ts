@@ -76,19 +76,36 @@ export class SimDisk {
     this.memory.powerCut((max) => this.random.between(0, max));
   }
 
-  /** A bad block, or an editor: the store's file, or its journal, is no longer what was written. True when there was one. */
-  rot(): boolean {
+  /**
+   * A bad block, or an editor: the store's file, or its journal, is no longer what was written. `damaged` is seen at the
+   * next start; `cut`: the journal ends within one of its commits; `none`: there was nothing to hurt.
+   */
+  rot(): 'damaged' | 'cut' | 'none' {
     const path = bookPath(stateDir);
     const bytes = this.memory.get(path);
-    if (bytes === undefined || bytes.length === 0) return false;
+    if (bytes === undefined || bytes.length === 0) return 'none';
     const journals = this.memory.names().filter((name) => name.startsWith(`${path}.journal-`));
     const journal = this.random.chance(0.5) ? this.random.pick(journals) : undefined;
-    if (journal !== undefined) return this.flip(journal);
+    if (journal !== undefined) {
+      if (this.random.chance(0.5) && this.cut(journal)) return 'cut';
+      return this.flip(journal) ? 'damaged' : 'none';
+    }
     const hurt = Buffer.from(bytes);
     const at = this.random.between(0, hurt.length - 1);
     if (this.random.chance(0.5)) this.flip(path);
     else this.memory.put(path, hurt.subarray(0, at));
     if (this.random.chance(0.2)) this.memory.put(generationPaths(path)[0], Buffer.from('{'));
+    return 'damaged';
+  }
+
+  /** Somewhere behind its first line, within another. False when there is no other. */
+  private cut(journal: string): boolean {
+    const bytes = this.memory.get(journal);
+    const first = bytes?.indexOf(10) ?? -1;
+    if (bytes === undefined || first === -1 || first + 2 >= bytes.length) return false;
+    const at = this.random.between(first + 2, bytes.length - 1);
+    // What ends with a line shows nothing of what stood behind it.
+    this.memory.put(journal, bytes.subarray(0, bytes[at - 1] === 10 ? at - 1 : at));
     return true;
   }
 

@@ -310,7 +310,9 @@ export class SimService {
       if (result.kind === 'recovered') this.forgetful = true;
       return result.kind === 'recovered';
     };
-    if (this.faults.strikes('store-rots') && this.disk.rot()) {
+    const rotten = this.faults.strikes('store-rots') ? this.disk.rot() : 'none';
+    if (rotten === 'cut') this.forgetful = true;
+    else if (rotten === 'damaged') {
       if (this.random.chance(0.3) || !(await recover('backup'))) await recover('cloud');
     } else if (this.faults.strikes('store-lost')) await recover('cloud');
     else if (this.faults.strikes('store-restored')) await recover('backup');

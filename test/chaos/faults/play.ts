@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ownEnvironment } from '../../../src/demo/parts.js';
 import type { StatusView } from '../../../src/http/api.js';
@@ -12,7 +12,7 @@ import type { Fault } from '../plan.js';
 import type { ChaosSite } from '../site.js';
 import { lockStack, putStateBack, stateFile } from './backend.js';
 import { fillDisk } from './disk.js';
-import { flipBit, truncate } from './store.js';
+import { cutWithinCommit, flipBit, truncate } from './store.js';
 
 const hourMs = 3_600_000;
 /** Time in which the service must come up, or must say that it will not. Generous: the machine may be busy. */
@@ -69,17 +69,25 @@ const diskFull = async (site: ChaosSite, random: Random, signal: AbortSignal): P
   }
 };
 
+type Which = (stateDir: string) => string | undefined;
+const snapshot: Which = (stateDir) => [bookPath(stateDir)].find(existsSync);
+/** A service that stopped by itself leaves none, one that was killed does. */
+const journal: Which = (stateDir) =>
+  readdirSync(stateDir)
+    .filter((name) => name.startsWith(`${basename(bookPath(stateDir))}.journal-`))
+    .map((name) => join(stateDir, name))[0];
+
 /** The service is down; it must refuse the damaged book untouched and say what to do, and go on after that. */
 const damagedStore =
-  (damage: (path: string, random: Random) => string) =>
+  (which: Which, damage: (path: string, random: Random) => string) =>
   async (site: ChaosSite, random: Random): Promise<Played> => {
     const { service, config } = site;
-    const path = bookPath(config.stateDir);
     const wrong: string[] = [];
     await service.keepDown();
-    if (!existsSync(path)) {
+    const path = which(config.stateDir);
+    if (path === undefined) {
       service.letUp();
-      return { what: 'there was no book yet' };
+      return { what: 'there was none yet' };
     }
     const done = damage(path, random);
     const damaged = readFileSync(path);
@@ -108,6 +116,31 @@ const damagedStore =
       wrong.push(`the service does not start after vmpool recover ${used}: ${service.refusals.at(-1) ?? ''}`);
     return { what: `${done}, recovered ${used}`, wrong };
   };
+
+/**
+ * A journal that ends within a line can be what a power cut left of a commit that was never answered: it starts, but
+ * looks at every VM first, because commits before that may be missing.
+ */
+const journalTruncated = async (site: ChaosSite, random: Random, signal: AbortSignal): Promise<Played> => {
+  const { service, config, place } = site;
+  await service.keepDown();
+  const path = journal(config.stateDir);
+  const bytes = path === undefined ? null : readFileSync(path);
+  const done = path === undefined || bytes === null ? null : cutWithinCommit(path, bytes, random);
+  const told = warningsOf(place.serviceLog);
+  const refused = service.refusals.length;
+  service.letUp();
+  if (done === null) return { what: 'nothing was committed in it' };
+  const started = await service.ready(startLimitMs);
+  const wrong: string[] = [];
+  if (!started && !signal.aborted)
+    wrong.push(`the service does not start: ${service.refusals.slice(refused).at(-1) ?? 'no word of it'}`);
+  else if (warningsOf(place.serviceLog) === told) wrong.push('nothing was told of it in the log');
+  return { what: `${done}, started with every VM held until it was looked at`, wrong };
+};
+
+const warningsOf = (log: string): number =>
+  readFileSync(log, 'utf8').split("the book's journal ends within a line").length - 1;
 
 /** The next commit puts a whole book in its place; nobody reads the damaged one. */
 const damagedInUse = async (site: ChaosSite, random: Random, signal: AbortSignal): Promise<Played> => {
@@ -193,8 +226,10 @@ const players: Readonly<
   Record<Fault, (site: ChaosSite, random: Random, signal: AbortSignal) => Promise<Played>>
 > = {
   'disk full': diskFull,
-  'store truncated': damagedStore(truncate),
-  'store bit flipped': damagedStore(flipBit),
+  'store truncated': damagedStore(snapshot, truncate),
+  'store bit flipped': damagedStore(snapshot, flipBit),
+  'journal truncated': journalTruncated,
+  'journal bit flipped': damagedStore(journal, flipBit),
   'store damaged while in use': damagedInUse,
   'backend locked': backendLocked,
   'state corrupted': stateCorrupted,

@@ -9,6 +9,18 @@ export const truncate = (path: string, random: Random): string => {
   return `cut off after ${String(kept)} of ${String(length)} bytes`;
 };
 
+/** Cuts a journal off within one of its commits. Null, and nothing done, when there is none in it. */
+export const cutWithinCommit = (path: string, bytes: Buffer, random: Random): string | null => {
+  const first = bytes.indexOf(10) + 1;
+  if (first === 0 || first + 1 >= bytes.length) return null;
+  const at = random.between(first + 1, bytes.length - 1);
+  // What ends with a line shows nothing of what stood behind it.
+  const kept = bytes[at - 1] === 10 ? at - 1 : at;
+  truncateSync(path, kept);
+  const commits = bytes.subarray(kept).filter((byte) => byte === 10).length;
+  return `the last ${String(commits)} commits cut off, in part or wholly`;
+};
+
 /** Flips one bit of a file. Returns what was done. */
 export const flipBit = (path: string, random: Random): string => {
   const bytes = readFileSync(path);

@@ -98,6 +98,24 @@ describe('a journal', () => {
     expect((await stored(path)).n).toBe(3);
   });
 
+  it('that ends within a line is told, because commits before that may be missing too', async () => {
+    const journal = await killedAfter(4);
+    const good = readFileSync(journal);
+    expect(await openBook(path)).toMatchObject({ kind: 'opened', cutOff: false });
+    rmSync(`${path}.lock`);
+    for (let length = good.indexOf(10) + 2; length < good.length; length += 11) {
+      const atLineEnd = good[length - 1] === 10;
+      writeFileSync(journal, good.subarray(0, length));
+      const again = await openBook(path);
+      expect(again).toMatchObject({ kind: 'opened', cutOff: !atLineEnd });
+      rmSync(`${path}.lock`);
+    }
+    const again = opened(await openBook(path));
+    await again.store.commit({ n: 9, note: '' });
+    await again.store.close();
+    expect(await openBook(path)).toMatchObject({ kind: 'opened', cutOff: false });
+  });
+
   it('is known to be damaged whichever bit of it is flipped, and not touched', async () => {
     const journal = await killedAfter(3);
     const good = readFileSync(journal);
