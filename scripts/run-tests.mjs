@@ -145,6 +145,7 @@ const suites = [
   jestSuite('embedded', 'embedded', minutes(8), { extra: serial }),
   jestSuite('guest', 'guest', minutes(8), { extra: serial }),
   jestSuite('doors', 'doors', minutes(6), { extra: serial }),
+  jestSuite('hostile', 'hostile', minutes(15), { extra: serial }),
   jestSuite('browser', 'browser', minutes(6), { extra: serial }),
   jestSuite('services', 'services', minutes(10), { extra: serial }),
   jestSuite('hooks', 'hooks', minutes(10), { extra: serial }),
@@ -159,7 +160,6 @@ const suites = [
 
 /** Suites that run only when they are named: long, and not steady enough yet to stop everything else. */
 const suitesOnRequest = [
-  jestSuite('hostile', 'hostile', minutes(12), { extra: serial }),
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
   countedSuite(
     'chaos',

@@ -6,8 +6,8 @@
  *   node scripts/setup.mjs          for running
  *   node scripts/setup.mjs --demo   the same, but stops at once where the demo could not run
  *   node scripts/setup.mjs --demo --services   and with the daemons that follow the pool there
- *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser, daemons of services; and
- *                                   the OpenStack lab where its suites are to run (--suites='A B')
+ *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser, daemons of services, the
+ *                                   fuzzer; and the OpenStack lab where its suites are to run (--suites='A B')
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -182,11 +182,18 @@ async function openstackLab() {
   await run('OpenStack lab', script, [], 'Its log is openstack/prepare.log in the cache directory.');
 }
 
+/** The fuzzer of the HTTP API. Where it cannot be had, its suite tries again and says why; the others run. */
+async function apiFuzzer() {
+  const { why } = await runChild(process.execPath, ['scripts/fuzzer/install.mjs'], { cwd: root });
+  if (why !== null) say('the fuzzer of the HTTP API is not there: the suite hostile will fail');
+}
+
 await systemPackages();
 await npmPackages();
 const engine = await runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root });
 if (engine.why !== null) fail('the Pulumi engine could not be set up; the lines above say why.');
 await build();
 if (forTests) await secondNode();
+if (forTests) await apiFuzzer();
 if (forTests) await openstackLab();
 say(`ready (${elapsed(started)})`);

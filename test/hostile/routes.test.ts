@@ -58,6 +58,8 @@ interface Har {
 }
 
 const examples = 12;
+/** A hang, on a machine as busy as may be: an attack takes half a minute of a core. */
+const attackLimitMs = 8 * 60_000;
 
 function fuzz({ name, token, phases, own }: Attack): Promise<Fuzzed> {
   const config = join(folder, `${name}.toml`);
@@ -83,7 +85,7 @@ function fuzz({ name, token, phases, own }: Attack): Promise<Fuzzed> {
     execFile(
       fuzzer().program,
       args,
-      { cwd: folder, timeout: 5 * 60_000, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024 },
+      { cwd: folder, timeout: attackLimitMs, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024 },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
         const output = stdout + stderr;
