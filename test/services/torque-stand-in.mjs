@@ -9,7 +9,7 @@
  *   pbsnodes = "pbsnodes" name
  *
  * Unknown nodes, np = 0, an np that takes a processor from under a job, a property twice or one that is not there are
- * refused too. State: TORQUE_STATE, `{ down, nodes: { NAME: { np, properties: [], jobs: { PROCESSOR: JOB } } }, calls: [] }`.
+ * refused too. State: TORQUE_STATE, `{ down, refuses?, nodes: { NAME: { np, properties: [], jobs: { PROCESSOR: JOB } } }, calls: [] }`.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -52,6 +52,8 @@ if (basename(process.argv[1]) === 'pbsnodes') {
       args[1],
     );
   if (set === null) refuse(`Syntax error: ${args[1]}`, 2);
+  if (state.refuses !== undefined && new RegExp(state.refuses).test(args[1]))
+    refuse('Unauthorized Request', 1);
   const [, name, np, operator, word] = set;
   const node = nodeOf(name);
   if (np !== undefined) {

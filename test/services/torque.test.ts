@@ -17,6 +17,8 @@ interface Torque {
   old: boolean;
   nodes: Record<string, Node>;
   calls: string[];
+  /** What the server says no to, as a regular expression. */
+  refuses?: string;
 }
 
 /** Torque is in no package registry: its two commands are stand-ins that refuse what is not in their grammar. */
@@ -119,6 +121,20 @@ describe("Torque's np", () => {
     expect((await apply({ wn1: 5 })).words).toMatch(/Connection refused/);
     change((torque) => (torque.down = false));
     await done({ wn1: 5 });
+  });
+
+  it('says which command Torque refused, and brings it to the newest numbers when it no longer does', async () => {
+    await done({ wn1: 2 });
+    change((torque) => (torque.refuses = 'properties .= other'));
+    const refused = await apply({ wn1: 6 }, ['pool-@POOL@', 'other']);
+    expect(refused).toMatchObject({
+      code: 1,
+      words: expect.stringMatching(/qmgr: set node wn1 properties \+= other/),
+    });
+    expect(load().nodes['wn1']).toMatchObject({ properties: ['fast', 'pool-batch'] });
+    change((torque) => delete torque.refuses);
+    await done({ wn1: 7 }, ['pool-@POOL@', 'other']);
+    expect(load().nodes['wn1']).toMatchObject({ np: 7, properties: ['fast', 'pool-batch', 'other'] });
   });
 
   it('gives back what a node had when its worker or the whole service goes', async () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { kernelExports, kernelNfsSettings, planKernelNfs } from '../../../../stacks/services/nfs-kernel.js';
 import type { HostPlan } from '../../../../stacks/services/plan.js';
 import { serviceInput, serviceMember, ServiceHostDirectory } from '../../../support/service-host.js';
@@ -125,5 +125,29 @@ esac
     writeFileSync(host.file('deaf'), '');
     expect(await apply(2)).toMatchObject({ code: 1, words: expect.stringContaining('does not export to') });
     expect(readFileSync(host.file('exports.d/vmpool-batch.exports'), 'utf8')).not.toContain('127.0.0.3');
+  });
+
+  it('are refused where a directory is missing, and nothing is changed', async () => {
+    await apply(1);
+    rmSync(host.file('scratch'), { recursive: true });
+    expect(await apply(2)).toMatchObject({
+      code: 1,
+      words: expect.stringMatching(/refused by its checker[^]*scratch is no directory on the file server/),
+    });
+    expect(table()).toEqual(['192.0.2.1', '127.0.0.2']);
+    mkdirSync(host.file('scratch'));
+    expect(await apply(2)).toMatchObject({ code: 0 });
+  });
+
+  it('are the newest list after a run that was cut off between write and reload', async () => {
+    await apply(1);
+    const cut = { ...planFor(3), reload: 'kill -9 $PPID $$' };
+    expect((await host.run('apply', host.script(cut, 'here', id))).code).not.toBe(0);
+    expect(table()).toEqual(['192.0.2.1', '127.0.0.2']);
+    // The list of before again: the file has to go back, and the kernel to be told.
+    expect(await apply(1)).toMatchObject({ code: 0, words: expect.stringContaining('is loaded') });
+    expect(readFileSync(host.file('exports.d/vmpool-batch.exports'), 'utf8')).not.toContain('127.0.0.3');
+    expect(await apply(2)).toMatchObject({ code: 0 });
+    expect(table()).toEqual(['192.0.2.1', '127.0.0.2', '127.0.0.3']);
   });
 });
