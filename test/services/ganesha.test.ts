@@ -7,7 +7,7 @@ import { createInterface, type Interface } from 'node:readline';
 import { hostScript } from '../../stacks/services/host-script.js';
 import { ganeshaSettings, planGanesha } from '../../stacks/services/nfs-ganesha.js';
 import type { HostPlan, ServiceMember } from '../../stacks/services/plan.js';
-import { serviceInput, serviceMember } from '../support/service-host.js';
+import { cutOff, serviceInput, serviceMember } from '../support/service-host.js';
 import { Enclosure, until } from './enclosure.js';
 
 jest.setTimeout(180_000);
@@ -207,7 +207,7 @@ describe('the file service on NFS-Ganesha', () => {
     });
     expect(await server.must('cat /etc/ganesha/vmpool.conf')).toContain('10.77.0.1;');
     await startGanesha();
-    const cut = planFor([vm(2)], { reload: 'kill -9 $PPID $$' });
+    const cut = planFor([vm(2)], { reload: cutOff });
     expect((await apply(cut)).code).not.toBe(0);
     expect((await Client.mount(2)).mounted).toMatch(/^error/);
     await allow(vm(3));

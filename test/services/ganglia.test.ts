@@ -3,7 +3,7 @@ import { figurePackets } from '../../src/ganglia/packets.js';
 import { gangliaSettings, planGanglia } from '../../stacks/services/ganglia.js';
 import { hostScript } from '../../stacks/services/host-script.js';
 import type { HostPlan, ServiceMember } from '../../stacks/services/plan.js';
-import { serviceInput, serviceMember } from '../support/service-host.js';
+import { cutOff, serviceInput, serviceMember } from '../support/service-host.js';
 import { Enclosure, until, type Ran } from './enclosure.js';
 import {
   gmondReload,
@@ -120,7 +120,7 @@ describe('Ganglia', () => {
     await hosts(shownByGmond, ...names(1));
   }, 120_000);
 
-  it('goes back when the new file is not taken, and catches up after the collector was down', async () => {
+  it('goes back when the new file is not taken, and catches up after a run was cut off or the collector was down', async () => {
     await follow(members(1));
     const deaf = await run('apply', planFor(members(1, 2), { reload: 'echo nobody was told; false' }));
     expect(deaf).toMatchObject({ code: 1, words: expect.stringContaining('nobody was told') });
@@ -131,6 +131,11 @@ describe('Ganglia', () => {
       planFor(members(1, 2), { extra: 'tcp_accept_channel { port = 8651 bind = "127.0.0.1" }' }),
     );
     expect(taken).toMatchObject({ code: 1, words: expect.stringContaining('gmond does not answer') });
+    await hosts(shownByGmond, ...names(1));
+    const cut = { ...planFor(members(2)), reload: cutOff };
+    expect((await run('apply', cut)).code).not.toBe(0);
+    expect(await host.must('cat /etc/ganglia/vmpool-batch.conf')).toContain('127.0.0.3');
+    await follow(members(1));
     await hosts(shownByGmond, ...names(1));
     await host.must(gmondStop);
     await follow(members(1, 3));

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { hostScript } from '../../stacks/services/host-script.js';
 import { nagiosSettings, planNagios } from '../../stacks/services/nagios.js';
 import type { HostPlan, ServiceMember } from '../../stacks/services/plan.js';
-import { serviceInput, serviceMember } from '../support/service-host.js';
+import { cutOff, serviceInput, serviceMember } from '../support/service-host.js';
 import { Enclosure, until, type Ran } from './enclosure.js';
 import { hostsInNagios, nagiosReload, startNagios } from './nagios-daemon.js';
 
@@ -128,7 +128,7 @@ describe('Nagios', () => {
     const deaf = await run('apply', planFor(members(1, 2), { reload: 'echo nobody was told; false' }));
     expect(deaf).toMatchObject({ code: 1, words: expect.stringContaining('nobody was told') });
     expect(await host.must('cat /etc/nagios4/conf.d/vmpool-batch.cfg')).not.toContain(serviceMember(2).name);
-    const cut = { ...planFor(members(3)), reload: 'kill -9 $PPID $$' };
+    const cut = { ...planFor(members(3)), reload: cutOff };
     expect((await run('apply', cut)).code).not.toBe(0);
     await follow(members(3));
     await shown(3);

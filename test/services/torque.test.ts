@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { planTorque, torqueSettings } from '../../stacks/services/torque.js';
 import type { HostPlan } from '../../stacks/services/plan.js';
-import { serviceInput, ServiceHostDirectory, type HostRun } from '../support/service-host.js';
+import { cutOff, serviceInput, ServiceHostDirectory, type HostRun } from '../support/service-host.js';
 
 interface Node {
   np: number;
@@ -149,7 +149,7 @@ describe("Torque's np", () => {
   it('finishes what was cut off between two calls', async () => {
     await done({ wn1: 2 });
     const cut = plan({ wn1: 6 }, ['other']);
-    const killing = (): string => 'torque_has() { kill -9 $PPID $$;';
+    const killing = (): string => `torque_has() { ${cutOff};`;
     const reload = cut.reload.replace('torque_has() {', killing);
     const killed = await host.run('apply', host.script({ ...cut, reload }));
     expect(killed.code).not.toBe(0);

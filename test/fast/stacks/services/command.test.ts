@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { commandSettings, planCommand } from '../../../../stacks/services/command.js';
 import type { HostPlan } from '../../../../stacks/services/plan.js';
-import { serviceInput, serviceMember, ServiceHostDirectory } from '../../../support/service-host.js';
+import { cutOff, serviceInput, serviceMember, ServiceHostDirectory } from '../../../support/service-host.js';
 
 /** The site's own commands: a file that one of them keeps, in the midst of what a person wrote. */
 describe('a command of the site’s own', () => {
@@ -72,7 +72,7 @@ describe('a command of the site’s own', () => {
 
   it('is run with the newest list after a run that was cut off or took too long', async () => {
     await run([1]);
-    expect((await run([2], { apply: 'kill -9 $PPID $$' })).code).not.toBe(0);
+    expect((await run([2], { apply: cutOff })).code).not.toBe(0);
     expect(kept()).toEqual([1]);
     expect(await run([3])).toMatchObject({ code: 0 });
     expect(kept()).toEqual([3]);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { kernelExports, kernelNfsSettings, planKernelNfs } from '../../../../stacks/services/nfs-kernel.js';
 import type { HostPlan } from '../../../../stacks/services/plan.js';
-import { serviceInput, serviceMember, ServiceHostDirectory } from '../../../support/service-host.js';
+import { cutOff, serviceInput, serviceMember, ServiceHostDirectory } from '../../../support/service-host.js';
 import { parseExports } from './exports-parser.js';
 
 const id = 'batch-svc-files';
@@ -141,7 +141,7 @@ esac
 
   it('are the newest list after a run that was cut off between write and reload', async () => {
     await apply(1);
-    const cut = { ...planFor(3), reload: 'kill -9 $PPID $$' };
+    const cut = { ...planFor(3), reload: cutOff };
     expect((await host.run('apply', host.script(cut, 'here', id))).code).not.toBe(0);
     expect(table()).toEqual(['192.0.2.1', '127.0.0.2']);
     // The list of before again: the file has to go back, and the kernel to be told.
