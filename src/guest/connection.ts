@@ -11,8 +11,10 @@ export interface ConnectionSettings {
   readonly privateKey: Buffer;
   /** Accepted keys. Empty accepts any key: only the policy `first-sight` may ask for that. */
   readonly hostKeys: readonly HostKey[];
-  /** For the connection by TCP, and again for handshake and login. */
+  /** For the connection by TCP. */
   readonly connectMs: number;
+  /** For handshake and login. */
+  readonly loginMs: number;
   readonly keepaliveMs: number;
 }
 
@@ -62,7 +64,7 @@ export class GuestConnection {
   static async connect(settings: ConnectionSettings, handshakes: Slots): Promise<GuestConnection> {
     const socket = await openSocket(settings.endpoint, settings.connectMs);
     return handshakes.use(undefined, () =>
-      handshake(settings, socket, settings.connectMs, (client, hostKey) => {
+      handshake(settings, socket, settings.loginMs, (client, hostKey) => {
         return new GuestConnection(client, socket, hostKey, settings.endpoint);
       }),
     );
@@ -86,8 +88,9 @@ export class GuestConnection {
       };
       const fail = (why: string): void => settle(() => reject(new GuestFailure('command', why)));
       const onAbort = (): void => {
-        fail('the call was given up');
-        if (signal.reason === hung) this.destroy();
+        const isHung = signal.reason === hung;
+        settle(() => reject(new GuestFailure('command', 'the call was given up', isHung)));
+        if (isHung) this.destroy();
         else channel?.close();
       };
       const onClose = (): void => fail('the connection ended before the command had answered');
@@ -173,18 +176,19 @@ function handshake(
     let presented: HostKey | undefined;
     let accepted = false;
     let settled = false;
-    const fail = (step: GuestStep, why: string): void => {
+    const fail = (step: GuestStep, why: string, slow = false): void => {
       if (settled) return;
       settled = true;
       clearTimeout(timer);
       client.destroy();
       socket.destroy();
-      reject(new GuestFailure(step, `${where}: ${why}`));
+      reject(new GuestFailure(step, `${where}: ${why}`, slow));
     };
     const timer = setTimeout(() => {
       fail(
         'login',
         presented ? 'the login did not end in time' : 'connected, but no SSH server answered in time',
+        true,
       );
     }, timeoutMs);
     // An error after the handshake ends the connection, which its users see as closed.

@@ -5,6 +5,8 @@ export class GuestFailure extends Error {
   constructor(
     readonly step: GuestStep,
     message: string,
+    /** It was there and did not end in time. */
+    readonly slow = false,
   ) {
     super(message);
     this.name = 'GuestFailure';

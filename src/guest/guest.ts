@@ -15,6 +15,7 @@ import { mountFields } from './mounts.js';
 import { decidingSettings, hashedFiles, noiseRules } from './noise.js';
 import { defaultGuestLimits, type GuestLimits, type GuestOptions } from './options.js';
 import { checkOrder } from './order.js';
+import { Patience } from './patience.js';
 import type {
   ContractResult,
   Guest,
@@ -25,7 +26,6 @@ import type {
   StageResult,
 } from './port.js';
 import { nulFields, scriptCommand } from './quote.js';
-import { limited } from './limited.js';
 import { guestScript, type ScriptName } from './scripts.js';
 import type { Slots } from './slots.js';
 import { parseSurvey, type Survey } from './survey.js';
@@ -50,6 +50,7 @@ class SshGuest implements Guest {
   readonly #connections: ConnectionPool;
   readonly #baselines: Baselines;
   readonly #seal: MarkerSeal;
+  readonly #patience = new Patience();
   #lastNumber = 0;
 
   constructor(
@@ -65,7 +66,8 @@ class SshGuest implements Guest {
   }
 
   async probe(target: GuestTarget, signal: AbortSignal): Promise<ProbeResult> {
-    return limited(
+    return this.#patience.call(
+      target.member,
       'probe',
       this.limits.probeMs,
       signal,
@@ -80,7 +82,8 @@ class SshGuest implements Guest {
   }
 
   async contract(target: GuestTarget, signal: AbortSignal): Promise<ContractResult> {
-    return limited(
+    return this.#patience.call(
+      target.member,
       'contract',
       this.limits.contractMs,
       signal,
@@ -110,7 +113,8 @@ class SshGuest implements Guest {
     target: GuestTarget,
     signal: AbortSignal,
   ): Promise<{ ok: true } | { ok: false; why: string }> {
-    return limited(
+    return this.#patience.call(
+      target.member,
       'baseline',
       this.limits.baselineMs,
       signal,
@@ -137,7 +141,8 @@ class SshGuest implements Guest {
     const marker = markerText(order, target.member, this.#seal);
     const checked = checkOrder(order, this.limits, adminUser, environment, marker, this.options.mounts);
     if (!checked.ok) return { ok: false, kind: 'refused', why: checked.why };
-    return limited(
+    return this.#patience.call(
+      target.member,
       'stage',
       this.limits.stageMs,
       signal,
@@ -167,7 +172,8 @@ class SshGuest implements Guest {
   async scrub(target: GuestTarget, lease: LeaseId | null, signal: AbortSignal): Promise<ScrubResult> {
     if (lease !== null && !leaseIdPattern.test(lease))
       throw new Error(`not a lease id: ${JSON.stringify(lease)}`);
-    return limited(
+    return this.#patience.call(
+      target.member,
       'scrub',
       this.limits.scrubMs,
       signal,
@@ -213,11 +219,13 @@ class SshGuest implements Guest {
 
   async forget(member: MemberName): Promise<void> {
     this.#connections.drop(member);
+    this.#patience.forget(member);
     await this.#baselines.remove(member);
   }
 
   async keepOnly(members: readonly MemberName[]): Promise<void> {
     const kept = new Set(members);
+    this.#patience.keepOnly(kept);
     for (const member of this.#connections.members()) if (!kept.has(member)) this.#connections.drop(member);
     await this.#baselines.keepOnly(kept);
   }
@@ -363,7 +371,7 @@ class SshGuest implements Guest {
       throw new GuestFailure('login', `cannot read the pool's admin key: ${messageOf(error)}`);
     }
     const { connectMs, keepaliveMs } = this.limits;
-    const { endpoint, hostKeys } = target;
+    const { endpoint, hostKeys, member } = target;
     return GuestConnection.connect(
       {
         endpoint,
@@ -371,6 +379,7 @@ class SshGuest implements Guest {
         privateKey,
         hostKeys,
         connectMs,
+        loginMs: this.#patience.limit(member, connectMs),
         keepaliveMs,
       },
       handshakes,

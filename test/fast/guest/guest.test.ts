@@ -108,6 +108,19 @@ describe('the warm connection', () => {
     await hasty.close();
   });
 
+  it('is waited for longer each time that the VM is there and too slow', async () => {
+    const hasty = guestWith(500);
+    vm.behaviour = (_command, channel) => {
+      setTimeout(() => answer(channel, probed), 1200);
+    };
+    const answers: boolean[] = [];
+    while (answers.length < 4 && answers.at(-1) !== true)
+      answers.push((await hasty.probe(vm.target, never)).ok);
+    expect(answers[0]).toBe(false);
+    expect(answers.at(-1)).toBe(true);
+    await hasty.close();
+  });
+
   it('goes on for others when one caller gives up', async () => {
     const gaveUp = new AbortController();
     const first = guest.probe(vm.target, gaveUp.signal);
