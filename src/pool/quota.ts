@@ -1,17 +1,25 @@
 import type { QuotaUse, QuotaView } from '../cloud/port.js';
 import type { Context, State } from './book.js';
-import { membersOf } from './book.js';
-import type { MemberSpec, Millis } from './model.js';
+import { isUnusable, membersOf } from './book.js';
+import type { MemberName, MemberSpec, Millis } from './model.js';
 
 /** What was last read of the project's quota, with what one VM of the pool takes of a flavor. */
 export interface QuotaSight {
   readonly at: Millis;
   readonly quota: QuotaView;
   readonly flavor: { readonly vcpus: number; readonly ramMiB: number };
+  /** Members that were being built then: their ports and volumes come late in a build, and may not be in the figures. */
+  readonly unsure: readonly MemberName[];
 }
 
 /** A reading older than this decides nothing: what the cloud itself says to a create counts then. */
 export const quotaHoldsMs = 5 * 60_000;
+
+/** What was read now. */
+export function quotaRead(s: State, quota: QuotaView, flavor: QuotaSight['flavor'], c: Context): State {
+  const unsure = membersOf(s.book).flatMap((m) => (isUnusable(m, 'building') ? [m.name] : []));
+  return { ...s, sight: { ...s.sight, quota: { at: c.now, quota, flavor, unsure } } };
+}
 
 /** One thing that the project has a quota of, and how much of it one VM takes. */
 export interface QuotaLine {
@@ -75,7 +83,8 @@ export interface TightQuota extends QuotaLine {
 export function quotaRoom(s: State, c: Context): QuotaRoom {
   const { quota } = s.sight;
   if (quota === null || c.now - quota.at > quotaHoldsMs) return { room: Infinity, tight: null };
-  const uncounted = membersOf(s.book).filter((m) => m.bornAt >= quota.at || m.server === null).length;
+  const unsure = new Set(quota.unsure);
+  const uncounted = membersOf(s.book).filter((m) => m.bornAt >= quota.at || unsure.has(m.name)).length;
   let room = Infinity;
   let tight: TightQuota | null = null;
   for (const line of quotaLines(s)) {

@@ -14,7 +14,7 @@ import type { CellName, LeaseId, MemberName, Millis, ServerId, Shape } from './m
 import { cloudFailed, listed, looked, strayGone } from './observe.js';
 import type { OperatorOutcome } from './operator.js';
 import { drain, hold, kill, pause, resume, retire, unhold } from './operator.js';
-import type { QuotaSight } from './quota.js';
+import { quotaRead, type QuotaSight } from './quota.js';
 import { settle } from './settle.js';
 
 /** Everything that can happen to the pool. */
@@ -134,10 +134,8 @@ function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state:
       return plain(adopt(s, event.shape, c, note));
     case 'adoptFailed':
       return plain({ ...s, sight: { ...s.sight, shapeProblem: event.why } });
-    case 'quota': {
-      const { quota, flavor } = event;
-      return plain({ ...s, sight: { ...s.sight, quota: { at: c.now, quota, flavor } } });
-    }
+    case 'quota':
+      return plain(quotaRead(s, event.quota, event.flavor, c));
     case 'listed':
       return plain(listed(s, event.servers, event.complete, c, note));
     case 'cloudFailed':

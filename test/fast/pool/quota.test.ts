@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { QuotaView } from '../../../src/cloud/port.js';
 import { quotaHoldsMs } from '../../../src/pool/quota.js';
 import { leaseView, statusView } from '../../../src/pool/views.js';
-import { keyOf, Pool, shapeOf, specOf, unlimitedQuota } from './fixture.js';
+import { keyOf, Pool, shapeOf, specOf, unlimitedQuota, viewOf } from './fixture.js';
 
 const flavor = { vcpus: 2, ramMiB: 2048 };
 
@@ -76,6 +76,19 @@ describe('a project’s quota', () => {
     pool.event({ type: 'quota', quota: { ...unlimitedQuota, instances: { used: 22, limit: 30 } }, flavor });
     expect(pool.members()).toHaveLength(5);
     expect(problems(pool)).toEqual([]);
+  });
+
+  it('does not forget members that were being built at its reading, once they have a server', () => {
+    const pool = wanting({ instances: { used: 18, limit: null } });
+    pool.pass(60_000);
+    expect(pool.members()).toHaveLength(5);
+    // Their volumes are made late in the build: this reading has none of them.
+    pool.event({ type: 'quota', quota: { ...unlimitedQuota, cores: { used: 0, limit: 10 } }, flavor });
+    for (const [n, { name, cell }] of pool.members().entries())
+      pool.event({ type: 'listed', servers: [viewOf(name, `s${String(n)}`, { cell })], complete: false });
+    pool.adopt(shapeOf({ min: 7, max: 7 }));
+    expect(pool.members()).toHaveLength(5);
+    expect(problems(pool)).toEqual([expect.stringContaining('5 VMs are being made')]);
   });
 
   it('whose reading is old decides nothing', () => {
