@@ -3,6 +3,7 @@ import { ProblemError, UnreachableError } from '../http/client.js';
 import { version } from '../version.js';
 import { adoptCommand } from './commands/adopt.js';
 import { applyCommand } from './commands/apply.js';
+import { auditCommand } from './commands/audit.js';
 import { backupCommand } from './commands/backup.js';
 import { checkCommand } from './commands/check.js';
 import { demoCommand } from './commands/demo.js';
@@ -71,6 +72,7 @@ const commands = [
   releaseCommand,
   runCommand,
   planCommand,
+  auditCommand,
   policyCommand,
   envCommand,
   doctorCommand,

@@ -32,7 +32,7 @@ const general = `# Command line
 | \`--token-file FILE\` | \`VMPOOL_TOKEN_FILE\` | none: a token is always needed. The file must not be open to other users. |
 | \`--ca FILE\` | \`VMPOOL_CA\` | the system's certificate authorities |
 
-Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`vm show\` and \`events\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`why\` too; orders (\`hold\`, \`unhold\`, \`drain\`, \`undrain\`, \`retire\`, \`kill\`, \`pause\`, \`resume\`, \`adopt\`, \`scale\`, \`apply\`), \`console\` and \`vm show --console\` need an operator's.
+Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`vm show\` and \`events\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`why\` too; orders (\`hold\`, \`unhold\`, \`drain\`, \`undrain\`, \`retire\`, \`kill\`, \`pause\`, \`resume\`, \`adopt\`, \`scale\`, \`apply\`, \`audit\`), \`console\` and \`vm show --console\` need an operator's.
 
 Results go to standard output, everything else to standard error. Colours are used on a terminal only, and not where \`NO_COLOR\` is set. With \`--json\`, what is printed is for programs: the field names are those of the HTTP API. \`VMPOOL_DEBUG=1\` adds a stack trace to errors that nobody expected.
 
@@ -40,13 +40,13 @@ Results go to standard output, everything else to standard error. Colours are us
 
 | code | meaning |
 | --- | --- |
-| 0 | done; for \`check\`, \`policy\`, \`doctor\`, \`plan\` and \`demo\`: everything is in order |
+| 0 | done; for \`check\`, \`policy\`, \`doctor\`, \`plan\`, \`audit\` and \`demo\`: everything is in order |
 | 1 | something is not in order: a check failed, a stack would change, no VM within the time, the service could not start |
 | 2 | wrong arguments, no usable token, or a configuration with errors (all are named) |
 | 3 | the service cannot be reached |
 | 4 | the service was reached and refused |
 | 125 | \`run\` only: VM Pool itself failed. Every other code is the command's own; 130 and 143 after Ctrl-C and SIGTERM. |
-| 130 | \`demo\` only: interrupted; what it made was removed |
+| 130, 143 | \`demo\` and \`audit\`: interrupted; what \`demo\` made was removed, changes that \`audit\` paused go on |
 `;
 
 const notes: Readonly<Record<string, string>> = {
@@ -75,6 +75,8 @@ const notes: Readonly<Record<string, string>> = {
     "Looks at the configuration, the store (owner, mode, readable, who serves it), the engine, the backend, the credentials, the pool stack, flavor, image, networks, the quota against `max`, the admin key (is it the one that the VMs let in?), the running service and its problems, the guest image's contract on a VM that is Free, and on a worker the hooks. It stops at nothing; `note` marks what could not be looked at here.",
   run: "A single word is a command line for the shell on the VM (`vmpool run -- 'echo $HOSTNAME'`); several words are one command with its arguments, as they are. Standard input, output and errors are the command's. The key is made for this run alone. Use a worker token of its own for this and for `request`: the sync of a Torque worker ends what its own token leased and Torque does not know.",
   plan: 'Shows what an update of each cell would do with the member list that the service last wrote. Safe beside the running service.',
+  audit:
+    "Pauses changes, waits until updates that run have ended, and runs `pulumi preview --refresh` on the pool's stack, every cell and every service's stack. Told is what an update would change, VMs that are gone, and what somebody changed on a VM in the cloud (flavor, image, metadata...), which Pulumi's `--expect-no-changes` passes over because members ignore it. Changes go on afterwards, also after Ctrl-C, SIGTERM or a failure; where they were paused before, they stay so. Killed with SIGKILL, the pause ends by itself after `--for`. Servers that no stack knows are `vmpool doctor`'s to find.",
   recover:
     'Refused while a service runs on the store. With `--from-cloud`, VMs that are found are held until every worker has synced and their own markers were read.',
   doctor:

@@ -202,6 +202,28 @@ describe('vmpool as its users call it', () => {
     expect(history.output).toContain('vmpool scale max=3 (op: deadline)');
   }, 120_000);
 
+  it('audit: all is as the stacks say, and changes go on; the pool held against another file differs', async () => {
+    const audited = await vmpool('operator', 'audit');
+    expect(audited).toMatchObject({ code: 0, err: 'Changes are paused.\nChanges go on.\n' });
+    expect(audited.out).toMatch(/^ok {7}site\nok {7}site-c001\n/);
+    expect((await status()).paused).toBeNull();
+    const file = join(site.directory, 'other.yaml');
+    const text = readFileSync(join(site.directory, 'Pulumi.site.yaml'), 'utf8');
+    // Pulumi has written the file anew and put quotes around numbers.
+    const larger = text.replace(/vmpool:max: "?2"?$/m, 'vmpool:max: 9');
+    expect(larger).not.toBe(text);
+    writeFileSync(file, larger);
+    const other = await vmpool('operator', 'audit', file, '--json');
+    const { stacks } = JSON.parse(other.out) as {
+      stacks: { stack: string; result: string; lines: string[] }[];
+    };
+    expect(stacks[0]).toMatchObject({
+      result: 'differs',
+      lines: ['max: the stack publishes 2, the config says 9'],
+    });
+    expect(other.code).toBe(1);
+  }, 120_000);
+
   it('serve: refuses a store that another process serves', async () => {
     const second = await vmpool('operator', 'serve');
     expect(second.code).toBe(1);

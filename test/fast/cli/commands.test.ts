@@ -46,6 +46,7 @@ describe('the command line', () => {
       'release',
       'run',
       'plan',
+      'audit',
       'env',
       'doctor',
       'recover',
