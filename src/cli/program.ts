@@ -37,6 +37,7 @@ import { pauseCommand, resumeCommand } from './commands/pause.js';
 import { consoleCommand } from './commands/console.js';
 import { sshCommand } from './commands/ssh.js';
 import { whyCommand } from './commands/why.js';
+import { usageCommand } from './commands/usage.js';
 import { CliError, exitCodes } from './exit.js';
 import type { World } from './world.js';
 
@@ -54,6 +55,7 @@ const commands = [
   requestsCommand,
   eventsCommand,
   whyCommand,
+  usageCommand,
   consoleCommand,
   sshCommand,
   checkCommand,

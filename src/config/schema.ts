@@ -174,6 +174,16 @@ const guest = z
   })
   .describe('SSH into the VMs.');
 
+const usage = z
+  .strictObject({
+    keep: period.prefault('400d').describe('How long it is known who used what; older lines are deleted.'),
+    size: size
+      .prefault('256MiB')
+      .describe('Disk space for it at most (some 400 bytes a job); what is too much goes, the oldest first.'),
+  })
+  .prefault({})
+  .describe('The account of ended leases, for `vmpool usage`.');
+
 const limits = z
   .strictObject({
     bodyBytes: size.prefault('1MiB').describe('Largest request body.'),
@@ -211,6 +221,7 @@ export const settingsSchema = z.strictObject({
   engine,
   guest,
   policy: policySettings,
+  usage,
   limits,
   logging: z
     .strictObject({

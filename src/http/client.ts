@@ -4,6 +4,7 @@ import { z } from 'zod';
 import * as api from './api.js';
 import * as config from './config-api.js';
 import * as detail from './detail-api.js';
+import * as usage from './usage-api.js';
 
 export interface ClientOptions {
   /** `http://127.0.0.1:8470` */
@@ -50,6 +51,16 @@ export interface HistoryOf {
   readonly most?: number;
 }
 
+/** Ended leases of the last 30 days by user, or otherwise as said here. */
+export interface UsageOf {
+  /** A date, or a date with a time, ISO 8601. */
+  readonly since?: string;
+  readonly until?: string;
+  readonly by?: readonly usage.UsageGroup[];
+  readonly user?: string;
+  readonly queue?: string;
+}
+
 /** The HTTP API as functions. All throw `ProblemError` or `UnreachableError`; all may be repeated safely. */
 export interface Client {
   request(body: z.input<typeof api.leaseRequest>, wait?: WaitOptions): Promise<api.LeaseAnswer>;
@@ -72,6 +83,7 @@ export interface Client {
   member(name: string, signal?: AbortSignal): Promise<detail.MemberDetail>;
   console(member: string, signal?: AbortSignal): Promise<detail.ConsoleView>;
   history(of: HistoryOf, signal?: AbortSignal): Promise<readonly detail.HistoryEntry[]>;
+  usage(of: UsageOf, signal?: AbortSignal): Promise<usage.UsageView>;
   /** The last events after the one with that number, oldest first. */
   events(after: number, signal?: AbortSignal): Promise<readonly api.EventView[]>;
   close(): void;
@@ -277,6 +289,17 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
           signal,
         })
       ).entries;
+    },
+    usage: ({ by, ...of }, signal) => {
+      const query = new URLSearchParams({ ...of, ...(by === undefined ? {} : { by: by.join(',') }) });
+      return call({
+        method: 'GET',
+        path: `/v1/usage?${query.toString()}`,
+        answer: usage.usageView,
+        // Files of many megabytes are read for it.
+        waitSeconds: 60,
+        signal,
+      });
     },
     events: async (after, signal) => {
       const answer = z.object({ events: z.array(api.eventView) });

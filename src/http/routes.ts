@@ -27,6 +27,7 @@ import { documentRoutes } from './document-routes.js';
 import { HttpProblem } from './problem.js';
 import { route, valueOf, type Call, type Reply, type Route } from './route.js';
 import { statusFor } from './status-for.js';
+import { usageRoutes } from './usage-routes.js';
 import { watchRoutes } from './watch-routes.js';
 
 const waitQuery = z.strictObject({
@@ -282,6 +283,7 @@ export const routes: readonly Route[] = [
   }),
   ...configRoutes,
   ...detailRoutes,
+  ...usageRoutes,
   ...watchRoutes,
   ...dashboardRoutes,
   ...documentRoutes(() => routes),

@@ -86,6 +86,12 @@ export class PoolMetrics {
     'From the decision to have a VM to its first Free.',
     longBuckets,
   );
+  private readonly ended = this.counter('vmpool_leases_ended_total', 'Leases that have ended.', ['queue']);
+  private readonly used = this.counter(
+    'vmpool_lease_vm_seconds_total',
+    'Time for which ended leases had their VM.',
+    ['queue'],
+  );
   private readonly moves = this.counter('vmpool_member_moves_total', 'Changes of state of VMs.', [
     'from',
     'to',
@@ -131,7 +137,11 @@ export class PoolMetrics {
   }
 
   /** Counts what a durable decision tells. */
-  told({ kind, from, to, ms }: Note): void {
+  told({ kind, from, to, ms, queue = '' }: Note): void {
+    if (kind === 'lease-ended') {
+      this.ended.inc({ queue });
+      this.used.inc({ queue }, seconds(ms ?? 0));
+    }
     if (kind === 'vm' && from !== undefined && to !== undefined) {
       this.moves.inc({ from, to });
       if (ms !== undefined) this.boot.observe(seconds(ms));

@@ -278,6 +278,15 @@ export interface Context {
 }
 
 /** One line of history: a decision with its reason. */
+/** What is known of a lease when it ends, besides who had it. */
+export interface LeaseFacts {
+  readonly jobName: string;
+  readonly processors: number;
+  readonly flavor: string;
+  readonly askedAt: Millis;
+  readonly grantedAt: Millis;
+}
+
 export interface Note {
   readonly at: Millis;
   readonly kind: string;
@@ -293,6 +302,8 @@ export interface Note {
   /** Of the end of a lease or request: where the job came from. */
   readonly worker?: string;
   readonly queue?: string;
+  /** Of the end of a lease, for the account of who used what. */
+  readonly used?: LeaseFacts;
   readonly detail: string;
 }
 

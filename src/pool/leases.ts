@@ -1,4 +1,4 @@
-import type { Context, EndedJob, Lease, Member, Request, State } from './book.js';
+import type { Context, EndedJob, Lease, LeaseFacts, Member, Request, State } from './book.js';
 import { entryAt, isUnexplained, membersOf, without } from './book.js';
 import { compareAttempts, leaseIdOf } from './ids.js';
 import type { NoteSink } from './members.js';
@@ -145,11 +145,16 @@ export function endLive(s: State, live: Live, detail: string, c: Context, note: 
     lease: request.id,
     job: request.key.job,
     user: request.user.name,
-    ...(lease === null ? {} : { member: lease.member }),
+    ...(lease === null ? {} : { member: lease.member, used: factsOf(s, request, lease) }),
     detail,
   });
   if (lease === null) return state;
   return moveMember(state, lease.member, 'released', `job ${request.key.job} ended: ${detail}`, c, note);
+}
+
+function factsOf(s: State, { jobName, processors, askedAt }: Request, lease: Lease): LeaseFacts {
+  const flavor = entryAt(s.book.members, lease.member)?.spec.flavor ?? '';
+  return { jobName, processors, flavor, askedAt, grantedAt: lease.grantedAt };
 }
 
 export interface Release {

@@ -18,6 +18,7 @@ import { repoRoot } from '../repo-root.js';
 import type { History, Store } from '../store/port.js';
 import { openHistory } from '../store/history.js';
 import { readHistory, type HistoryLine, type HistoryWish } from '../store/history-read.js';
+import { openUsage, type UsageJournal } from '../usage/journal.js';
 import { errorText } from '../store/files.js';
 import { cloudEnvironment } from './environment.js';
 import { installationOf } from './installation.js';
@@ -57,6 +58,7 @@ export interface OuterParts {
   readonly book: Book;
   readonly history: History;
   readonly readHistory: (wish: HistoryWish, signal: AbortSignal) => Promise<HistoryLine[]>;
+  readonly usage: UsageJournal;
   readonly engine: Engine;
   readonly cloud: OpenStackCloud;
   readonly guest: Guest;
@@ -113,8 +115,15 @@ export async function openParts(
       keep: 8,
       onWarning: (message) => log.warn({}, message),
     });
+    const usage = await openUsage({
+      dir: join(config.stateDir, 'usage'),
+      size: config.usage.size,
+      keepMs: config.usage.keep,
+      now: () => Date.now(),
+      onWarning: (message) => log.warn({}, message),
+    });
     return {
-      ...{ installation, store, book, history, engine, cloud, guest, secret },
+      ...{ usage, installation, store, book, history, engine, cloud, guest, secret },
       readHistory: (wish, signal) => readHistory(historyDir, wish, signal),
     };
   } catch (error) {

@@ -40,6 +40,7 @@ export interface ServiceParts {
   readonly consoleLog: (server: ServerId, signal: AbortSignal) => Promise<string>;
   /** Lines of the history files, oldest first. */
   readonly history: (wish: HistoryWish, signal: AbortSignal) => Promise<readonly HistoryLine[]>;
+  readonly usage: PoolService['usage'];
   /** Services of the site that follow the nodes. */
   readonly services: () => ServiceView[];
 }
@@ -191,6 +192,7 @@ export function createPoolService(parts: ServiceParts): PoolService {
         };
       }
     },
+    usage: parts.usage,
     history: async (query, signal) => (await parts.history(query, signal)).map(historyEntryOf),
 
     hold: (member, why, limitMs) => operator({ type: 'hold', member, why, limitMs }),

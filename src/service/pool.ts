@@ -21,6 +21,8 @@ import { startFollowers } from './followers.js';
 import type { Log } from './log.js';
 import type { Loop, ParsedShape, WatchPeriods } from './loops.js';
 import { adoptOnce, lookForCells, publishSummaries, startLoop, watchCloud } from './loops.js';
+import { lineOf, type UsageJournal } from '../usage/journal.js';
+import { summed } from '../usage/sum.js';
 import type { PoolService } from './port.js';
 import { createPoolService, type ServiceParts } from './pool-service.js';
 import { watchQuota } from './quota-loop.js';
@@ -43,6 +45,8 @@ export interface PoolParts {
   readonly store: Store<Book>;
   readonly history: History;
   readonly readHistory: ServiceParts['history'];
+  /** The account of ended leases. */
+  readonly usage: UsageJournal;
   readonly engine: Engine;
   readonly cloud: Cloud;
   readonly guest: Guest;
@@ -115,6 +119,8 @@ export function startPool(parts: PoolParts): RunningPool {
   const onNotes = (notes: readonly Note[]): void => {
     for (const n of notes) {
       history.append({ ...n });
+      const used = lineOf(n);
+      if (used !== null) parts.usage.append(used);
       metrics.told(n);
       recent.told(n);
       log.info({ event: n.kind, vm: n.member, lease: n.lease, job: n.job, user: n.user }, n.detail);
@@ -270,6 +276,7 @@ export function startPool(parts: PoolParts): RunningPool {
     consoleLog: (server, signal) =>
       cloud.consoleLog(server, consoleLines, AbortSignal.any([signal, AbortSignal.timeout(consoleLimitMs)])),
     history: parts.readHistory,
+    usage: (wish, signal) => summed(parts.usage.read(wish.since, wish.until, signal), wish),
   });
 
   return {
@@ -290,7 +297,7 @@ export function startPool(parts: PoolParts): RunningPool {
       await Promise.all([...loops.map((loop) => loop.stop()), followers.stop()]);
       await executor.stop(stopCellsMs, stopLimitMs);
       // Each owner closes what it has, also when another could not; the store goes last: it is the ownership.
-      for (const part of [engine, guest, history, store]) {
+      for (const part of [engine, guest, parts.usage, history, store]) {
         await part.close().catch((error: unknown) => {
           log.error({ err: error }, 'a part could not be closed in order');
         });

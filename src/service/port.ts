@@ -12,6 +12,8 @@ import type {
 } from '../http/api.js';
 import type { ConfigAnswer } from '../http/config-api.js';
 import type { ConsoleView, HistoryEntry, HistoryQuery, MemberDetail } from '../http/detail-api.js';
+import type { UsageView } from '../http/usage-api.js';
+import type { UsageWish } from '../usage/sum.js';
 import type { ConfigWish } from './config-changes.js';
 
 export type Refusal = {
@@ -70,6 +72,8 @@ export interface PoolService {
   console(member: string, signal: AbortSignal): Promise<Answer<ConsoleView>>;
   /** From the history files, oldest first. */
   history(query: HistoryQuery, signal: AbortSignal): Promise<readonly HistoryEntry[]>;
+  /** Ended leases, summed up. */
+  usage(wish: UsageWish, signal: AbortSignal): Promise<UsageView>;
   /** Null: until somebody gives it back. */
   hold(member: string, reason: string, limitMs: number | null): Promise<Answer<{ detail: string }>>;
   drain(member: string, reason: string): Promise<Answer<{ detail: string }>>;

@@ -63,7 +63,19 @@ const fileNumber = (name: string): number | null => {
   return number === undefined ? null : Number(number);
 };
 
-async function* linesOf(path: string, signal: AbortSignal): AsyncGenerator<string> {
+/** Paths of the files of a history, the oldest lines first. */
+export async function historyFiles(dir: string): Promise<string[]> {
+  return (await readdir(dir))
+    .flatMap((name) => {
+      const number = fileNumber(name);
+      return number === null ? [] : [{ name, number }];
+    })
+    .sort((a, b) => b.number - a.number)
+    .map(({ name }) => join(dir, name));
+}
+
+/** The lines of one file; none of one that is not there any more. */
+export async function* linesOf(path: string, signal: AbortSignal): AsyncGenerator<string> {
   let rest = '';
   try {
     // Small pieces: between two of them the service answers others.
@@ -92,20 +104,15 @@ export async function readHistory(
   wish: HistoryWish,
   signal: AbortSignal,
 ): Promise<HistoryLine[]> {
-  const files = (await readdir(dir))
-    .flatMap((name) => {
-      const number = fileNumber(name);
-      return number === null ? [] : [{ name, number }];
-    })
-    .sort((a, b) => b.number - a.number);
+  const files = await historyFiles(dir);
   const isWanted = matcher(wish);
   const found: HistoryLine[] = [];
   const everything = wish.vm === undefined && wish.job === undefined;
   // Reading JSON is what costs: a line that does not name the VM is not parsed. A job's later lines may name its lease only.
   const needle = wish.vm === undefined ? null : JSON.stringify(wish.vm);
   const hints = new Set<string>(wish.job === undefined ? [] : [JSON.stringify(wish.job).slice(0, -1)]);
-  for (const { name } of files) {
-    for await (const text of linesOf(join(dir, name), signal)) {
+  for (const path of files) {
+    for await (const text of linesOf(path, signal)) {
       if (needle !== null && !text.includes(needle)) continue;
       if (!everything && needle === null && ![...hints].some((hint) => text.includes(hint))) continue;
       const line = parsed(text);

@@ -9,6 +9,7 @@ import { BookKeeper } from '../../src/service/book-keeper.js';
 import { poolClock } from '../../src/service/clock.js';
 import type { Log } from '../../src/service/log.js';
 import { createPoolService } from '../../src/service/pool-service.js';
+import { summed } from '../../src/usage/sum.js';
 import { Recent } from '../../src/service/recent.js';
 import type { PoolService } from '../../src/service/port.js';
 import type { VmMachine } from '../mom/vm-machine.js';
@@ -121,6 +122,7 @@ export class LeaseService {
         recent: new Recent(),
         capabilitySecret: randomBytes(32),
       },
+      usage: (wish) => summed([], wish),
       changeConfig: () => Promise.reject(new Error('there is no Pulumi here')),
       adopt: () => Promise.resolve({ kind: 'refused', code: 'unavailable', detail: 'has no stack' }),
       services: () => [],

@@ -16,7 +16,7 @@ import { openHistory } from '../../src/store/history.js';
 import { readHistory } from '../../src/store/history-read.js';
 import { httpConfig } from '../fast/http/harness.js';
 import { shapeOf } from '../fast/pool/fixture.js';
-import { FakeCloud, FakeEngine, FakeGuest } from '../fast/service/fake-ports.js';
+import { FakeCloud, FakeEngine, FakeGuest, FakeUsage } from '../fast/service/fake-ports.js';
 
 const [stateDir = '', times = '{}'] = process.argv.slice(2);
 const quiet = (): void => undefined;
@@ -35,6 +35,7 @@ engine.outputs = shapeOf({ min: 3, max: 6 });
 const clock = poolClock(book.at);
 const pool = startPool({
   readHistory: (wish, signal) => readHistory(join(stateDir, 'history'), wish, signal),
+  usage: new FakeUsage(),
   ...{ book, store, history, engine, cloud, clock, log },
   guest: new FakeGuest(),
   hostKeyPolicy: 'first-sight',

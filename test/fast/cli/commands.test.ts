@@ -30,6 +30,7 @@ describe('the command line', () => {
       'undrain',
       'drain',
       'why',
+      'usage',
       'vms',
       'vm',
       'leases',

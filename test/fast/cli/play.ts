@@ -5,6 +5,7 @@ import { runCli } from '../../../src/cli/program.js';
 import { coloured, plain } from '../../../src/cli/terminal.js';
 import type { Access } from '../../../src/cli/access.js';
 import type { EventView, LeaseAnswer, MemberView, StatusView } from '../../../src/http/api.js';
+import type { UsageView } from '../../../src/http/usage-api.js';
 import type { ConfigAnswer } from '../../../src/http/config-api.js';
 import type { HistoryEntry, MemberDetail } from '../../../src/http/detail-api.js';
 import { ProblemError, UnreachableError, type Client } from '../../../src/http/client.js';
@@ -131,6 +132,15 @@ export class FakeClient implements Client {
   said: boolean | null = null;
   question = '';
   told: EventView[] = [];
+  account: UsageView = {
+    ...{ since: '2026-11-01T00:00:00.000Z', until: '2026-11-28T00:00:00.000Z', by: ['user'], rows: [] },
+    total: {
+      ...{ keys: [], leases: 0, vmSeconds: 0, processorSeconds: 0, waitSeconds: 0 },
+      longestWaitSeconds: 0,
+    },
+    isCut: false,
+  };
+  usage: Client['usage'] = (of) => this.#answer(`usage ${JSON.stringify(of)}`, this.account);
   written: HistoryEntry[] = [];
   member: Client['member'] = (name) =>
     this.detail === null

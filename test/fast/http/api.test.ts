@@ -55,6 +55,7 @@ describe('who may call what', () => {
     'GET /v1/members/:name': ['operator', 'viewer'],
     'GET /v1/members/:name/console': ['operator'],
     'GET /v1/events': ['operator', 'viewer'],
+    'GET /v1/usage': ['operator', 'viewer'],
     'GET /v1/trend': ['operator', 'viewer'],
     'GET /v1/watch': ['operator', 'viewer'],
     'GET /': [],

@@ -3,6 +3,7 @@ import type { EventView, LeaseView, StatusView, TrendPoint } from '../../../src/
 import type { MemberDetail } from '../../../src/http/detail-api.js';
 import { memberDetail } from '../cli/views.js';
 import type { ConfigWish } from '../../../src/service/config-changes.js';
+import { summed, type UsageWish } from '../../../src/usage/sum.js';
 import type { Answer, PoolService, WaitUntil } from '../../../src/service/port.js';
 
 const done = <T>(value: T): Promise<Answer<T>> => Promise.resolve({ kind: 'done', value });
@@ -169,6 +170,11 @@ export class FakePool implements PoolService {
 
   history(): ReturnType<PoolService['history']> {
     return Promise.resolve([]);
+  }
+
+  usage(wish: UsageWish): ReturnType<PoolService['usage']> {
+    this.called('usage', JSON.stringify(wish));
+    return summed([], wish);
   }
 
   trend(): readonly TrendPoint[] {

@@ -6,6 +6,7 @@ import { defaultPolicy } from '../../../src/pool/policy.js';
 import { countsOf } from '../../../src/pool/views.js';
 import { BookKeeper } from '../../../src/service/book-keeper.js';
 import { createPoolService } from '../../../src/service/pool-service.js';
+import { summed } from '../../../src/usage/sum.js';
 import type { PoolService } from '../../../src/service/port.js';
 import { Recent } from '../../../src/service/recent.js';
 import { httpConfig } from './harness.js';
@@ -65,6 +66,7 @@ export async function servePool(vms: number, port = 0): Promise<ServedPool> {
     consoleLog: (server) => Promise.resolve(`console of ${server}`),
     history: ({ vm, most }) =>
       Promise.resolve(told.filter(({ member }) => vm === undefined || member === vm).slice(-most)),
+    usage: (wish) => summed([], wish),
     changeConfig: () =>
       Promise.resolve({
         kind: 'done',

@@ -16,6 +16,7 @@ import type { Book } from '../../../src/pool/book.js';
 import type { MemberName, ServerId } from '../../../src/pool/model.js';
 import type { Log } from '../../../src/service/log.js';
 import type { History, Store } from '../../../src/store/port.js';
+import type { UsageJournal, UsageLine } from '../../../src/usage/journal.js';
 import { StoreError } from '../../../src/store/port.js';
 import { unlimitedQuota, viewOf } from '../pool/fixture.js';
 import type { Deferred } from './manual-clock.js';
@@ -65,6 +66,26 @@ export class FakeHistory implements History {
 
   append(entry: { readonly at: number; readonly kind: string }): void {
     this.entries.push(entry);
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    return Promise.resolve();
+  }
+}
+
+/** The account of ended leases, in memory. */
+export class FakeUsage implements UsageJournal {
+  readonly lines: UsageLine[] = [];
+  closed = false;
+
+  append(line: UsageLine): void {
+    this.lines.push(line);
+  }
+
+  async *read(since: number, until: number): AsyncIterable<UsageLine> {
+    await Promise.resolve();
+    yield* this.lines.filter(({ at }) => at >= since && at < until);
   }
 
   close(): Promise<void> {

@@ -4,6 +4,7 @@ import type { Book } from '../../../src/pool/book.js';
 import { defaultPolicy } from '../../../src/pool/policy.js';
 import { BookKeeper } from '../../../src/service/book-keeper.js';
 import { capabilityOf, createPoolService } from '../../../src/service/pool-service.js';
+import { summed } from '../../../src/usage/sum.js';
 import { Recent } from '../../../src/service/recent.js';
 import type { PoolService } from '../../../src/service/port.js';
 import { Pool, ready, shapeOf } from '../pool/fixture.js';
@@ -31,6 +32,7 @@ function bench(book: Book, processors: number | null = null) {
     version: '1',
     recent: new Recent(),
     capabilitySecret: Buffer.from('secret'),
+    usage: (wish) => summed([], wish),
     changeConfig: () => Promise.reject(new Error('there is no Pulumi here')),
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
     services: () => [],

@@ -7,7 +7,15 @@ import type { RunningPool, Settings } from '../../../src/service/pool.js';
 import { startPool } from '../../../src/service/pool.js';
 import { servicesSchema, type Services } from '../../../stacks/services/registry.js';
 import { epoch, shapeOf } from '../pool/fixture.js';
-import { FakeCloud, FakeEngine, FakeGuest, FakeHistory, fakeLog, FakeStore } from './fake-ports.js';
+import {
+  FakeCloud,
+  FakeEngine,
+  FakeGuest,
+  FakeHistory,
+  fakeLog,
+  FakeStore,
+  FakeUsage,
+} from './fake-ports.js';
 import { calm, ManualClock, until } from './manual-clock.js';
 
 const never = new AbortController().signal;
@@ -52,6 +60,7 @@ function start(
   store.refusing = more.refusing ?? false;
   const pool = startPool({
     readHistory: () => Promise.resolve([]),
+    usage: new FakeUsage(),
     ...{ store, history, engine, cloud, guest, clock, settings },
     book: emptyBook('i' as InstallationId, 'p', epoch),
     hostKeyPolicy: 'first-sight',
