@@ -73,9 +73,10 @@ const demoServicesNeeds = [
   { file: '/usr/sbin/gmond', pkg: 'ganglia-monitor' },
   { file: '/usr/bin/faketime', pkg: 'faketime' },
 ];
-/** Daemons of the services that follow the nodes, which their tests start for themselves. */
+/** A real browser for the dashboard, and the daemons of the services that follow the nodes. */
 const testNeeds = [
   ...demoServicesNeeds,
+  { file: '/usr/bin/chromium', pkg: 'chromium' },
   { file: '/usr/bin/systemd-analyze', pkg: 'systemd' },
   { file: '/usr/sbin/logrotate', pkg: 'logrotate' },
   { file: '/usr/bin/ganesha.nfsd', pkg: 'nfs-ganesha' },

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { ask, tokens } from '../fast/http/harness.js';
+import { nastyTexts } from '../fast/hostile/texts.js';
 import { servePool, type ServedPool } from '../fast/http/served-pool.js';
 
 const artefacts = join(process.cwd(), 'test-artifacts', 'dashboard');
@@ -167,6 +168,50 @@ describe('the pool, live', () => {
     await page.locator('#panel-facts').getByText(evil).waitFor();
     expect(await page.locator('img').count()).toBe(0);
     expect(await page.title()).toBe('VM Pool');
+  });
+
+  it('shows any text as text: newlines, quotes, tags, controls, a megabyte, in names, reasons and errors', async () => {
+    const vms = 40;
+    await open({ vms });
+    await signIn();
+    await page.getByText(`${String(vms)} VMs`, { exact: true }).waitFor();
+    const own = await page.evaluate(() => document.querySelectorAll('script, style, link').length);
+    const names = Object.keys(pool.keeper.durable().book.members);
+    // A half of a pair cannot travel to the browser and back.
+    const nasty = nastyTexts.filter((one) => Buffer.from(one).toString() === one);
+    pool.services.push(
+      ...nasty.map((one) => ({
+        ...{ name: one, type: one, stack: one, hosts: 1, toAdd: 2, toRemove: 0 },
+        ...{ running: false, upToDate: false, behindSince: null, nextTry: null, lastError: one },
+      })),
+    );
+    for (const [at, one] of nasty.slice(0, vms).entries())
+      await pool.service.hold(names[at] ?? '', one, null);
+    await page
+      .locator('#services tr')
+      .nth(nasty.length - 1)
+      .waitFor();
+    const cells = await page.evaluate(() =>
+      [...document.querySelectorAll('#services tr')].map((row) =>
+        [...row.querySelectorAll('td')].map((cell) => cell.textContent),
+      ),
+    );
+    expect(cells.map(([name]) => name)).toEqual(nasty);
+    for (const [at, one] of nasty.entries()) expect(cells[at]?.join(' ')).toContain(one);
+    for (const at of [0, 10, 20]) {
+      await tile(new RegExp(`^${names[at] ?? ''}`)).click();
+      await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+    }
+    const found = await page.evaluate(() => ({
+      loaded: document.querySelectorAll('script, style, link').length,
+      foreign: document.querySelectorAll('img, iframe, object, embed, b b, marquee, [src^="x"]').length,
+      handlers: [...document.querySelectorAll('*')].filter((one) =>
+        [...one.attributes].some(({ name }) => name.startsWith('on')),
+      ).length,
+    }));
+    expect(found).toEqual({ loaded: own, foreign: 0, handlers: 0 });
+    expect(await page.title()).toBe('VM Pool');
+    expect(complaints).toEqual([]);
   });
 });
 

@@ -8,6 +8,7 @@ import type { SimService } from './service.js';
 export class BookRules {
   /** The place in line of every request, by its first acceptance. */
   private readonly arrival = new Map<LeaseId, number>();
+  private arrivals = 0;
 
   constructor(
     private readonly checks: Checks,
@@ -16,7 +17,15 @@ export class BookRules {
   ) {}
 
   arrived(id: LeaseId): void {
-    if (!this.arrival.has(id)) this.arrival.set(id, this.arrival.size);
+    if (this.arrival.has(id)) return;
+    this.arrival.set(id, this.arrivals);
+    this.arrivals += 1;
+  }
+
+  /** Whom a lost or restored store has forgotten comes anew when it asks again. */
+  recovered(book: Book): void {
+    for (const id of this.arrival.keys())
+      if (book.requests[id] === undefined && book.leases[id] === undefined) this.arrival.delete(id);
   }
 
   check(a: Book, b: Book): void {

@@ -244,6 +244,7 @@ export class Oracle implements Watcher {
     this.explanations.restarted();
     this.limits.restarted();
     if (forgetful) {
+      this.book.recovered(book);
       for (const [id, p] of this.promises) {
         p.forgotten = true;
         this.forgotten.add(id);
