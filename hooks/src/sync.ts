@@ -104,4 +104,10 @@ async function finish(context: EndingContext): Promise<void> {
       held.release();
     }
   }
+  for (const job of spool.jobs().filter((one) => spool.isUntidy(one, graceMs)))
+    await spool
+      .locked(job, 5000, () => spool.forgetUnbegun(job, graceMs))
+      .catch((error: unknown) =>
+        context.say(`${spool.jobDirectory(job)} cannot be tidied: ${String(error)}`),
+      );
 }

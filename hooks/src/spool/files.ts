@@ -9,8 +9,8 @@ import {
   mkdirSync,
   openSync,
 } from 'node:fs';
-import { readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readdirSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 /**
  * Root's files in the spool. Safe because of one rule: every directory on the way is root's and writable by root
@@ -71,6 +71,27 @@ export function writeDurably(path: string, data: string | Buffer, mode: number, 
   } finally {
     closeSync(directory);
   }
+}
+
+const draft = /\.\d+\.new$/;
+
+/**
+ * What writers that were killed have left beside the files that they were to write. For directories of root's whose
+ * writers are locked out, or are dead.
+ */
+export function removeDrafts(directory: string): void {
+  let names: readonly string[];
+  try {
+    names = readdirSync(directory);
+  } catch {
+    return; // It is gone, or was never made.
+  }
+  for (const name of names.filter((one) => draft.test(one)))
+    try {
+      unlinkSync(join(directory, name));
+    } catch {
+      // Another copy of us was here.
+    }
 }
 
 /** More than any file of the spool can hold. */

@@ -1,6 +1,6 @@
 import { rmdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeOwned, readPlain, writeDurably, type FileOwner } from './files.js';
+import { makeOwned, readPlain, removeDrafts, writeDurably, type FileOwner } from './files.js';
 
 /**
  * What the job's side is told, in `lease/lease.json`, readable by the job's user alone. Root writes it and never
@@ -95,6 +95,8 @@ export function removeLeaseFiles(attemptDirectory: string, prepared: readonly st
     } catch {
       // Not there: the prologue did not come that far, or another copy of us was here.
     }
+  // A prologue that was killed may have left half a key.
+  removeDrafts(join(attemptDirectory, 'lease'));
   try {
     rmdirSync(join(attemptDirectory, 'lease'));
   } catch {

@@ -1,6 +1,15 @@
-import { lchownSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import {
+  existsSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  unlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { makeOwned, readPlain, writeDurably, type FileOwner } from './files.js';
+import { makeOwned, readPlain, removeDrafts, writeDurably, type FileOwner } from './files.js';
 import { lock, type Held } from './lock.js';
 import type { ProcessId } from '../processes.js';
 
@@ -133,9 +142,11 @@ export class Spool {
     writeDurably(join(this.jobDirectory(record.job), 'latest'), attemptName(record.starter), 0o644);
   }
 
+  /** The caller holds the job's record lock, so whoever left a draft there is dead. */
   write(record: AttemptRecord): void {
-    const path = join(this.attemptDirectory(record.job, record.starter), 'attempt.json');
-    writeDurably(path, JSON.stringify(record), 0o600);
+    const directory = this.attemptDirectory(record.job, record.starter);
+    writeDurably(join(directory, 'attempt.json'), JSON.stringify(record), 0o600);
+    removeDrafts(directory);
   }
 
   read(job: string, starter: ProcessId): AttemptRecord | null {
@@ -155,8 +166,7 @@ export class Spool {
 
   attempts(job: string): AttemptRecord[] {
     const directory = this.jobDirectory(job);
-    return list(directory)
-      .filter((name) => /^\d+-\d+$/.test(name))
+    return this.#attemptNames(job)
       .map((name) => this.#readAt(join(directory, name, 'attempt.json')))
       .filter((record) => record !== null)
       .sort((a, b) => a.start - b.start || a.starter.ticks - b.starter.ticks);
@@ -176,17 +186,46 @@ export class Spool {
   forget(record: AttemptRecord): void {
     const directory = this.attemptDirectory(record.job, record.starter);
     unlinkSync(join(directory, 'attempt.json'));
+    removeDrafts(directory);
     rmdirSync(directory);
-    const rest = list(this.jobDirectory(record.job)).filter((name) => name !== 'latest');
+    this.#forgetJob(record.job);
+  }
+
+  /** Has a prologue been killed, longer ago than that, before it had written anything down? */
+  isUntidy(job: string, olderThanMs: number): boolean {
+    const directory = this.jobDirectory(job);
+    const empty = this.#attemptNames(job).length === 0;
+    return this.#unbegun(job, olderThanMs).length > 0 || (empty && isOld(directory, olderThanMs));
+  }
+
+  /** Removes what such prologues have left. The caller holds the job's record lock. */
+  forgetUnbegun(job: string, olderThanMs: number): void {
+    for (const path of this.#unbegun(job, olderThanMs)) {
+      removeDrafts(path);
+      rmdirSync(path);
+    }
+    if (this.#attemptNames(job).length === 0) this.#forgetJob(job);
+  }
+
+  #unbegun(job: string, olderThanMs: number): readonly string[] {
+    return this.#attemptNames(job)
+      .map((name) => join(this.jobDirectory(job), name))
+      .filter((path) => !existsSync(join(path, 'attempt.json')) && isOld(path, olderThanMs));
+  }
+
+  #forgetJob(job: string): void {
+    const directory = this.jobDirectory(job);
+    removeDrafts(directory);
+    const rest = list(directory).filter((name) => name !== 'latest');
     if (rest.length > 0) return;
-    unlinkSync(join(this.jobDirectory(record.job), 'latest'));
-    rmdirSync(this.jobDirectory(record.job));
+    rmSync(join(directory, 'latest'), { force: true });
+    rmdirSync(directory);
     for (const kind of ['record', 'ending'])
-      try {
-        unlinkSync(join(this.root, 'locks', `${safeName(record.job)}.${kind}`));
-      } catch {
-        // Never made: no epilogue came for it.
-      }
+      rmSync(join(this.root, 'locks', `${safeName(job)}.${kind}`), { force: true });
+  }
+
+  #attemptNames(job: string): readonly string[] {
+    return list(this.jobDirectory(job)).filter((name) => /^\d+-\d+$/.test(name));
   }
 
   /** A job that we hold because the service was out of reach; the sync lets it go again. */
@@ -213,6 +252,11 @@ export class Spool {
     return path;
   }
 }
+
+const isOld = (path: string, ms: number): boolean => {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat !== undefined && Date.now() - stat.mtimeMs > ms;
+};
 
 function list(directory: string): string[] {
   try {

@@ -19,7 +19,7 @@ import { bootstrap, stageScript } from '../../../hooks/src/remote/payload.js';
 import { Ssh } from '../../../hooks/src/remote/ssh.js';
 import { oneLine } from '../../../hooks/src/report.js';
 import { readLease, ServiceClient } from '../../../hooks/src/service-client.js';
-import { readTicket } from '../../../hooks/src/spool/lease-files.js';
+import { readTicket, removeLeaseFiles, writeLeaseFiles } from '../../../hooks/src/spool/lease-files.js';
 import { safeName, Spool, type AttemptRecord } from '../../../hooks/src/spool/spool.js';
 import { jobEnvironment, splitNul, splitScriptLine } from '../../../hooks/src/starter/input.js';
 import { waitLimitMs } from '../../../hooks/src/starter/waiting.js';
@@ -173,6 +173,44 @@ describe('what lies in the spool', () => {
     for (const name of ['lost+found', '=ZZ', '=', 'a=b', 'x=FF', '..=2F', '28=5B0=5D.server', '5.s'])
       mkdirSync(join(folder, 'strange', 'jobs', name));
     expect(spool.jobs().sort()).toEqual(['28[0].server', '5.s']);
+  });
+
+  it('what a prologue or epilogue left that was killed while it wrote goes with its job, half a key too', () => {
+    const spool = new Spool(join(folder, 'killed'));
+    spool.prepare();
+    spool.begin(record);
+    const attempt = spool.attemptDirectory(record.job, record.starter);
+    writeLeaseFiles(attempt, { ...ticket, version: 1 }, 'key', {
+      uid: process.getuid?.() ?? 0,
+      gid: process.getgid?.() ?? 0,
+    });
+    const drafts = [
+      join(attempt, 'attempt.json.7.new'),
+      join(attempt, 'lease', 'key.7.new'),
+      join(spool.jobDirectory(record.job), 'latest.7.new'),
+    ];
+    for (const path of drafts) writeFileSync(path, '{"vers');
+    removeLeaseFiles(attempt, []);
+    spool.write({ ...record, state: 'ended' });
+    expect(readdirSync(attempt)).toEqual(['attempt.json']);
+    writeFileSync(join(attempt, 'attempt.json.8.new'), '');
+    spool.forget({ ...record, state: 'ended' });
+    expect(readdirSync(join(folder, 'killed', 'jobs'))).toEqual([]);
+  });
+
+  it('a start that was killed before its first word is tidied away, one that is at it is not', () => {
+    const spool = new Spool(join(folder, 'unbegun'));
+    spool.prepare();
+    const attempt = join(spool.jobDirectory('9.s'), '12-345');
+    mkdirSync(attempt, { recursive: true, mode: 0o711 });
+    writeFileSync(join(attempt, 'attempt.json.12.new'), '{');
+    expect(spool.isUntidy('9.s', 60_000)).toBe(false);
+    expect(spool.isUntidy('9.s', -1)).toBe(true);
+    spool.forgetUnbegun('9.s', -1);
+    expect(readdirSync(join(folder, 'unbegun', 'jobs'))).toEqual([]);
+    mkdirSync(spool.jobDirectory('10.s'));
+    expect(spool.isUntidy('10.s', 60_000)).toBe(false);
+    expect(spool.isUntidy('10.s', -1)).toBe(true);
   });
 
   it('any job id stays within its directory', () => {
