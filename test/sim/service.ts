@@ -8,7 +8,7 @@ import { bookPath, openBook, StartError } from '../../src/service/open-book.js';
 import type { Log } from '../../src/service/log.js';
 import type { Book, Context, Note, State } from '../../src/pool/book.js';
 import { emptyBook, emptySight } from '../../src/pool/book.js';
-import type { InstallationId, MemberName, Shape } from '../../src/pool/model.js';
+import type { InstallationId, Shape } from '../../src/pool/model.js';
 import type { Policy } from '../../src/pool/policy.js';
 import type { Outcome, PoolEvent, Stepped } from '../../src/pool/step.js';
 import type { Work } from '../../src/pool/work.js';
@@ -17,8 +17,8 @@ import type { SimCloud } from './cloud.js';
 import type { SimDisk } from './disk.js';
 import { stateDir } from './disk.js';
 import type { SimEngine } from './engine.js';
+import { Executor, type Employer } from './executor.js';
 import type { Faults } from './faults.js';
-import { guestOf, probeGuest, scrubGuest, stageGuest, welcomeGuest } from './guest.js';
 import { Random, seedFor } from './random.js';
 import { Violation } from './rules.js';
 
@@ -62,7 +62,7 @@ const silent: Log = {
  * The service: its real book-keeper, clock, store and recovery on a simulated disk, with effects in a simulated
  * world. It may be killed between any two steps of any of them.
  */
-export class SimService {
+export class SimService implements Employer {
   up = false;
   steps = 0;
   /** Pool time at which it last came up: limits cannot be kept by a service that is down. */
@@ -73,11 +73,12 @@ export class SimService {
   private clock: Clock | null = null;
   private readonly busy = new Set<string>();
   /** Work of a killed service must not report to the next one. */
-  private life = 0;
+  private lives = 0;
   private pumping = false;
   private wallOffset = 0;
   private forgetful = false;
   private readonly random: Random;
+  private readonly executor: Executor;
   private readonly unanswered = new Set<() => void>();
 
   constructor(
@@ -92,6 +93,8 @@ export class SimService {
     seed: number,
   ) {
     this.random = new Random(seedFor(seed, 'service'));
+    const lookedAt = (server: string): void => watcher.lookedAt(server);
+    this.executor = new Executor(this, agenda, faults, cloud, engine, this.random, lookedAt);
     this.begin();
     this.tick();
     this.watch();
@@ -185,9 +188,9 @@ export class SimService {
         const listing = this.cloud.list();
         if (listing === null) this.dispatch({ type: 'cloudFailed', why: '503' });
         else {
-          const life = this.life;
+          const alive = this.life();
           this.agenda.after(this.random.between(10, 2_000), () => {
-            if (life === this.life) this.dispatch({ type: 'listed', ...listing });
+            if (alive()) this.dispatch({ type: 'listed', ...listing });
           });
         }
       }
@@ -211,7 +214,7 @@ export class SimService {
   crash(powerCut: boolean): void {
     if (!this.up) return;
     this.up = false;
-    this.life += 1;
+    this.lives += 1;
     this.busy.clear();
     if (powerCut) {
       this.disk.powerCut();
@@ -270,9 +273,9 @@ export class SimService {
   }
 
   private lookForCells(): void {
-    const life = this.life;
+    const alive = this.life();
     this.agenda.after(2_000, () => {
-      if (life === this.life) this.dispatch({ type: 'cellsFound', cells: this.engine.cells() });
+      if (alive()) this.dispatch({ type: 'cellsFound', cells: this.engine.cells() });
     });
   }
 
@@ -318,6 +321,16 @@ export class SimService {
     else if (this.faults.strikes('store-restored')) await recover('backup');
   }
 
+  life(): () => boolean {
+    const { lives } = this;
+    return () => lives === this.lives;
+  }
+
+  done(item: Work): void {
+    this.busy.delete(item.key);
+    this.pump();
+  }
+
   private pump(): void {
     if (!this.up || this.pumping) return;
     this.pumping = true;
@@ -325,7 +338,7 @@ export class SimService {
       for (const item of this.core.workOf(this.durable(), this.context())) {
         if (this.busy.has(item.key)) continue;
         this.busy.add(item.key);
-        this.carryOut(item);
+        this.executor.carryOut(item);
       }
     } catch (error) {
       this.fail(error);
@@ -333,145 +346,4 @@ export class SimService {
       this.pumping = false;
     }
   }
-
-  /** After `ms` the effect happens, and its outcome is told unless the service died meanwhile. */
-  private later(item: Work, ms: number, effect: () => PoolEvent | null, restMs = 0): void {
-    const life = this.life;
-    // Of a service that is killed, calls under way may still reach the world.
-    const reachesAnyway = this.random.chance(0.5);
-    this.agenda.after(ms, () => {
-      if (life !== this.life) {
-        if (reachesAnyway && ms < 3_000 && !this.up) effect();
-        return;
-      }
-      const event = effect();
-      const free = (): void => {
-        if (life !== this.life) return;
-        this.busy.delete(item.key);
-        this.pump();
-      };
-      if (event === null) this.agenda.after(2_000, free);
-      else
-        this.dispatch(event, () => {
-          if (restMs > 0) this.agenda.after(restMs, free);
-          else free();
-        });
-    });
-  }
-
-  private carryOut(item: Work): void {
-    const { cloud, faults } = this;
-    const quick = (): number => this.random.between(20, 1_500);
-    switch (item.kind) {
-      case 'welcome':
-        this.later(item, quick(), () => ({
-          type: 'welcomed',
-          member: item.member,
-          result: welcomeGuest(guestOf(cloud, item.target)),
-        }));
-        return;
-      case 'probe':
-        this.later(item, quick(), () => ({
-          type: 'probed',
-          member: item.member,
-          result: probeGuest(guestOf(cloud, item.target), item.target.hostKeys),
-        }));
-        return;
-      case 'stage':
-        this.later(item, quick(), () => ({
-          type: 'staged',
-          lease: item.order.lease,
-          result: stageGuest(guestOf(cloud, item.target), item.order, faults),
-        }));
-        return;
-      case 'scrub':
-        this.later(item, this.random.between(200, 4_000), () => {
-          const guest = guestOf(cloud, item.target);
-          const result = scrubGuest(guest, item.lease, faults);
-          const bootId = result.ok && guest !== null ? `boot-${guest.boot}` : null;
-          return { type: 'scrubbed', member: item.member, result, bootId };
-        });
-        return;
-      case 'rebuild':
-        this.rebuild(item);
-        return;
-      case 'look':
-      case 'end':
-        this.later(item, quick(), () => {
-          const view = cloud.look(item.server);
-          if (view === undefined) return null;
-          this.watcher.lookedAt(item.server);
-          if (view !== null && item.kind === 'end' && !cloud.delete(item.server, 'nova')) return null;
-          return { type: 'looked', member: item.member, id: item.server, view };
-        });
-        return;
-      case 'endStray':
-        this.later(item, quick(), () => {
-          const view = cloud.look(item.server);
-          if (view === undefined) return null;
-          if (view === null) return { type: 'strayGone', id: item.server };
-          this.watcher.lookedAt(item.server);
-          cloud.delete(item.server, 'stray');
-          return null;
-        });
-        return;
-      case 'converge':
-        this.converge(item);
-        return;
-    }
-  }
-
-  private rebuild(item: Extract<Work, { kind: 'rebuild' }>): void {
-    const life = this.life;
-    const { member, server: id } = item;
-    const ends = this.agenda.now + 300_000;
-    const tell = (event: PoolEvent): void =>
-      this.dispatch(event, () => {
-        if (life !== this.life) return;
-        this.busy.delete(item.key);
-        this.pump();
-      });
-    const poll = (): void => {
-      if (life !== this.life) return;
-      const view = this.cloud.look(id);
-      if (view === null || view?.status === 'ERROR') tell({ type: 'looked', member, id, view });
-      else if (view?.status === 'ACTIVE') tell({ type: 'rebuilt', member });
-      else if (view === undefined || this.agenda.now > ends) tell(unreachableScrub(member));
-      else this.agenda.after(1_000, poll);
-    };
-    this.agenda.after(this.random.between(20, 1_500), () => {
-      if (life !== this.life) return;
-      if (this.cloud.rebuild(id)) this.agenda.after(1_000, poll);
-      else tell(unreachableScrub(member));
-    });
-  }
-
-  private converge(item: Extract<Work, { kind: 'converge' }>): void {
-    const life = this.life;
-    const alive = (): boolean => life === this.life;
-    this.dispatch({ type: 'runBegan', cell: item.wish.cell });
-    this.engine.converge(
-      item.wish,
-      (event) => {
-        if (alive()) this.dispatch({ type: 'engine', event });
-      },
-      (result) => {
-        if (!alive()) return;
-        this.dispatch({ type: 'runEnded', wish: item.wish, result }, () => {
-          if (!alive()) return;
-          this.busy.delete(item.key);
-          this.pump();
-        });
-      },
-    );
-  }
-}
-
-function unreachableScrub(member: MemberName): PoolEvent {
-  return {
-    type: 'scrubbed',
-    member,
-    bootId: null,
-    result: { ok: false, kind: 'unreachable', why: 'the rebuild was refused', findings: [] },
-  };
 }
