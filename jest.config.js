@@ -37,6 +37,7 @@ export default {
     'hooks',
     'hostile',
     'services',
+    'puppet',
     'e2e',
     'openstack',
     'openstack-numbers',

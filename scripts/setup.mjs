@@ -86,6 +86,7 @@ const testNeeds = [
   },
   { file: '/usr/include/nfsc/libnfs.h', pkg: 'libnfs-dev' },
   { file: '/usr/bin/dbus-send', pkg: 'dbus' },
+  { file: '/usr/bin/ruby', pkg: 'ruby' },
   { file: '/usr/bin/curl', pkg: 'curl' },
 ];
 

@@ -43,6 +43,7 @@ export function serviceInput(
     }
     members.push({
       name: member.name,
+      serverId: member.server?.id ?? null,
       addresses: [...addresses],
       flavor: member.spec.flavor,
       image: member.spec.image,

@@ -110,6 +110,7 @@ vmpool_main() {
   [ -f "$state/pending" ] && unfinished=$state/v.$(cat "$state/pending")
   if [ "$mode" = apply ] && [ ! -f "$state/pending" ] && [ "$(readlink "$state/current")" = "v.$version" ] && vmpool_all_same "$new"; then
     printf '%s\n' "$place" >"$state/place"
+    vmpool_hook "$verify" || { vmpool_say 'what is in place cannot be used as it is:' >&2; vmpool_words; exit 1; }
     vmpool_say 'everything is as it should be'
     exit 0
   fi

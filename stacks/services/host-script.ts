@@ -29,6 +29,7 @@ export const hostScript = (plan: HostPlan, options: HostScriptOptions): string =
     setting('reload', plan.reload),
     setting('confirm', plan.confirm ?? ''),
     setting('rollback', plan.rollback ?? plan.reload),
+    setting('verify', plan.verify ?? ''),
     '}',
     'vmpool_files() {',
     ':',

@@ -11,6 +11,8 @@ import { z } from 'zod';
  */
 export const serviceMemberSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'is no member name'),
+  /** Of the server in the cloud (Nova's UUID); null while it is not known. */
+  serverId: z.string().nullable().default(null),
   /** On `siteNetwork`, the first one first; never empty. */
   addresses: z.array(z.string().regex(/^[0-9A-Fa-f.:]{2,45}$/, 'is no address')).min(1),
   flavor: z.string(),
@@ -66,6 +68,11 @@ export interface HostPlan {
   readonly confirm: string | null;
   /** Instead of `reload` when the old files are back in place. */
   readonly rollback: string | null;
+  /**
+   * Alone, when everything is in place and nothing has changed: says no when what is not ours keeps it from being used.
+   * An update does not run it; its `check` says the same.
+   */
+  readonly verify?: string;
   /** For each hook, in seconds. */
   readonly hookLimitSeconds: number;
 }

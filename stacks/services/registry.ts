@@ -5,6 +5,7 @@ import { nagiosSettings, planNagios } from './nagios.js';
 import { ganeshaSettings, planGanesha } from './nfs-ganesha.js';
 import { kernelNfsSettings, planKernelNfs } from './nfs-kernel.js';
 import type { HostPlan, ServiceInput } from './plan.js';
+import { planPuppet, puppetSettings } from './puppet.js';
 import { planTorque, torqueSettings } from './torque.js';
 
 /** Every kind of service, one file each. A new one is a line here and a case below. */
@@ -14,6 +15,7 @@ export const serviceSettingsSchema = z.discriminatedUnion('type', [
   nagiosSettings,
   ganeshaSettings,
   kernelNfsSettings,
+  puppetSettings,
   torqueSettings,
 ]);
 export type ServiceSettings = z.infer<typeof serviceSettingsSchema>;
@@ -33,7 +35,7 @@ export const followsSlots = (type: ServiceType): boolean => type === 'torque';
  * needs before its first lease is here.
  */
 export const followsBuilding = (type: ServiceType): boolean =>
-  type === 'nfs-ganesha' || type === 'nfs-kernel';
+  type === 'nfs-ganesha' || type === 'nfs-kernel' || type === 'puppet';
 /** Whether it follows the members. */
 export const followsMembers = (type: ServiceType): boolean => type !== 'torque';
 
@@ -50,6 +52,8 @@ export const planService = (settings: ServiceSettings, input: ServiceInput, id: 
       return planGanesha(settings, input, id);
     case 'nfs-kernel':
       return planKernelNfs(settings, input, id);
+    case 'puppet':
+      return planPuppet(settings, input, id);
     case 'torque':
       return planTorque(settings, input);
   }

@@ -50,6 +50,7 @@ export const cutOff = 'kill -9 $(ps -o ppid= -p $PPID) $PPID $$';
 
 export const serviceMember = (n: number, changes: Partial<ServiceMember> = {}): ServiceMember => ({
   name: `batch-${String(n)}-abcd`,
+  serverId: `5e55a3c0-0000-4000-8000-${String(n).padStart(12, '0')}`,
   addresses: [`127.0.0.${String(n + 1)}`],
   flavor: 'm1.large',
   image: 'worker-2026-11',

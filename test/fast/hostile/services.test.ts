@@ -30,7 +30,7 @@ const objectsOf = (file: string): readonly { kind: string; directives: readonly 
 
 const member: ServiceMember = {
   ...{ name: 'vm-1', addresses: ['10.0.0.1'], flavor: 'm1', image: 'debian', cell: 'c1' },
-  ...{ bornAt: '2026-11-23T10:00:00Z', generation: 'g1' },
+  ...{ bornAt: '2026-11-23T10:00:00Z', generation: 'g1', serverId: null },
 };
 const settings = nagiosSettings.parse({ type: 'nagios', host: 'local' });
 

@@ -84,6 +84,23 @@ describe('the configuration of a service on its host', () => {
     expect(read('loaded')).toBe('two\n');
   });
 
+  it('is looked at when nothing has changed, and says why it is of no use', async () => {
+    const looking = plan('one', { verify: `[ ! -e ${q('unused')} ] || { echo nobody reads it; exit 1; }` });
+    await apply(looking);
+    expect(await apply(looking)).toMatchObject({
+      code: 0,
+      words: expect.stringContaining('as it should be'),
+    });
+    writeFileSync(host.file('unused'), '');
+    expect(await apply(looking)).toMatchObject({
+      code: 1,
+      words: expect.stringMatching(/cannot be used as it is[^]*nobody reads it/),
+    });
+    expect([read('etc/ours.conf'), reloads()]).toEqual(['one\n', 1]);
+    rmSync(host.file('unused'));
+    expect((await apply(looking)).code).toBe(0);
+  });
+
   it('comes back, loaded, when the reload fails', async () => {
     await apply(plan('one'));
     const failed = await apply(plan('unloadable'));
