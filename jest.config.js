@@ -40,6 +40,6 @@ export default {
     'puppet',
     'e2e',
     'openstack',
-    'openstack-numbers',
+    'openstack-fake',
   ].map(project),
 };

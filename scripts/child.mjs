@@ -8,13 +8,14 @@ const children = new Set();
 let interrupted = null;
 
 function undoAll() {
+  for (const child of children) child.kill('SIGTERM');
   for (const undo of undos) undo();
   undos.clear();
 }
 
 const exitCode = (signal) => 128 + constants.signals[signal];
 
-/** The first signal is passed on and its end awaited, so that apt is not cut off in the middle; a second ends at once. */
+/** The first signal is passed on and the end of all of them awaited, so that apt is not cut off in the middle; a second ends at once. */
 function onSignal(signal) {
   if (interrupted !== null || children.size === 0) process.exit(exitCode(signal));
   interrupted = signal;
@@ -29,7 +30,7 @@ function watch() {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal);
 }
 
-/** Runs a command to its end. Never rejects; `why` tells what went wrong in words, null when nothing did. */
+/** Runs a command to its end, or to this process's. Never rejects; `why` tells what went wrong in words, null when nothing did. */
 export function runChild(command, args, options = {}) {
   watch();
   return new Promise((resolve) => {
@@ -37,8 +38,8 @@ export function runChild(command, args, options = {}) {
     children.add(child);
     const end = (why) => {
       children.delete(child);
-      if (interrupted !== null) process.exit(exitCode(interrupted));
-      resolve({ why });
+      if (interrupted === null) resolve({ why });
+      else if (children.size === 0) process.exit(exitCode(interrupted));
     };
     child.once('error', (error) => end(error.message));
     child.once('exit', (code, signal) =>

@@ -172,14 +172,14 @@ const suitesOnRequest = [
     minutes(15),
   ),
   // A real OpenStack, started in namespaces of its own around the tests.
-  jestSuite('openstack', 'openstack', minutes(25), { extra: serial, inside: [openstackLab], slots: 2 }),
-  jestSuite('openstack-ten', 'openstack-numbers', minutes(15), {
-    extra: [...serial, '--testPathPatterns=ten'],
+  jestSuite('openstack-smoke', 'openstack', minutes(15), {
+    extra: [...serial, '--testPathPatterns=contract|cold-vm'],
     inside: [openstackLab],
     slots: 2,
   }),
-  jestSuite('openstack-hundred', 'openstack-numbers', minutes(25), {
-    extra: [...serial, '--testPathPatterns=hundred'],
+  jestSuite('openstack', 'openstack', minutes(30), { extra: serial, inside: [openstackLab], slots: 2 }),
+  jestSuite('openstack-hundred', 'openstack-fake', minutes(25), {
+    extra: serial,
     inside: ['env', 'LAB_MODE=fake', openstackLab],
     slots: 2,
   }),

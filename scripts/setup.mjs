@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { forgetLostOutput, removeOrphans, sourcesStamp } from './build-state.mjs';
 import { keepDaemonsDown, runChild } from './child.mjs';
+import { whyNoOpenStackLab } from './openstack-lab.mjs';
 import { otherNode } from './tested-nodes.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -176,10 +177,12 @@ async function secondNode() {
   }
 }
 
-/** The packages of a real OpenStack and the image of its VMs, for the suite that runs against it. */
+/** The packages of a real OpenStack and the image of its VMs, for the suites that run against it. */
 async function openstackLab() {
   const suites = process.argv.find((arg) => arg.startsWith('--suites='))?.slice('--suites='.length) ?? '';
   if (!suites.split(' ').some((name) => name.startsWith('openstack'))) return;
+  const why = whyNoOpenStackLab();
+  if (why !== null) fail(`there can be no OpenStack lab here: ${why}.`);
   const script = join(root, 'test', 'openstack', 'lab', 'prepare.sh');
   await run('OpenStack lab', script, [], 'Its log is openstack/prepare.log in the cache directory.');
 }
@@ -191,11 +194,13 @@ async function apiFuzzer() {
 }
 
 await systemPackages();
+// It waits for the package mirror and its disk, the engine for the processor: minutes each, so side by side.
+const lab = forTests ? openstackLab() : Promise.resolve();
 await npmPackages();
 const engine = await runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root });
 if (engine.why !== null) fail('the Pulumi engine could not be set up; the lines above say why.');
 await build();
 if (forTests) await secondNode();
+await lab;
 if (forTests) await apiFuzzer();
-if (forTests) await openstackLab();
 say(`ready (${elapsed(started)})`);

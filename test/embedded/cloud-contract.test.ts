@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createCloud } from '../../src/cloud/openstack.js';
 import { startEmbeddedCloud } from '../../src/embedded/cloud.js';
 import type { EmbeddedCloud } from '../../src/embedded/cloud.js';
+import { CloudControl } from '../../src/embedded/control.js';
 import type { InstallationId } from '../../src/pool/model.js';
 import { cloudContract } from '../support/cloud-contract.js';
 
@@ -28,7 +29,13 @@ cloudContract(
     await start();
     const { env } = embedded;
     const names = { flavor: 'small', image: 'debian-vm', network: 'net0' };
-    return { env, ...names, patienceMs: 20_000, tells: ['ports', 'volumes'] };
+    return {
+      env,
+      ...names,
+      patienceMs: 20_000,
+      tells: ['ports', 'volumes'],
+      limitPorts: (port) => new CloudControl(embedded.controlUrl, embedded.controlToken).setQuotas({ port }),
+    };
   },
   stop,
 );

@@ -5,12 +5,15 @@ cloudContract(
   'a real OpenStack',
   () => {
     const { flavor, image, network } = labNames;
+    const lab = new OpenStackLab();
     return Promise.resolve({
-      env: new OpenStackLab().env(),
+      env: lab.env(),
       flavor,
       image,
       network,
       patienceMs: 300_000,
+      tells: ['ports'],
+      limitPorts: (limit) => lab.portQuota(limit),
     });
   },
   () => Promise.resolve(),

@@ -20,6 +20,8 @@ export interface CloudUnderTest {
   readonly patienceMs: number;
   /** Quotas, beside Nova's, that this cloud is known to tell an ordinary member. */
   readonly tells?: readonly ('ports' | 'volumes')[];
+  /** Sets the project's quota of ports; -1 for none. */
+  readonly limitPorts: (limit: number) => Promise<void>;
 }
 
 const keystoneToken = async (env: CloudUnderTest['env']): Promise<string> => {
@@ -171,6 +173,13 @@ export function cloudContract(
       expect(quota.instances.used).toBeGreaterThanOrEqual(0);
       expect(quota.ramMiB.limit === null || quota.ramMiB.limit > 0).toBe(true);
       for (const told of target.tells ?? []) expect(quota[told]?.used).toBeGreaterThanOrEqual(0);
+    });
+
+    it('reads a quota of ports that was set, and none', async () => {
+      await target.limitPorts(7);
+      expect((await cloud.quota(still)).ports?.limit).toBe(7);
+      await target.limitPorts(-1);
+      expect((await cloud.quota(still)).ports?.limit).toBeNull();
     });
 
     it('speaks a microversion that the reader understands', async () => {

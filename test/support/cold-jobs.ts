@@ -1,7 +1,10 @@
 import { join } from 'node:path';
+import { expect } from '@jest/globals';
+import type { DemoJob } from '../../src/demo/load.js';
+import { playOut, submitAll } from '../../src/demo/play.js';
 import type { UserName } from '../../src/demo/worker.js';
 import { DemoWorker } from '../../src/demo/worker.js';
-import { coldStartOf, PortWatch, type ColdStart } from './cold-start.js';
+import { coldStartOf, coldStartTable, PortWatch, type ColdStart } from './cold-start.js';
 import { patienceMs, type Story } from './openstack-story.js';
 
 /** A Torque worker with `np` processors at the story's pool: sandbox, mom's double, the real hooks. */
@@ -51,4 +54,29 @@ export async function coldJobs(
       throw new Error(`job ${job} ended with ${String(exitStatus)} after ${String(tries)} starts`);
   }
   return starts;
+}
+
+/** Prints the table and checks that every stage was seen. */
+export function told(what: string, starts: readonly ColdStart[]): void {
+  process.stderr.write(`\n${what}\n${coldStartTable(starts)}\n\n`);
+  expect(starts.flatMap((start) => Object.values<unknown>({ ...start })).filter(Number.isNaN)).toEqual([]);
+}
+
+/** Plays jobs of the demo to their ends, all of which must be as they should. */
+export async function played(
+  story: Story,
+  worker: DemoWorker,
+  load: readonly DemoJob[],
+): Promise<{ readonly killed: readonly string[]; readonly vms: readonly string[] }> {
+  const { pool, lab } = story;
+  const jobs = submitAll(load, worker);
+  const killed: string[] = [];
+  const killVmOf = async (job: string): Promise<void> => {
+    const vm = pool.journal.vmOf(job) ?? '';
+    killed.push(vm);
+    lab.killVm(await lab.serverId(vm));
+  };
+  await playOut(jobs, worker, killVmOf, new AbortController().signal, () => undefined, 2 * patienceMs);
+  expect(jobs.flatMap(({ id, outcome }) => (outcome?.problems ?? []).map((p) => `${id}: ${p}`))).toEqual([]);
+  return { killed, vms: jobs.flatMap(({ id }) => pool.journal.times(id, Date.now()).vms) };
 }

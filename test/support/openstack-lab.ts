@@ -11,6 +11,7 @@ export const labNames = { flavor: 'small', image: 'debian-vm', otherImage: 'debi
 
 const origin = 'http://127.0.0.1';
 const computePort = 8774;
+const networkPort = 9696;
 
 /**
  * The OpenStack that test/openstack/lab/run.sh started around this process: who uses it, and what breaks it. Throws
@@ -48,8 +49,12 @@ export class OpenStackLab {
   }
 
   /** One call of the administrator's to Nova; `path` below the version. Rejects on 4xx and 5xx. */
-  async #nova(method: string, path: string, body?: unknown): Promise<unknown> {
-    const answer = await fetch(`${origin}:${String(computePort)}/v2.1${path}`, {
+  #nova(method: string, path: string, body?: unknown): Promise<unknown> {
+    return this.#call(method, `${origin}:${String(computePort)}/v2.1${path}`, body);
+  }
+
+  async #call(method: string, url: string, body?: unknown): Promise<unknown> {
+    const answer = await fetch(url, {
       method,
       headers: {
         'content-type': 'application/json',
@@ -59,7 +64,7 @@ export class OpenStackLab {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
-    if (!answer.ok) throw new Error(`${method} ${path} answered ${String(answer.status)}: ${text}`);
+    if (!answer.ok) throw new Error(`${method} ${url} answered ${String(answer.status)}: ${text}`);
     return text === '' ? null : (JSON.parse(text) as unknown);
   }
 
@@ -128,6 +133,12 @@ export class OpenStackLab {
       .parse(await this.#nova('GET', '/servers/detail?limit=1'));
     const project = servers[0]?.tenant_id ?? (await this.#project());
     await this.#nova('PUT', `/os-quota-sets/${project}`, { quota_set: { instances, force: true } });
+  }
+
+  /** Limit of the project's ports; -1 for none. */
+  async portQuota(port: number): Promise<void> {
+    const url = `${origin}:${String(networkPort)}/v2.0/quotas/${await this.#project()}`;
+    await this.#call('PUT', url, { quota: { port } });
   }
 
   async #project(): Promise<string> {

@@ -1,5 +1,10 @@
-import { mkdtempSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, it } from '@jest/globals';
+import { z } from 'zod';
+import { repoRoot } from '../../src/repo-root.js';
 import { labNames, OpenStackLab } from './openstack-lab.js';
 import { PoolProcess } from './pool-process.js';
 import { eventually, openSiteOn, type Site } from './site.js';
@@ -20,6 +25,10 @@ export const policy = {
   backoffBase: '2s',
   backoffMax: '6s',
 };
+
+const told = z.object({
+  differences: z.array(z.object({ who: z.string(), about: z.string(), what: z.string() })),
+});
 
 /**
  * A site on the lab's OpenStack, from its first chapter to its last: each begins where the one before ended, because
@@ -44,6 +53,7 @@ export class Story {
       this.#site = site;
       this.atTheEnd(() => site.close());
       await site.shape({});
+      chmodSync(site.config.stateDir, 0o700);
       const pool = new PoolProcess(site, patienceMs);
       this.#pool = pool;
       this.atTheEnd(() => pool.stop());
@@ -98,6 +108,25 @@ export class Story {
     await this.pool.until(`${vm} to be no server`, async () =>
       (await this.lab.servers()).every(({ name }) => name !== vm),
     );
+  }
+
+  /** What `vmpool doctor` finds different between store, stacks, cloud, VMs and workers: a line each. */
+  async differences(): Promise<readonly string[]> {
+    const { env, configFile } = this.site;
+    const words = [
+      join(repoRoot, 'dist', 'src', 'cli', 'main.js'),
+      'doctor',
+      '--config',
+      configFile,
+      '--json',
+    ];
+    const child = spawn(process.execPath, words, {
+      env: { ...process.env, ...env, HOME: process.env['HOME'] ?? '/root' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const output = await text(child.stdout);
+    const { differences } = told.parse(JSON.parse(output));
+    return differences.map(({ who, about, what }) => `${who} ${about}: ${what}`);
   }
 
   /** What Nova's log tells was done to the VM. */

@@ -17,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { forgetLostOutput, removeOrphans, sourcesStamp } from '../../../scripts/build-state.mjs';
+import { whyNoOpenStackLab } from '../../../scripts/openstack-lab.mjs';
 
 const scripts = join(process.cwd(), 'scripts');
 let dir: string;
@@ -137,6 +138,23 @@ describe('the build', () => {
   });
 });
 
+describe('the OpenStack lab', () => {
+  it.each([
+    ['PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n', null],
+    [
+      'ID=ubuntu\nVERSION_CODENAME=noble\nPRETTY_NAME="Ubuntu 24.04 LTS"\n',
+      /Debian 12.*this is Ubuntu 24\.04 LTS/,
+    ],
+    ['', /this is unknown/],
+  ])('goes only with the release that its settings are for: %j', (text, why) => {
+    put('os-release', text);
+    const told = whyNoOpenStackLab(join(dir, 'os-release'));
+    if (why === null) expect(told).toBeNull();
+    else expect(told).toMatch(why);
+    expect(whyNoOpenStackLab(join(dir, 'absent'))).toMatch(/this is unknown/);
+  });
+});
+
 describe('the file that keeps daemons from starting during an installation', () => {
   const program = (then: string): string =>
     `import { keepDaemonsDown, runChild } from ${JSON.stringify(join(scripts, 'child.mjs'))};
@@ -165,6 +183,28 @@ describe('the file that keeps daemons from starting during an installation', () 
     const child = spawn(process.execPath, ['--input-type=module', '-e', program(then)], { stdio: 'ignore' });
     await once(child, 'exit');
     expect(existsSync(join(dir, 'policy-rc.d'))).toBe(false);
+  });
+
+  it('goes, and so does every other child, where one that failed ends the set-up', async () => {
+    const other = `const other = runChild('sh', ['-c', 'echo $$; exec sleep 60']);`;
+    const child = start(`${other} await runChild('sleep', ['1']); process.exit(1);`);
+    await once(child.stdout, 'data');
+    // The other child holds the pipe as well: it closes with the last of them.
+    const since = performance.now();
+    await once(child, 'close');
+    expect(performance.now() - since).toBeLessThan(30_000);
+    expect(existsSync(join(dir, 'policy-rc.d'))).toBe(false);
+  });
+
+  it('goes when every child has ended after a signal, however long one takes', async () => {
+    const slow = `void runChild('sh', ['-c', 'sleep 60 & trap "kill $!; sleep 1; echo over; exit 3" TERM; echo began; wait']);`;
+    const child = start(`void runChild('sleep', ['60']); ${slow}`);
+    const said: string[] = [];
+    child.stdout.on('data', (text: Buffer) => said.push(text.toString()));
+    await once(child.stdout, 'data');
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([143, null]);
+    expect(said.join('')).toBe('began\nover\n');
   });
 
   it('that an administrator has put there is left as it is, one that a killed set-up left is removed', async () => {

@@ -55,6 +55,9 @@ describe('a pool on a real OpenStack in trouble', () => {
         problems.some((text) => text.includes('does not answer')),
       );
       await pool.release(4);
+      expect(await story.differences()).toEqual([
+        expect.stringMatching(/^operator cloud: the cloud cannot be asked: /),
+      ]);
       await minute;
     } finally {
       lab.api('up');

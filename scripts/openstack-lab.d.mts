@@ -1,0 +1,1 @@
+export function whyNoOpenStackLab(file?: string): string | null;

@@ -1,0 +1,57 @@
+import { beforeAll, describe, expect } from '@jest/globals';
+import { demoLoad } from '../../src/demo/load.js';
+import type { DemoWorker } from '../../src/demo/worker.js';
+import { played, workerOf } from '../support/cold-jobs.js';
+import { labNames } from '../support/openstack-lab.js';
+import { patienceMs, Story } from '../support/openstack-story.js';
+
+const max = 3;
+
+describe('jobs on real VMs of a real OpenStack', () => {
+  const story = new Story({ min: 0, max });
+  let worker: DemoWorker;
+
+  beforeAll(async () => {
+    worker = await workerOf(story, max);
+  }, patienceMs);
+
+  story.chapter("runs the demo's jobs: grows, scrubs, uses VMs again, shrinks", async () => {
+    const { pool } = story;
+    const jobs = demoLoad(worker).filter(({ what }) => what !== 'its VM dies');
+    const { vms } = await played(story, worker, jobs);
+    expect(vms).toHaveLength(jobs.length);
+    expect(new Set(vms).size).toBeGreaterThan(1);
+    expect(new Set(vms).size).toBeLessThan(jobs.length);
+    await worker.stop();
+
+    // One of them is kept Busy, so it outlives the others.
+    const lease = await pool.ready(1);
+    expect(await story.actions(lease.vm.member)).toEqual(['create']);
+    await pool.calm(0, 1);
+  });
+
+  story.chapter(
+    'rolls a new image over the pool, leaves a Busy VM alone, and leaves Pulumi nothing to do',
+    async () => {
+      const { pool, site, lab } = story;
+      const old = await pool.ready(1);
+      await site.shape({ min: 1, image: labNames.otherImage });
+      await pool.until('the new shape', ({ shape }) => shape?.image === labNames.otherImage);
+      const lease = await pool.ready(2);
+      const { members } = await pool.status();
+      const wanted = [
+        [old.vm.member, false],
+        [lease.vm.member, true],
+      ];
+      expect(members.map(({ name, current }) => [name, current]).sort()).toEqual(wanted.sort());
+      expect(await story.actions(old.vm.member)).toEqual(['create']);
+      await pool.release(1, 2);
+      await story.gone(old.vm.member);
+      expect(await story.freeVm()).toBe(lease.vm.member);
+      expect(await lab.servers()).toHaveLength(1);
+      for (const { stack } of (await pool.status()).cells)
+        expect(await site.plain(stack, ['preview', '--expect-no-changes'])).toMatchObject({ code: 0 });
+      expect(await story.differences()).toEqual([]);
+    },
+  );
+});
