@@ -147,7 +147,7 @@ const suites = [
   jestSuite('doors', 'doors', minutes(6), { extra: serial }),
   jestSuite('hostile', 'hostile', minutes(15), { extra: serial }),
   jestSuite('browser', 'browser', minutes(6), { extra: serial }),
-  jestSuite('services', 'services', minutes(10), { extra: serial }),
+  jestSuite('services', 'services', minutes(15), { extra: serial }),
   jestSuite('puppet', 'puppet', minutes(15), { extra: serial }),
   jestSuite('hooks', 'hooks', minutes(10), { extra: serial }),
   jestSuite('package', 'package', minutes(8), { extra: serial }),

@@ -89,6 +89,7 @@ const testNeeds = [
   { file: '/usr/bin/dbus-send', pkg: 'dbus' },
   { file: '/usr/bin/ruby', pkg: 'ruby' },
   { file: '/usr/bin/curl', pkg: 'curl' },
+  { file: '/usr/bin/jq', pkg: 'jq' },
 ];
 
 async function systemPackages() {
