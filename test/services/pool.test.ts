@@ -3,6 +3,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServiceView } from '../../src/http/api.js';
 import { plain } from '../../src/cli/terminal.js';
+import { Nagios } from '../../src/demo/services/nagios.js';
+import { ServiceHost } from '../../src/demo/services/service-host.js';
 import { statusText } from '../../src/cli/status-text.js';
 import {
   eventually,
@@ -15,17 +17,28 @@ import {
   type EmbeddedSite,
 } from '../support/site.js';
 
-/** A whole pool on the embedded cloud; a hosts file that follows it, and a service whose host is down. */
+/**
+ * A whole pool on the embedded cloud; a hosts file that follows it, Nagios on a host of its own that is reached by SSH,
+ * and a service whose host is down.
+ */
 describe('services that follow a pool', () => {
   let site: EmbeddedSite;
   let pool: RunningService;
+  let host: ServiceHost;
+  let nagios: Nagios;
   beforeAll(async () => {
     site = await openSite({ subnet: '127.124.0.0/16', shape: { min: 1, max: 3 } });
     writeFileSync(file('etc-hosts'), '127.0.0.1 localhost\n');
-    await site.shape({ services: { hosts: hostsFile(), lost: lostHost() } });
+    host = await ServiceHost.start(site.directory, '127.124.255.250', 2222);
+    nagios = await Nagios.start(host);
+    const watched = { host: host.host, ...nagios.settings };
+    await site.shape({ services: { hosts: hostsFile(), lost: lostHost(), nagios: watched } });
     pool = await site.start();
   }, 180_000);
-  afterAll(() => site.close(), 180_000);
+  afterAll(async () => {
+    await site.close();
+    await host.stop();
+  }, 180_000);
 
   const file = (name: string): string => join(site.directory, name);
   const read = (name: string): string => (existsSync(file(name)) ? readFileSync(file(name), 'utf8') : '');
@@ -54,11 +67,22 @@ describe('services that follow a pool', () => {
   });
   const view = (name: string): ServiceView | undefined =>
     pool.service.status().services.find((service) => service.name === name);
-  const upToDate = (hosts: number): Promise<unknown> =>
-    eventually(`a hosts file with ${String(hosts)} VMs`, 120_000, () => {
-      const now = view('hosts');
-      return now?.upToDate === true && now.hosts === hosts;
-    });
+  const upToDate = async (hosts: number): Promise<void> => {
+    for (const name of ['hosts', 'nagios'])
+      await eventually(`${name} with ${String(hosts)} VMs`, 120_000, () => {
+        const now = view(name);
+        return now?.upToDate === true && now.hosts === hosts;
+      });
+  };
+  const inNagios = async (): Promise<string[]> => [...(await nagios.look()).hosts.keys()].sort();
+  /** Its status data are a second old. */
+  const nagiosShows = async (names: readonly string[]): Promise<void> => {
+    await eventually(
+      `${names.join()} in Nagios`,
+      60_000,
+      async () => (await inNagios()).join() === [...names].sort().join(),
+    );
+  };
   const listed = (): string[] =>
     read('etc-hosts')
       .split('\n')
@@ -71,6 +95,8 @@ describe('services that follow a pool', () => {
       .map(({ address, name }) => `${address ?? ''} ${name}`)
       .sort();
 
+  const names = (): string[] => expected().map((line) => line.split(' ')[1] ?? '');
+
   it('has a VM when it first is Free, not while it is building, and another host that is down delays nothing', async () => {
     await eventually('a Free VM', 120_000, () => membersIn(pool.service, 'Free').length === 1).catch(
       (error: unknown) => {
@@ -81,6 +107,7 @@ describe('services that follow a pool', () => {
     );
     await upToDate(1);
     expect(listed()).toEqual(expected());
+    await nagiosShows(names());
     expect(read('etc-hosts')).toContain('127.0.0.1 localhost');
     await eventually('what is wrong with the other', 60_000, () => view('lost')?.lastError !== null);
     expect(view('lost')).toMatchObject({
@@ -91,16 +118,19 @@ describe('services that follow a pool', () => {
     });
     await site.control.setTiming({ sshMs: 6_000 });
     const leases = Promise.all([1, 2, 3].map((n) => leaseReady(pool.service, n, 120_000)));
-    await eventually('three Busy VMs', 120_000, () => {
+    await eventually('three Busy VMs', 120_000, async () => {
+      // Looked at before, because a VM may be ready by the time when the status is.
+      const watched = [...listed().map((line) => line.split(' ')[1]), ...(await inNagios())];
       const { members } = pool.service.status();
       const building = members.filter(({ reason }) => reason === 'building').map(({ name }) => name);
-      expect(listed().filter((line) => building.some((name) => line.endsWith(` ${name}`)))).toEqual([]);
+      expect(building.filter((name) => watched.includes(name))).toEqual([]);
       return members.filter(({ state }) => state === 'Busy').length === 3;
     });
     await leases;
     await upToDate(3);
     expect(listed()).toEqual(expected());
     expect(listed()).toHaveLength(3);
+    await nagiosShows(names());
     const text = statusText(pool.service.status(), plain);
     expect(text).toMatch(/hosts +command.*up to date/);
     expect(text).toMatch(/lost +command.*Connection refused/);
@@ -112,18 +142,24 @@ describe('services that follow a pool', () => {
     await eventually('a pool of its minimum', 120_000, () => pool.service.status().members.length === 1);
     await upToDate(1);
     expect(listed()).toEqual(expected());
+    await nagiosShows(names());
     expect(read('applied').split('\n').length).toBeLessThan(12);
   }, 300_000);
 
-  it('shows who comes and goes in a preview, and that there is nothing to do', async () => {
-    const preview = await site.plain('site-svc-hosts', ['preview', '--diff', '--expect-no-changes']);
-    expect(preview).toMatchObject({ code: 0 });
+  it('shows in a preview that there is nothing to do', async () => {
+    for (const name of ['hosts', 'nagios']) {
+      const preview = await site.plain(`site-svc-${name}`, ['preview', '--diff', '--expect-no-changes']);
+      expect(preview).toMatchObject({ code: 0 });
+    }
   }, 120_000);
 
   it('goes when the site takes it out of the configuration', async () => {
     await site.shape({ services: {} });
     expect((await pool.service.adopt()).kind).toBe('done');
-    await eventually('the end of the service', 120_000, () => view('hosts') === undefined);
+    for (const name of ['hosts', 'nagios'])
+      await eventually(`the end of ${name}`, 120_000, () => view(name) === undefined);
+    await nagiosShows([]);
+    expect(await nagios.keepsOthers()).toBe(true);
     expect(listed()).toEqual([]);
     expect(read('etc-hosts')).toContain('127.0.0.1 localhost');
     expect(existsSync(file('services/site-svc-hosts'))).toBe(false);
