@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { emptyBook } from '../../dist/src/pool/book.js';
 import { leaseIdOf } from '../../dist/src/pool/ids.js';
+import { Table } from '../../dist/src/table.js';
 
 const adminKey = `ssh-ed25519 ${'A'.repeat(68)} vmpool`;
 const spec = {
@@ -50,14 +51,16 @@ export const requestOf = (job) => ({
 });
 
 export function bookOf(members, leases, worker, now = Date.now()) {
-  const book = structuredClone(emptyBook(randomUUID(), 'bench', now));
+  const book = { ...emptyBook(randomUUID(), 'bench', now), cells: [] };
+  const memberships = [];
+  const leased = [];
   book.shape = shapeOf(members);
   book.seq = members + leases;
   for (let n = 1; n <= members; n += 1) {
     const name = `bench-${String(n).padStart(4, '0')}-abcd`;
     const cell = `c${String(Math.ceil(n / 8)).padStart(3, '0')}`;
     if (!book.cells.includes(cell)) book.cells.push(cell);
-    book.members[name] = {
+    const member = {
       name,
       cell,
       seq: n,
@@ -74,15 +77,16 @@ export function bookOf(members, leases, worker, now = Date.now()) {
       retire: null,
       hold: null,
     };
+    memberships.push([name, member]);
     if (n > leases) continue;
     const { job, attempt, ...rest } = requestOf(`${n}.bench`);
     const key = { worker, job, attempt };
     const id = leaseIdOf(key);
     const { processors, queue, jobName } = rest;
     const request = { id, key, user, publicKey, processors, queue, jobName, seq: members + n, askedAt: now };
-    book.leases[id] = { request, member: name, grantedAt: now, ready: true };
-    book.members[name].state = { kind: 'Busy', since: now, lease: id };
-    book.members[name].tenant = { lease: id, worker, job };
+    leased.push([id, { request, member: name, grantedAt: now, ready: true }]);
+    member.state = { kind: 'Busy', since: now, lease: id };
+    member.tenant = { lease: id, worker, job };
   }
-  return book;
+  return { ...book, members: Table.of(memberships), leases: Table.of(leased) };
 }

@@ -33,7 +33,7 @@ const { store, document: book } = opened;
 if (fresh) await store.commit(book);
 const history = await openHistory({ dir: join(dir, 'history'), maxBytes: 16 * 1024 * 1024, keep: 8 });
 const silent = { debug() {}, info() {}, warn() {}, error: (fields, text) => console.error(text, fields) };
-const served = Object.values(book.members).map((m) => ({
+const served = book.members.values().map((m) => ({
   id: m.server.id,
   name: m.name,
   status: 'ACTIVE',
@@ -63,17 +63,16 @@ const engine = {
   close: async () => undefined,
 };
 const markers = new Map(
-  Object.values(book.leases).map((l) => [
-    l.member,
-    { lease: l.request.id, key: l.request.key, user: l.request.user },
-  ]),
+  book.leases
+    .values()
+    .map((l) => [l.member, { lease: l.request.id, key: l.request.key, user: l.request.user }]),
 );
 const guest = {
   probe: async ({ member }) => ({
     ok: true,
-    hostKeys: book.members[member].hostKeys,
+    hostKeys: book.members.get(member).hostKeys,
     marker: markers.get(member) ?? null,
-    bootId: book.members[member].bootId,
+    bootId: book.members.get(member).bootId,
   }),
   stage: async ({ member }, { lease, key, user }) => {
     markers.set(member, { lease, key, user });

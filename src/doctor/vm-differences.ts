@@ -23,7 +23,7 @@ export const vmDifferences = (facts: Facts): readonly Difference[] => {
       ? facts.cloud.servers.filter((server) => server.metadata[identityKeys.installation] === ours)
       : [];
   const names = new Set<string>([
-    ...Object.keys(book?.members ?? {}),
+    ...(book?.members.keys() ?? []),
     ...servers.flatMap((server) => server.metadata[identityKeys.member] ?? []),
     ...facts.stacks.flatMap(({ instances }) => instances.map(({ member }) => member)),
   ]);
@@ -33,7 +33,7 @@ export const vmDifferences = (facts: Facts): readonly Difference[] => {
     )[0];
     const named: Named = {
       name,
-      member: entryAt(book?.members ?? {}, name),
+      member: book?.members.get(name),
       servers: servers.filter((server) => server.metadata[identityKeys.member] === name),
       inStack,
       marker: entryAt(facts.markers, name),
@@ -54,7 +54,7 @@ const started = (facts: Facts): string =>
 /** A name that the book has not. */
 const stranger = (named: Named, book: Book | null, facts: Facts): readonly Difference[] => {
   const { name, servers, inStack, marker } = named;
-  const retired = entryAt(book?.retired ?? {}, name) !== undefined;
+  const retired = book?.retired.has(name) === true;
   const [server] = servers;
   if (server === undefined) {
     if (inStack === undefined) return [];
@@ -175,7 +175,7 @@ const markerDifferences = (member: Member, named: Named, book: Book | null): rea
       },
     ];
   }
-  const lease = member.state.kind === 'Busy' ? entryAt(book.leases, member.state.lease) : undefined;
+  const lease = member.state.kind === 'Busy' ? book.leases.get(member.state.lease) : undefined;
   if (member.state.kind === 'Busy' && lease?.ready === true && marker.lease !== member.state.lease) {
     return [
       {

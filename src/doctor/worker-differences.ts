@@ -32,7 +32,7 @@ export const workerDifferences = (facts: Facts): readonly Difference[] => {
 
 const silence = (worker: string, book: Book, now: number): Difference => {
   const last = entryAt(book.workers, worker)?.syncedAt;
-  const jobs = Object.values(book.leases).filter(({ request }) => request.key.worker === worker).length;
+  const jobs = book.leases.values().filter(({ request }) => request.key.worker === worker).length;
   return {
     who: 'operator',
     about: worker,
@@ -43,7 +43,7 @@ const silence = (worker: string, book: Book, now: number): Difference => {
 
 /** Leases whose job its worker does not list: two listings end them. A silent worker's list is no news. */
 const leaseDifferences = (book: Book, silent: readonly string[]): readonly Difference[] =>
-  Object.values(book.leases).flatMap(({ request, member, grantedAt }) => {
+  book.leases.values().flatMap(({ request, member, grantedAt }) => {
     const { worker, job } = request.key;
     const told = entryAt(book.workers, worker);
     if (

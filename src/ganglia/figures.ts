@@ -6,7 +6,7 @@ import type { Figure } from './packets.js';
 /** The pool's own figures, as Ganglia shows them: members by state, leases, waiting requests and how old the oldest is. Pure. */
 export function poolFigures({ book }: State, now: Millis): readonly Figure[] {
   const { free, busy, unusable, leases, waiting } = countsOf(book);
-  const asked = Object.values(book.requests).map(({ askedAt }) => askedAt);
+  const asked = book.requests.values().map(({ askedAt }) => askedAt);
   const oldest = asked.length === 0 ? 0 : Math.max(0, Math.round((now - Math.min(...asked)) / 1000));
   return [
     { name: 'vmpool_free', title: 'Free VMs', units: 'VMs', value: free },

@@ -184,7 +184,7 @@ export class PoolMetrics {
     this.limit.reset();
     if (shape !== null)
       for (const bound of ['min', 'max', 'spare'] as const) this.limit.set({ bound }, shape[bound]);
-    this.leases.set(Object.keys(book.leases).length);
+    this.leases.set(book.leases.size);
     const line = waiting(state);
     this.waiting.set(line.length);
     this.oldest.set(line.length === 0 ? 0 : seconds(now - Math.min(...line.map((r) => r.askedAt))));

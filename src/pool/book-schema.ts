@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import type { Book } from './book.js';
-import { entryAt } from './book.js';
+import { Table } from '../table.js';
 
 /** The stored form of the book: what a file must look like to be believed. */
 
 const millis = z.number();
+const table = <S extends z.ZodType>(entry: S) =>
+  z.record(z.string(), entry).transform((entries) => Table.of(entries));
 const attempt = z.strictObject({ start: z.int(), boot: z.string(), pid: z.int(), ticks: z.int() });
 const key = z.strictObject({ worker: z.string(), job: z.string(), attempt });
 const user = z.strictObject({
@@ -104,10 +106,10 @@ const bookShape = z
         generation: z.string(),
       })
       .nullable(),
-    members: z.record(z.string(), member),
-    requests: z.record(z.string(), request),
-    leases: z.record(z.string(), lease),
-    ended: z.record(z.string(), ended),
+    members: table(member),
+    requests: table(request),
+    leases: table(lease),
+    ended: table(ended),
     cells: z.array(z.string()),
     breaker: z.strictObject({
       failures: z.int(),
@@ -116,13 +118,13 @@ const bookShape = z
       why: z.string().nullable(),
     }),
     workers: z.record(z.string(), z.strictObject({ syncedAt: millis, jobs: z.array(z.string()) })),
-    retired: z.record(z.string(), millis),
+    retired: table(millis),
     strays: z.record(z.string(), z.strictObject({ server: z.string(), name: z.string(), firstSeen: millis })),
     paused: z.strictObject({ why: z.string(), since: millis, until: millis }).optional(),
   })
   .superRefine((book, issues) => {
-    for (const [id, l] of Object.entries(book.leases)) {
-      const m = entryAt(book.members, l.member);
+    for (const [id, l] of book.leases.entries()) {
+      const m = book.members.get(l.member);
       if (m?.state.kind !== 'Busy' || m.state.lease !== id) {
         issues.addIssue({
           code: 'custom',
@@ -130,12 +132,12 @@ const bookShape = z
           message: `its VM ${l.member} is not Busy with it`,
         });
       }
-      if (entryAt(book.requests, id) !== undefined) {
+      if (book.requests.get(id) !== undefined) {
         issues.addIssue({ code: 'custom', path: ['leases', id], message: 'is a waiting request as well' });
       }
     }
-    for (const m of Object.values(book.members)) {
-      if (m.state.kind === 'Busy' && entryAt(book.leases, m.state.lease) === undefined) {
+    for (const m of book.members.values()) {
+      if (m.state.kind === 'Busy' && book.leases.get(m.state.lease) === undefined) {
         issues.addIssue({
           code: 'custom',
           path: ['members', m.name],

@@ -14,6 +14,7 @@ import type {
   Shape,
   VmState,
 } from './model.js';
+import { Table } from '../table.js';
 import type { Policy } from './policy.js';
 import type { QuotaSight, TightQuota } from './quota.js';
 
@@ -143,7 +144,7 @@ export interface Pause {
   readonly until: Millis;
 }
 
-/** The durable state of one pool. Plain JSON. */
+/** The durable state of one pool. Plain JSON, with tables where there may be thousands of entries. */
 export interface Book {
   readonly installation: InstallationId;
   readonly pool: string;
@@ -151,16 +152,16 @@ export interface Book {
   readonly at: Millis;
   readonly seq: number;
   readonly shape: Shape | null;
-  readonly members: Readonly<Record<string, Member>>;
-  readonly requests: Readonly<Record<string, Request>>;
-  readonly leases: Readonly<Record<string, Lease>>;
+  readonly members: Table<Member>;
+  readonly requests: Table<Request>;
+  readonly leases: Table<Lease>;
   /** By job; or by worker, a blank and job where only that worker's word is known. */
-  readonly ended: Readonly<Record<string, EndedJob>>;
+  readonly ended: Table<EndedJob>;
   readonly cells: readonly CellName[];
   readonly breaker: Breaker;
   readonly workers: Readonly<Record<string, WorkerFacts>>;
   /** Names that the store itself retired, and when: servers that turn up under them are deleted. */
-  readonly retired: Readonly<Record<string, Millis>>;
+  readonly retired: Table<Millis>;
   readonly strays: Readonly<Record<string, Stray>>;
   readonly paused?: Pause | undefined;
 }
@@ -173,7 +174,7 @@ export interface Sight {
   /** When this service began to look: what was not looked at since has not been too long in its state. */
   readonly startedAt: Millis;
   /** When each member was last checked (probe, welcome, scrub, look), and how often in a row it failed. */
-  readonly checked: Readonly<Record<string, { readonly at: Millis; readonly failures: number }>>;
+  readonly checked: Table<{ readonly at: Millis; readonly failures: number }>;
   /** When each member's server was last looked at by id. */
   readonly looked: Readonly<Record<string, Millis>>;
   /** Of those, when the last look showed the server in BUILD. A listing's word does not count here: it can be stale. */
@@ -183,7 +184,7 @@ export interface Sight {
   /** Members that a complete listing did not show, and since when. */
   readonly unlisted: Readonly<Record<string, Millis>>;
   /** When each waiting request was last asked for. */
-  readonly polled: Readonly<Record<string, Millis>>;
+  readonly polled: Table<Millis>;
   /** Leases and requests whose job a sync did not list, and since when. */
   readonly missing: Readonly<Record<string, Millis>>;
   readonly cells: Readonly<Record<string, CellSight>>;
@@ -230,12 +231,12 @@ export interface State {
 
 export const emptySight: Sight = {
   startedAt: 0,
-  checked: {},
+  checked: Table.of(),
   looked: {},
   inBuild: {},
   silent: {},
   unlisted: {},
-  polled: {},
+  polled: Table.of(),
   missing: {},
   cells: {},
   unexplored: [],
@@ -255,14 +256,14 @@ export function emptyBook(installation: InstallationId, pool: string, now: Milli
     at: now,
     seq: 0,
     shape: null,
-    members: {},
-    requests: {},
-    leases: {},
-    ended: {},
+    members: Table.of(),
+    requests: Table.of(),
+    leases: Table.of(),
+    ended: Table.of(),
     cells: [],
     breaker: { failures: 0, lastFailureAt: 0, until: 0, why: null },
     workers: {},
-    retired: {},
+    retired: Table.of(),
     strays: {},
   };
 }
@@ -307,8 +308,8 @@ export interface Note {
   readonly detail: string;
 }
 
-export function membersOf(book: Book): Member[] {
-  return Object.values(book.members);
+export function membersOf(book: Book): readonly Member[] {
+  return book.members.values();
 }
 
 /** Held because the store cannot say whether a job runs there: it does not know the VM, or not what came after a copy. */

@@ -1,11 +1,10 @@
 import type { MemberDetail } from '../http/detail-api.js';
 import type { State } from './book.js';
-import { entryAt } from './book.js';
 import { leaseView, memberView, stackOf } from './views.js';
 
 /** One VM whole; null when the pool has none of that name. */
 export function memberDetail(s: State, name: string): MemberDetail | null {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined) return null;
   const { spec, state, hold, endpoint } = member;
   return {

@@ -23,7 +23,7 @@ export function runBegan(s: State, cell: CellName, c: Context): State {
 
 /** The event stream: this instance is in the state now. Its addresses come from Nova's own listing. */
 export function created(s: State, name: MemberName, id: ServerId, c: Context, note: NoteSink): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined || member.engine !== 'planned') return s;
   note({ at: c.now, kind: 'engine', member: name, detail: `in its stack as server ${id}` });
   return patchMember(s, name, {
@@ -33,7 +33,7 @@ export function created(s: State, name: MemberName, id: ServerId, c: Context, no
 }
 
 export function createDidFail(s: State, name: MemberName, why: string, c: Context, note: NoteSink): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined || isDeleting(member)) return s;
   // A VM that was leased before Pulumi's create returned keeps its job; it ends through Nova.
   if (member.state.kind === 'Busy' || member.state.kind === 'Free') {
@@ -50,7 +50,7 @@ export function createDidFail(s: State, name: MemberName, why: string, c: Contex
 }
 
 export function removed(s: State, name: MemberName): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined || !isDeleting(member)) return s;
   return patchMember(s, name, { engine: 'dropped' });
 }
@@ -62,7 +62,7 @@ export function removed(s: State, name: MemberName): State {
  */
 export function cellsFound(s: State, found: readonly FoundCell[]): State {
   const isKnown = (name: MemberName): boolean =>
-    entryAt(s.book.members, name) !== undefined || entryAt(s.book.retired, name) !== undefined;
+    s.book.members.get(name) !== undefined || s.book.retired.get(name) !== undefined;
   const unexplored = found
     .filter(({ cell, instances }) => !s.book.cells.includes(cell) || !instances.every(isKnown))
     .map(({ cell }) => cell);
@@ -119,7 +119,7 @@ export function runEnded(
   // Nothing at all could be done (no state to show for it): the cloud or the backend refuses. Cells that run side by
   // side and fail together are one failure, and a run that had nothing to create says nothing about creates.
   const creates = wish.members.some((m) => {
-    const member = entryAt(state.book.members, m.name);
+    const member = state.book.members.get(m.name);
     return member !== undefined && member.engine === 'planned' && isUnusable(member, 'building');
   });
   if (result.state === null && creates) state = createFailed(state, beganAt, error, c, note);
@@ -127,7 +127,7 @@ export function runEnded(
 }
 
 function lostCreate(s: State, name: MemberName, c: Context, note: NoteSink): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined || member.engine === 'stateless') return s;
   note({
     at: c.now,

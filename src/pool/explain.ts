@@ -1,5 +1,5 @@
 import type { Context, Hold, Lease, MarkerSeen, Member, Request, State } from './book.js';
-import { entryAt, isUnexplained, isUnknownInBuild, without } from './book.js';
+import { entryAt, isUnexplained, isUnknownInBuild } from './book.js';
 import { compareAttempts } from './ids.js';
 import { endLive, hasEnded } from './leases.js';
 import { isUnseen, limitOf, stuckAfter } from './limits.js';
@@ -97,10 +97,8 @@ interface Others {
  */
 function othersOf(s: State, member: Member, hold: Hold, marker: Marker): Others {
   const { job, attempt } = marker.key;
-  const lease = Object.values(s.book.leases).find(
-    (l) => l.request.key.job === job && l.member !== member.name,
-  );
-  const request = Object.values(s.book.requests).find((r) => r.key.job === job && r.id !== marker.lease);
+  const lease = s.book.leases.values().find((l) => l.request.key.job === job && l.member !== member.name);
+  const request = s.book.requests.values().find((r) => r.key.job === job && r.id !== marker.lease);
   const follows = (other: Request, since: number): boolean => {
     const order = compareAttempts(attempt, other.key.attempt);
     return order === 'older' || order === 'same' || (order === 'rival' && since >= hold.at);
@@ -132,7 +130,7 @@ function giveBack(
   });
   const seq = s.book.seq + 1;
   const lease: Lease = {
-    request: entryAt(s.book.requests, marker.lease) ?? {
+    request: s.book.requests.get(marker.lease) ?? {
       id: marker.lease,
       key: marker.key,
       user: marker.user,
@@ -147,8 +145,8 @@ function giveBack(
     grantedAt: c.now,
     ready: true,
   };
-  const requests = without(without(s.book.requests, marker.lease), waiting?.id ?? '');
-  return putMember(withBook(s, { seq, requests, leases: { ...s.book.leases, [marker.lease]: lease } }), {
+  const requests = s.book.requests.without(marker.lease).without(waiting?.id ?? '');
+  return putMember(withBook(s, { seq, requests, leases: s.book.leases.with(marker.lease, lease) }), {
     ...member,
     state: { kind: 'Busy', since: c.now, lease: marker.lease },
     tenant: { lease: marker.lease, worker: marker.key.worker, job: marker.key.job },

@@ -33,7 +33,7 @@ export function serviceInput(
   from: 'first-free' | 'address' = 'first-free',
 ): ServiceInput | null {
   const members: ServiceMember[] = [];
-  for (const member of membersOf(s.book).sort((a, b) => a.seq - b.seq)) {
+  for (const member of membersOf(s.book).toSorted((a, b) => a.seq - b.seq)) {
     const followed = isFollowed(member, known);
     if (isDeleting(member) || !(followed || from === 'address')) continue;
     const addresses = addressesOf(member);
@@ -60,7 +60,7 @@ export function slotsOf(s: State): Record<string, number> {
   const max = s.book.shape?.max;
   if (max === undefined) return {};
   const used: Record<string, number> = {};
-  const underWay = [...Object.values(s.book.requests), ...Object.values(s.book.leases).map((l) => l.request)];
+  const underWay = [...s.book.requests.values(), ...s.book.leases.values().map((l) => l.request)];
   for (const { key } of underWay) used[key.worker] = (used[key.worker] ?? 0) + 1;
   const workers = new Set([...Object.keys(s.book.workers), ...Object.keys(used)]);
   return Object.fromEntries([...workers].sort().map((worker) => [worker, Math.max(max, used[worker] ?? 0)]));

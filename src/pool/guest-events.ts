@@ -21,7 +21,7 @@ export function welcomed(
   c: Context,
   note: NoteSink,
 ): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'building') return s;
   switch (result.kind) {
     case 'welcomed': {
@@ -73,7 +73,7 @@ function holdWith(s: State, member: Member, why: string, c: Context): State {
 function expectedMarker(s: State, member: Member): LeaseId | null | 'any' {
   if (member.state.kind === 'Free') return null;
   if (member.state.kind === 'Busy') {
-    const lease = entryAt(s.book.leases, member.state.lease);
+    const lease = s.book.leases.get(member.state.lease);
     // Between grant and ready the marker is on its way.
     return lease?.ready === true ? member.state.lease : 'any';
   }
@@ -86,7 +86,7 @@ function markerSeen(s: State, name: MemberName, marker: Marker | null, c: Contex
 
 /** A periodic probe of a VM that was welcomed before. */
 export function probed(s: State, name: MemberName, result: ProbeResult, c: Context, note: NoteSink): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined) return s;
   let state = checked(s, name, result.ok, c);
   if (!result.ok) {
@@ -103,7 +103,7 @@ export function probed(s: State, name: MemberName, result: ProbeResult, c: Conte
       return moveMember(state, name, 'unfit', result.why, c, note);
     // An operator may look at a VM that does not answer; files that wait to be fetched are no use on one.
     if (member.hold !== null && member.hold.kind !== 'copy-back') return state;
-    const failures = entryAt(state.sight.checked, name)?.failures ?? 1;
+    const failures = state.sight.checked.get(name)?.failures ?? 1;
     return failures < 2 ? state : moveMember(state, name, 'silent', `${result.step}: ${result.why}`, c, note);
   }
   state = { ...state, sight: { ...state.sight, silent: without(state.sight.silent, name) } };
@@ -146,7 +146,7 @@ export function scrubbed(
   c: Context,
   note: NoteSink,
 ): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
   if (result.ok) {
     const state = patchMember(checked(s, name, true, c), name, bootId === null ? {} : { bootId });
@@ -171,7 +171,7 @@ export function scrubbed(
 
 /** Rebuilt by our order and running again: new host keys, new baseline, nobody's traces. */
 export function rebuilt(s: State, name: MemberName, c: Context, note: NoteSink): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
   return moveMember(
     patchMember(s, name, { hostKeys: [], bootId: null }),

@@ -27,9 +27,9 @@ interface Live {
 
 /** Everything that lives for a job: at most one request or lease. */
 function liveOf(s: State, job: string): Live | null {
-  for (const lease of Object.values(s.book.leases))
+  for (const lease of s.book.leases.values())
     if (lease.request.key.job === job) return { request: lease.request, lease };
-  for (const request of Object.values(s.book.requests))
+  for (const request of s.book.requests.values())
     if (request.key.job === job) return { request, lease: null };
   return null;
 }
@@ -40,8 +40,7 @@ const wordOf = (key: LeaseKey): string => `${key.worker} ${key.job}`;
 /** Has this attempt, or a later start of its job, ended as far as the book knows? */
 export function hasEnded(s: State, key: LeaseKey): boolean {
   return (
-    isEnded(entryAt(s.book.ended, key.job), key.attempt) ||
-    isEnded(entryAt(s.book.ended, wordOf(key)), key.attempt)
+    isEnded(s.book.ended.get(key.job), key.attempt) || isEnded(s.book.ended.get(wordOf(key)), key.attempt)
   );
 }
 
@@ -53,7 +52,7 @@ function isEnded(ended: EndedJob | undefined, attempt: Attempt): boolean {
 
 function rememberEnd(s: State, key: LeaseKey, detail: string, c: Context, under: string = key.job): State {
   const id = leaseIdOf(key);
-  const before = entryAt(s.book.ended, under);
+  const before = s.book.ended.get(under);
   const entry = { attempt: key.attempt, id };
   const start = key.attempt.start;
   if (before !== undefined && before.start > start) return s;
@@ -67,7 +66,7 @@ function rememberEnd(s: State, key: LeaseKey, detail: string, c: Context, under:
     at: c.now,
     detail,
   };
-  return withBook(s, { ended: { ...s.book.ended, [under]: ended } });
+  return withBook(s, { ended: s.book.ended.with(under, ended) });
 }
 
 /**
@@ -81,7 +80,7 @@ export function ask(s: State, a: Ask, c: Context, note: NoteSink): { state: Stat
     state: s,
     outcome: { kind: 'refused', code, detail } as const,
   });
-  if (entryAt(s.book.leases, id) !== undefined || entryAt(s.book.requests, id) !== undefined) {
+  if (s.book.leases.get(id) !== undefined || s.book.requests.get(id) !== undefined) {
     return { state: polled(s, id, c), outcome: { kind: 'accepted', id } };
   }
   const live = liveOf(s, a.key.job);
@@ -116,7 +115,7 @@ export function ask(s: State, a: Ask, c: Context, note: NoteSink): { state: Stat
     user: a.user.name,
     detail: `asked by ${a.key.worker}, start ${a.key.attempt.start}`,
   });
-  state = withBook(state, { seq, requests: { ...state.book.requests, [id]: request } });
+  state = withBook(state, { seq, requests: state.book.requests.with(id, request) });
   return { state: polled(state, id, c), outcome: { kind: 'accepted', id } };
 }
 
@@ -125,14 +124,14 @@ export function endLive(s: State, live: Live, detail: string, c: Context, note: 
   const { request, lease } = live;
   let state = rememberEnd(s, request.key, detail, c);
   state = withBook(state, {
-    requests: without(state.book.requests, request.id),
-    leases: without(state.book.leases, request.id),
+    requests: state.book.requests.without(request.id),
+    leases: state.book.leases.without(request.id),
   });
   state = {
     ...state,
     sight: {
       ...state.sight,
-      polled: without(state.sight.polled, request.id),
+      polled: state.sight.polled.without(request.id),
       missing: without(state.sight.missing, request.id),
     },
   };
@@ -153,7 +152,7 @@ export function endLive(s: State, live: Live, detail: string, c: Context, note: 
 }
 
 function factsOf(s: State, { jobName, processors, askedAt }: Request, lease: Lease): LeaseFacts {
-  const flavor = entryAt(s.book.members, lease.member)?.spec.flavor ?? '';
+  const flavor = s.book.members.get(lease.member)?.spec.flavor ?? '';
   return { jobName, processors, flavor, askedAt, grantedAt: lease.grantedAt };
 }
 
@@ -206,8 +205,8 @@ export function releaseById(
   c: Context,
   note: NoteSink,
 ): { state: State; outcome: ReleaseOutcome } {
-  const lease = entryAt(s.book.leases, id);
-  const request = lease?.request ?? entryAt(s.book.requests, id);
+  const lease = s.book.leases.get(id);
+  const request = lease?.request ?? s.book.requests.get(id);
   if (request === undefined)
     return { state: s, outcome: { ended: [], detail: 'nothing with that id lives' } };
   const state = endLive(s, { request, lease: lease ?? null }, reason, c, note);
@@ -216,8 +215,8 @@ export function releaseById(
 
 /** Its owner asks for a request: it is wanted. */
 export function polled(s: State, id: string, c: Context): State {
-  if (entryAt(s.book.requests, id) === undefined) return s;
-  return { ...s, sight: { ...s.sight, polled: { ...s.sight.polled, [id]: c.now } } };
+  if (s.book.requests.get(id) === undefined) return s;
+  return { ...s, sight: { ...s.sight, polled: s.sight.polled.with(id, c.now) } };
 }
 
 /** Two listings closer together than this may be one that was delivered twice. */
@@ -240,8 +239,8 @@ export function sync(
   const missing: Record<string, number> = { ...s.sight.missing };
   const ended: Live[] = [];
   const lives: Live[] = [
-    ...Object.values(s.book.leases).map((lease) => ({ request: lease.request, lease })),
-    ...Object.values(s.book.requests).map((request) => ({ request, lease: null })),
+    ...s.book.leases.values().map((lease) => ({ request: lease.request, lease })),
+    ...s.book.requests.values().map((request) => ({ request, lease: null })),
   ];
   for (const live of lives) {
     const { id, key, askedAt } = live.request;
@@ -296,7 +295,7 @@ export function blockedBy(s: State, request: Request): Member | null {
 
 /** Waiting requests, next first. */
 export function waiting(s: State): Request[] {
-  return Object.values(s.book.requests).sort((a, b) => a.seq - b.seq);
+  return s.book.requests.values().toSorted((a, b) => a.seq - b.seq);
 }
 
 /** Free VMs, best first: of the wanted generation, then the oldest name, so that the rest can idle and go. */
@@ -333,10 +332,10 @@ export function grantAll(s: State, c: Context, note: NoteSink): State {
       request.id,
     );
     state = withBook(state, {
-      requests: without(state.book.requests, request.id),
-      leases: { ...state.book.leases, [request.id]: lease },
+      requests: state.book.requests.without(request.id),
+      leases: state.book.leases.with(request.id, lease),
     });
-    state = { ...state, sight: { ...state.sight, polled: without(state.sight.polled, request.id) } };
+    state = { ...state, sight: { ...state.sight, polled: state.sight.polled.without(request.id) } };
     note({
       at: c.now,
       kind: 'lease',
@@ -353,7 +352,7 @@ export function grantAll(s: State, c: Context, note: NoteSink): State {
 
 /** Account, key, environment and marker are there. */
 export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State {
-  const lease = entryAt(s.book.leases, id);
+  const lease = s.book.leases.get(id);
   if (lease === undefined || lease.ready) return s;
   note({
     at: c.now,
@@ -363,7 +362,7 @@ export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State
     ms: c.now - lease.grantedAt,
     detail: `ready ${c.now - lease.grantedAt} ms after the grant`,
   });
-  return withBook(s, { leases: { ...s.book.leases, [id]: { ...lease, ready: true } } });
+  return withBook(s, { leases: s.book.leases.with(id, { ...lease, ready: true }) });
 }
 
 /**
@@ -371,19 +370,19 @@ export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State
  * Nothing of the job has reached the VM: the worker sends nothing before `ready`.
  */
 export function stageFailed(s: State, id: LeaseId, why: string, c: Context, note: NoteSink): State {
-  const lease = entryAt(s.book.leases, id);
+  const lease = s.book.leases.get(id);
   if (lease === undefined || lease.ready) return s;
   note({ at: c.now, kind: 'stage-failed', lease: id, member: lease.member, detail: why });
   const state = withBook(s, {
-    leases: without(s.book.leases, id),
-    requests: { ...s.book.requests, [id]: lease.request },
+    leases: s.book.leases.without(id),
+    requests: s.book.requests.with(id, lease.request),
   });
   return polled(moveMember(state, lease.member, 'unstageable', `staging failed: ${why}`, c, note), id, c);
 }
 
 /** The VM is well but can never serve this user: the lease ends with the reason. */
 export function stageRefused(s: State, id: LeaseId, why: string, c: Context, note: NoteSink): State {
-  const lease = entryAt(s.book.leases, id);
+  const lease = s.book.leases.get(id);
   if (lease === undefined || lease.ready) return s;
   return endLive(s, { request: lease.request, lease }, why, c, note);
 }
@@ -406,8 +405,8 @@ function isForgettable(s: State, ended: EndedJob, c: Context): boolean {
 /** Requests nobody asks for any more, leases beyond their life, memories beyond theirs. */
 export function expireLeases(s: State, c: Context, note: NoteSink): State {
   let state = s;
-  for (const request of Object.values(s.book.requests)) {
-    const last = entryAt(s.sight.polled, request.id);
+  for (const request of s.book.requests.values()) {
+    const last = s.sight.polled.get(request.id);
     if (last === undefined) state = polled(state, request.id, c);
     else if (c.now - last > c.policy.requestIdleLimitMs) {
       state = endLive(state, { request, lease: null }, 'its worker no longer asks for it', c, note);
@@ -415,7 +414,7 @@ export function expireLeases(s: State, c: Context, note: NoteSink): State {
   }
   const limit = c.policy.leaseLimitMs;
   if (limit !== null) {
-    for (const lease of Object.values(s.book.leases)) {
+    for (const lease of s.book.leases.values()) {
       if (c.now - lease.grantedAt > limit) {
         state = endLive(
           state,
@@ -427,11 +426,7 @@ export function expireLeases(s: State, c: Context, note: NoteSink): State {
       }
     }
   }
-  const old = Object.entries(state.book.ended).filter(([, e]) => isForgettable(state, e, c));
-  if (old.length > 0) {
-    const ended = { ...state.book.ended };
-    for (const [under] of old) delete ended[under];
-    state = withBook(state, { ended });
-  }
-  return state;
+  let { ended } = state.book;
+  for (const [under, e] of ended) if (isForgettable(state, e, c)) ended = ended.without(under);
+  return ended === state.book.ended ? state : withBook(state, { ended });
 }

@@ -1,5 +1,5 @@
 import type { Book, Context, Member, Note, State } from './book.js';
-import { entryAt, without } from './book.js';
+import { without } from './book.js';
 import type { Occurrence, Place } from './lifecycle.js';
 import { next } from './lifecycle.js';
 import type { LeaseId, MemberName, VmState } from './model.js';
@@ -12,11 +12,11 @@ export function placeOf(state: VmState): Place {
 }
 
 export function putMember(s: State, member: Member): State {
-  return { ...s, book: { ...s.book, members: { ...s.book.members, [member.name]: member } } };
+  return { ...s, book: { ...s.book, members: s.book.members.with(member.name, member) } };
 }
 
 export function patchMember(s: State, name: MemberName, patch: Partial<Member>): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   return member === undefined ? s : putMember(s, { ...member, ...patch });
 }
 
@@ -38,7 +38,7 @@ export function moveMember(
   note: NoteSink,
   lease: LeaseId | null = null,
 ): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined) return s;
   const from = placeOf(member.state);
   let to = next(from, what);
@@ -102,7 +102,7 @@ export function moveMember(
   });
   const sight = {
     ...s.sight,
-    checked: without(s.sight.checked, name),
+    checked: s.sight.checked.without(name),
     silent: without(s.sight.silent, name),
     markers: without(s.sight.markers, name),
   };
@@ -115,12 +115,12 @@ export function dropMember(s: State, name: MemberName, detail: string, c: Contex
   return {
     book: {
       ...s.book,
-      members: without(s.book.members, name),
-      retired: { ...s.book.retired, [name]: c.now },
+      members: s.book.members.without(name),
+      retired: s.book.retired.with(name, c.now),
     },
     sight: {
       ...s.sight,
-      checked: without(s.sight.checked, name),
+      checked: s.sight.checked.without(name),
       looked: without(s.sight.looked, name),
       inBuild: without(s.sight.inBuild, name),
       silent: without(s.sight.silent, name),
@@ -132,8 +132,8 @@ export function dropMember(s: State, name: MemberName, detail: string, c: Contex
 
 /** Remembers that a check of this member has ended, so that the next one keeps its distance. */
 export function checked(s: State, name: MemberName, ok: boolean, c: Context): State {
-  if (entryAt(s.book.members, name) === undefined) return s;
-  const before = entryAt(s.sight.checked, name);
+  if (s.book.members.get(name) === undefined) return s;
+  const before = s.sight.checked.get(name);
   const entry = { at: c.now, failures: ok ? 0 : (before?.failures ?? 0) + 1 };
-  return { ...s, sight: { ...s.sight, checked: { ...s.sight.checked, [name]: entry } } };
+  return { ...s, sight: { ...s.sight, checked: s.sight.checked.with(name, entry) } };
 }

@@ -101,7 +101,7 @@ function appeared(s: State, member: Member, server: ServerView, c: Context, note
 
 /** Nova says 404 to a look by id. */
 function absent(s: State, name: MemberName, c: Context, note: NoteSink): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined) return s;
   if (isDeleting(member)) return patchMember(s, name, { server: null });
   if (isUnusable(member, 'lost')) {
@@ -177,11 +177,7 @@ export function adoptInstance(
   c: Context,
   note: NoteSink,
 ): State {
-  if (
-    entryAt(s.book.members, name) !== undefined ||
-    entryAt(s.book.retired, name) !== undefined ||
-    !isSafeName(name)
-  )
+  if (s.book.members.get(name) !== undefined || s.book.retired.get(name) !== undefined || !isSafeName(name))
     return s;
   const server: ServerView = {
     id,
@@ -231,11 +227,11 @@ export function listed(
     if (server.metadata[identityKeys.pool] !== s.book.pool) continue;
     const name = server.metadata[identityKeys.member];
     if (!isSafeName(name)) continue;
-    const member = entryAt(state.book.members, name);
+    const member = state.book.members.get(name);
     if (isGone(server.status)) {
       if (member?.server?.id === server.id) doubted.add(name);
     } else if (member === undefined) {
-      if (entryAt(state.book.retired, name) === undefined) {
+      if (state.book.retired.get(name) === undefined) {
         state = adopt(state, server, c, note);
         seen.add(name);
       } else state = stray(state, server, name as MemberName, c, note);
@@ -296,7 +292,7 @@ export function looked(
   c: Context,
   note: NoteSink,
 ): State {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined || member.server?.id !== id) return s;
   const others = without(s.sight.inBuild, name);
   const inBuild = view?.status === 'BUILD' ? { ...others, [name]: c.now } : others;
@@ -312,8 +308,8 @@ export function strayGone(s: State, id: ServerId): State {
 export function strayMayGo(s: State, id: ServerId): boolean {
   const entry = entryAt(s.book.strays, id);
   if (entry === undefined) return false;
-  const member = entryAt(s.book.members, entry.name);
-  if (member === undefined) return entryAt(s.book.retired, entry.name) !== undefined;
+  const member = s.book.members.get(entry.name);
+  if (member === undefined) return s.book.retired.get(entry.name) !== undefined;
   return (
     member.engine === 'managed' &&
     member.server !== null &&

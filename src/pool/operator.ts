@@ -1,5 +1,5 @@
 import type { Context, Hold, Member, State } from './book.js';
-import { entryAt, isDeleting, isUnexplained, isUnusable } from './book.js';
+import { isDeleting, isUnexplained, isUnusable } from './book.js';
 import { endLive } from './leases.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, withBook } from './members.js';
@@ -34,7 +34,7 @@ export function hold(
   c: Context,
   note: NoteSink,
 ): Result {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
   if (isDeleting(member)) return refused(s, 'conflict', `${name} is being deleted`);
   if (isUnusable(member, 'held'))
@@ -50,7 +50,7 @@ export function hold(
 
 /** Keeps further jobs from a VM: what runs there ends, it is cleaned, and held as clean as that. */
 export function drain(s: State, name: string, why: string, c: Context, note: NoteSink): Result {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
   if (isDeleting(member)) return refused(s, 'conflict', `${name} is being deleted`);
   if (member.hold !== null)
@@ -74,7 +74,7 @@ function heldWord(member: Member): string {
 
 /** Gives a held or drained VM back: it is scrubbed and verified before it is Free again. */
 export function unhold(s: State, name: string, c: Context, note: NoteSink): Result {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
   const isComing = member.state.kind === 'Busy' || member.hold?.kind === 'drain';
   if (member.hold !== null && isComing && !isUnusable(member, 'held')) {
@@ -107,7 +107,7 @@ export function isMystery(member: Member): boolean {
 
 /** Retires a VM: now when Free, when its job ends when Busy. */
 export function retire(s: State, name: string, why: string, c: Context, note: NoteSink): Result {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
   if (isDeleting(member)) return done(s, `${name} is being deleted already`);
   const state = patchMember(s, member.name, { retire: why });
@@ -117,11 +117,11 @@ export function retire(s: State, name: string, why: string, c: Context, note: No
 
 /** Ends a VM now, and the job on it with it: for what cannot wait until the job has ended. */
 export function kill(s: State, name: string, why: string, c: Context, note: NoteSink): Result {
-  const member = entryAt(s.book.members, name);
+  const member = s.book.members.get(name);
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
   if (isDeleting(member)) return done(s, `${name} is being deleted already`);
   let state = patchMember(s, member.name, { retire: why, hold: null });
-  const lease = member.state.kind === 'Busy' ? entryAt(s.book.leases, member.state.lease) : undefined;
+  const lease = member.state.kind === 'Busy' ? s.book.leases.get(member.state.lease) : undefined;
   if (lease !== undefined)
     state = endLive(
       state,

@@ -1,5 +1,6 @@
-import type { Book, Hold, Lease, Member, Request } from './book.js';
-import { entryAt, isUnexplained } from './book.js';
+import type { Table } from '../table.js';
+import type { Book, Hold, Lease, Member } from './book.js';
+import { isUnexplained } from './book.js';
 import type { Millis } from './model.js';
 
 const why = 'the store was put back from a copy: its marker is read before it is leased again';
@@ -17,28 +18,22 @@ const why = 'the store was put back from a copy: its marker is read before it is
  * serves it. Requests of the copy wait until no VM is left that might be theirs already (see `blockedBy`).
  */
 export function distrust(book: Book, now: Millis, relearnKeys: boolean): Book {
-  const members: Record<string, Member> = {};
-  const leases: Record<string, Lease> = {};
-  const requests: Record<string, Request> = { ...book.requests };
-  for (const [id, lease] of Object.entries(book.leases)) {
-    if (lease.ready) leases[id] = lease;
-    else requests[id] = lease.request;
+  let { members, leases, requests } = book;
+  for (const [id, lease] of book.leases.entries()) {
+    if (lease.ready) continue;
+    leases = leases.without(id);
+    requests = requests.with(id, lease.request);
   }
-  for (const member of Object.values(book.members))
-    members[member.name] = distrusted(member, now, relearnKeys, leases);
+  for (const member of book.members.values())
+    members = members.with(member.name, distrusted(member, now, relearnKeys, leases));
   return { ...book, members, leases, requests, at: Math.max(book.at, now) };
 }
 
-function distrusted(
-  member: Member,
-  now: Millis,
-  relearnKeys: boolean,
-  leases: Readonly<Record<string, Lease>>,
-): Member {
+function distrusted(member: Member, now: Millis, relearnKeys: boolean, leases: Table<Lease>): Member {
   const { state } = member;
   if (state.kind === 'Unusable' && state.reason === 'deleting') return member;
   const hold = holdOf(member, now);
-  if (state.kind === 'Busy' && entryAt(leases, state.lease) !== undefined) return { ...member, hold };
+  if (state.kind === 'Busy' && leases.has(state.lease)) return { ...member, hold };
   // Not yet seen by Nova when the copy was made: it is built or welcomed as ever, and held if it was made before now.
   if (member.server === null) {
     return state.kind === 'Unusable'

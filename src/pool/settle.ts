@@ -87,9 +87,7 @@ function stateDetail(member: Member): string {
 }
 
 function forget(s: State, c: Context): State {
-  const old = Object.entries(s.book.retired).filter(([, at]) => c.now - at > rememberRetiredMs);
-  if (old.length === 0) return s;
-  const retired = { ...s.book.retired };
-  for (const [name] of old) delete retired[name];
-  return withBook(s, { retired });
+  let { retired } = s.book;
+  for (const [name, at] of retired) if (c.now - at > rememberRetiredMs) retired = retired.without(name);
+  return retired === s.book.retired ? s : withBook(s, { retired });
 }

@@ -1,5 +1,5 @@
 import type { Context, Member, State } from './book.js';
-import { entryAt, isDeleting, isUnusable, membersOf } from './book.js';
+import { isDeleting, isUnusable, membersOf } from './book.js';
 import { birthsOf, createsAllowed } from './breaker.js';
 import { blockedBy, waiting } from './leases.js';
 import type { MemberName, Shape } from './model.js';
@@ -22,7 +22,7 @@ function isSupply(s: State, member: Member): boolean {
   if (member.state.kind === 'Free') return true;
   if (member.hold?.kind === 'drain') return false;
   // A scrub that cannot get through is no promise.
-  const failures = entryAt(s.sight.checked, member.name)?.failures ?? 0;
+  const failures = s.sight.checked.get(member.name)?.failures ?? 0;
   return member.state.reason === 'building' || (member.state.reason === 'scrubbing' && failures < 2);
 }
 
@@ -44,7 +44,7 @@ function outdatedWhy(m: Member, shape: Shape, c: Context): string | null {
  */
 export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName; readonly why: string }[] {
   const shape = s.book.shape;
-  if (shape === null || s.book.breaker.failures > 0 || Object.keys(s.book.requests).length === 0) return [];
+  if (shape === null || s.book.breaker.failures > 0 || s.book.requests.size === 0) return [];
   const members = membersOf(s.book);
   const inChange = members.filter(
     (m) => isDeleting(m) || (isUnusable(m, 'building') && m.generation === shape.generation),

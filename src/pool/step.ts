@@ -2,7 +2,6 @@ import type { QuotaView, ServerView } from '../cloud/port.js';
 import type { CellState, CellWish, EngineEvent, FoundCell } from '../engine/port.js';
 import type { ProbeResult, ScrubResult, StageResult } from '../guest/port.js';
 import type { Context, Note, State } from './book.js';
-import { entryAt } from './book.js';
 import { cellsFound, createDidFail, created, removed, runBegan, runEnded } from './engine-events.js';
 import type { WelcomeResult } from './guest-events.js';
 import { probed, rebuilt, scrubbed, welcomed } from './guest-events.js';
@@ -215,7 +214,7 @@ function engineEvent(s: State, event: EngineEvent, c: Context, note: NoteSink): 
 }
 
 function stageEnded(s: State, id: LeaseId, result: StageResult, c: Context, note: NoteSink): State {
-  const lease = entryAt(s.book.leases, id);
+  const lease = s.book.leases.get(id);
   if (lease === undefined || lease.ready) return s;
   if (result.ok) return staged(s, id, c, note);
   switch (result.kind) {

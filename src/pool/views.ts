@@ -17,11 +17,11 @@ export function stackOf(pool: string, cell: string): string {
 }
 
 export function leaseView(s: State, id: string): LeaseView | null {
-  const lease = entryAt(s.book.leases, id);
+  const lease = s.book.leases.get(id);
   if (lease !== undefined) return grantedView(s, lease);
-  const request = entryAt(s.book.requests, id);
+  const request = s.book.requests.get(id);
   if (request !== undefined) return waitingView(s, request);
-  for (const ended of Object.values(s.book.ended)) {
+  for (const ended of s.book.ended.values()) {
     if (ended.attempts.some((e) => e.id === id)) return endedView(ended, id);
   }
   return null;
@@ -29,7 +29,7 @@ export function leaseView(s: State, id: string): LeaseView | null {
 
 function grantedView(s: State, lease: Lease): LeaseView {
   const { request } = lease;
-  const member = entryAt(s.book.members, lease.member);
+  const member = s.book.members.get(lease.member);
   const endpoint = member?.endpoint ?? null;
   return {
     id: request.id,
@@ -120,9 +120,9 @@ function serverTrouble(member: Member): string | null {
 /** One VM as the status tells it. */
 export function memberView(s: State, member: Member): MemberView {
   const { state } = member;
-  const lease = state.kind === 'Busy' ? entryAt(s.book.leases, state.lease) : undefined;
+  const lease = state.kind === 'Busy' ? s.book.leases.get(state.lease) : undefined;
   const silent = entryAt(s.sight.silent, member.name);
-  const probe = entryAt(s.sight.checked, member.name);
+  const probe = s.sight.checked.get(member.name);
   const trouble = serverTrouble(member);
   const detail =
     state.kind === 'Unusable'
@@ -184,7 +184,7 @@ function holdAdvice(s: State, member: Member, c: Context): string {
 
 /** A VM that answers nobody may still run its job: only a person can know that it does not. */
 function unreadAdvice(s: State, member: Member): string {
-  const failures = entryAt(s.sight.checked, member.name)?.failures ?? 0;
+  const failures = s.sight.checked.get(member.name)?.failures ?? 0;
   return failures < 3
     ? 'its marker has not been read yet'
     : `its marker cannot be read; when no job can run there any more, vmpool retire ${member.name} ends it`;
@@ -224,8 +224,8 @@ export function problemsOf(s: State, c: Context): string[] {
       problems.push(`VM ${member.name} is held: ${member.state.detail} (${holdAdvice(s, member, c)})`);
     }
   }
-  for (const lease of Object.values(s.book.leases)) {
-    const member = entryAt(s.book.members, lease.member);
+  for (const lease of s.book.leases.values()) {
+    const member = s.book.members.get(lease.member);
     const trouble = member === undefined ? null : serverTrouble(member);
     if (trouble === null) continue;
     const { job } = lease.request.key;
@@ -235,7 +235,7 @@ export function problemsOf(s: State, c: Context): string[] {
   }
   const alarm = c.policy.leaseAlarmMs;
   if (alarm !== null) {
-    for (const lease of Object.values(s.book.leases)) {
+    for (const lease of s.book.leases.values()) {
       if (c.now - lease.grantedAt > alarm)
         problems.push(`lease of job ${lease.request.key.job} is older than ${alarm / 1000} s`);
     }
@@ -253,14 +253,14 @@ export function countsOf(book: Book): StatusView['counts'] {
   }
   return {
     ...counts,
-    waiting: Object.keys(book.requests).length,
-    leases: Object.keys(book.leases).length,
+    waiting: book.requests.size,
+    leases: book.leases.size,
   };
 }
 
 export function statusView(s: State, c: Context, version: string): Omit<StatusView, 'services'> {
   const { book } = s;
-  const members = membersOf(book).sort((a, b) => a.seq - b.seq);
+  const members = membersOf(book).toSorted((a, b) => a.seq - b.seq);
   return {
     pool: book.pool,
     installation: book.installation,
@@ -303,7 +303,7 @@ export function statusView(s: State, c: Context, version: string): Omit<StatusVi
           },
     members: members.map((m) => memberView(s, m)),
     requests: waiting(s).map((r) => waitingView(s, r)),
-    leases: Object.values(book.leases).map((l) => grantedView(s, l)),
+    leases: book.leases.values().map((l) => grantedView(s, l)),
     cells: cellsOf(s).map((cell) => {
       const sight = cellSight(s, cell);
       return {

@@ -72,7 +72,7 @@ const stageRetryMs = 500;
 const lookEveryMs = 2_000;
 
 function pace(s: State, member: Member, c: Context, every: (failures: number) => Millis): boolean {
-  const last = entryAt(s.sight.checked, member.name);
+  const last = s.sight.checked.get(member.name);
   return last === undefined || c.now - last.at >= every(last.failures);
 }
 
@@ -126,7 +126,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
         ? { kind: 'welcome', key, member: name, target: to, server }
         : null;
     case 'Busy': {
-      const lease = member.state.kind === 'Busy' ? entryAt(s.book.leases, member.state.lease) : undefined;
+      const lease = member.state.kind === 'Busy' ? s.book.leases.get(member.state.lease) : undefined;
       if (lease !== undefined && !lease.ready && to !== null) {
         const { request } = lease;
         const order: StageOrder = {

@@ -64,7 +64,7 @@ export class Executor {
   private lookAfterGathering(): void {
     const { keeper, context, clock } = this.parts;
     const { now } = context();
-    const members = Object.values(keeper.durable().book.members);
+    const members = keeper.durable().book.members.values();
     if (this.gathering || !members.some((m) => m.engine === 'planned' && now - m.bornAt < gatherMs)) return;
     this.gathering = true;
     void clock.sleep(gatherMs, this.ended.signal).then(() => {
@@ -78,7 +78,7 @@ export class Executor {
    * only witness of most failed boots.
    */
   private keepConsoles(): void {
-    for (const member of Object.values(this.parts.keeper.durable().book.members)) {
+    for (const member of this.parts.keeper.durable().book.members.values()) {
       const failed = member.state.kind === 'Unusable' && ['error', 'deleting'].includes(member.state.reason);
       if (!failed || member.bootId !== null || member.server === null) continue;
       if (this.consoles.has(member.name)) continue;
@@ -95,7 +95,7 @@ export class Executor {
         });
     }
     const { members } = this.parts.keeper.durable().book;
-    for (const name of this.consoles) if (!(name in members)) this.consoles.delete(name);
+    for (const name of this.consoles) if (!members.has(name)) this.consoles.delete(name);
   }
 
   private look(): void {

@@ -172,7 +172,7 @@ export function lookForCells(keeper: BookKeeper, engine: Engine, clock: Clock, l
 
 function published(s: State): PublishedMember[] {
   return membersOf(s.book)
-    .sort((a, b) => a.seq - b.seq)
+    .toSorted((a, b) => a.seq - b.seq)
     .map((m) => ({
       name: m.name,
       cell: m.cell,

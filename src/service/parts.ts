@@ -107,7 +107,7 @@ export async function openParts(
       log: (message, about) => log.debug({ ...about }, message),
     });
     // Left behind by a service that ended between a VM's end and the end of what was kept of it.
-    await guest.keepOnly(Object.values(book.members).map((member) => member.name));
+    await guest.keepOnly(book.members.values().map((member) => member.name));
     const historyDir = join(config.stateDir, 'history');
     const history = await openHistory({
       dir: historyDir,

@@ -12,7 +12,6 @@ import type {
 } from '../http/api.js';
 import type { HistoryEntry } from '../http/detail-api.js';
 import type { Book, Context } from '../pool/book.js';
-import { entryAt } from '../pool/book.js';
 import { memberDetail } from '../pool/detail-view.js';
 import type { ServerId } from '../pool/model.js';
 import type { Outcome } from '../pool/step.js';
@@ -51,8 +50,8 @@ function unexpected(outcome: Outcome): never {
 
 /** Asked by every long poll at every change: looks the id up and no more. */
 function holds(book: Book, id: string, until: WaitUntil): boolean {
-  if (book.requests[id] !== undefined) return false;
-  const lease = book.leases[id];
+  if (book.requests.get(id) !== undefined) return false;
+  const lease = book.leases.get(id);
   return lease === undefined || until === 'granted' || lease.ready;
 }
 
@@ -177,7 +176,7 @@ export function createPoolService(parts: ServiceParts): PoolService {
 
     member: (name) => memberDetail(keeper.durable(), name),
     async console(name, signal) {
-      const member = entryAt(keeper.durable().book.members, name);
+      const member = keeper.durable().book.members.get(name);
       if (member === undefined)
         return { kind: 'refused', code: 'not-found', detail: `there is no VM ${name} in this pool` };
       if (member.server === null)

@@ -146,15 +146,15 @@ export function startPool(parts: PoolParts): RunningPool {
       );
     },
   });
-  let known = new Set(Object.keys(parts.book.members));
+  let known = new Set(parts.book.members.keys());
   keeper.watch(() => {
     executor.kick();
     if (recent.isDue(clock.now())) recent.counted(clock.now(), countsOf(keeper.durable().book));
     // The connection and the baseline of a VM end with it.
     const now = keeper.durable().book.members;
-    const gone = [...known].filter((name) => !(name in now));
-    if (gone.length === 0 && known.size === Object.keys(now).length) return;
-    known = new Set(Object.keys(now));
+    const gone = [...known].filter((name) => !now.has(name));
+    if (gone.length === 0 && known.size === now.size) return;
+    known = new Set(now.keys());
     for (const name of gone) {
       told.delete(name);
       sites.forget(name);
@@ -237,9 +237,9 @@ export function startPool(parts: PoolParts): RunningPool {
       executor.kick();
       const { book } = keeper.durable();
       const calm =
-        Object.keys(book.requests).length === 0 &&
-        Object.values(book.members).every((m) => m.state.kind !== 'Unusable') &&
-        Object.values(book.leases).every((l) => l.ready);
+        book.requests.size === 0 &&
+        book.members.values().every((m) => m.state.kind !== 'Unusable') &&
+        book.leases.values().every((l) => l.ready);
       return calm ? quietTickMs : tickMs;
     }),
     lookForCells(keeper, engine, clock, log),
@@ -253,7 +253,10 @@ export function startPool(parts: PoolParts): RunningPool {
   // The listing that shows a new server should not have to wait for a quiet period to end.
   let busy = false;
   const unwatch = keeper.watch(() => {
-    const now = Object.values(keeper.durable().book.members).some((m) => m.state.kind === 'Unusable');
+    const now = keeper
+      .durable()
+      .book.members.values()
+      .some((m) => m.state.kind === 'Unusable');
     if (now && !busy) watcher.kick();
     busy = now;
   });

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import { removeIfThere, replaceFile, type OpenFile, type StoreFiles } from './files.js';
+import { removeIfThere, replaceFile, temporaryOf, type OpenFile, type StoreFiles } from './files.js';
 import { encodeHeader, encodeRecord, type JournalHeader } from './journal-format.js';
 import type { PatchOperation } from './patch.js';
 
@@ -17,6 +17,10 @@ export const journalsOf = async (files: StoreFiles, path: string): Promise<reado
     .filter((name) => name.startsWith(prefix) && /^[0-9a-f]+$/.test(name.slice(prefix.length)))
     .map((name) => join(dirname(path), name));
 };
+
+/** A journal that a crash left before it was in its place. */
+export const isJournalDraft = (name: string, file: string): boolean =>
+  name.startsWith(`${file}.journal-`) && name.endsWith(temporaryOf(''));
 
 /** Puts an empty journal in its place, durably: before its snapshot, so that no snapshot is ever without one. */
 export const createJournal = async (

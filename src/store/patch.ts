@@ -1,3 +1,5 @@
+import { Table } from '../table.js';
+
 /**
  * What changed from one version of a document to the next, as a JSON Patch (RFC 6902: add, replace and remove alone).
  * Versions are immutable and share what did not change, so that the difference is found by identity.
@@ -22,6 +24,11 @@ export const diff = (before: unknown, after: unknown): PatchOperation[] => {
 
 const collect = (before: unknown, after: unknown, path: string, into: PatchOperation[]): void => {
   if (before === after) return;
+  if (before instanceof Table && after instanceof Table) {
+    for (const change of (after as Table<unknown>).changesFrom(before as Table<unknown>))
+      member(change.before, change.after, path, change.key, into);
+    return;
+  }
   if (isPlain(before) && isPlain(after)) {
     for (const key of Object.keys(before))
       if (!Object.hasOwn(after, key)) member(before[key], undefined, path, key, into);

@@ -12,7 +12,7 @@ import {
   type StoreFiles,
 } from './files.js';
 import { generationPaths, keepCopy, newestCopyAt, renewAfterMs } from './generations.js';
-import { createJournal, removeOtherJournals, type JournalWriter } from './journal.js';
+import { createJournal, isJournalDraft, removeOtherJournals, type JournalWriter } from './journal.js';
 import { acquireLock, isAbandonedDraft, type Lock } from './lock.js';
 import { migrate, type Migrations } from './migrations.js';
 import { diff } from './patch.js';
@@ -349,7 +349,7 @@ const removeLeftovers = async (files: StoreFiles, path: string, lockPath: string
   }
   const directory = dirname(path);
   for (const name of await files.list(directory).catch(() => [])) {
-    if (isAbandonedDraft(name, basename(lockPath))) {
+    if (isAbandonedDraft(name, basename(lockPath)) || isJournalDraft(name, basename(path))) {
       await removeIfThere(files, `${directory}/${name}`).catch(() => undefined);
     }
   }

@@ -160,7 +160,7 @@ describe('the pool, live', () => {
     await open();
     await signIn();
     await tile(/Free/).first().waitFor();
-    const name = Object.keys(pool.keeper.durable().book.members)[0] ?? '';
+    const name = pool.keeper.durable().book.members.keys()[0] ?? '';
     const evil = '<img src=x onerror="document.title=1"><b>bold';
     await pool.service.hold(name, evil, null);
     await page.locator('#problems').getByText(evil).waitFor();
@@ -219,7 +219,7 @@ describe("an operator's orders", () => {
   it('hold a VM with a reason, give it back, and retire one after a second click', async () => {
     await open();
     await signIn();
-    const vm = Object.keys(pool.keeper.durable().book.members)[0] ?? '';
+    const vm = pool.keeper.durable().book.members.keys()[0] ?? '';
     await tile(new RegExp(`^${vm} ?Free`)).click();
     const panel = page.getByRole('dialog', { name: vm });
     await panel.getByLabel('Reason').fill('disk looks odd');
@@ -232,7 +232,7 @@ describe("an operator's orders", () => {
     await panel.getByText(`${vm} goes to the scrub`).waitFor();
     await panel.getByRole('button', { name: 'Close' }).click();
 
-    const other = Object.keys(pool.keeper.durable().book.members)[1] ?? '';
+    const other = pool.keeper.durable().book.members.keys()[1] ?? '';
     await tile(new RegExp(`^${other} ?Free`)).click();
     const second = page.getByRole('dialog', { name: other });
     await second.getByRole('button', { name: 'Retire' }).click();
@@ -258,7 +258,7 @@ describe('by keyboard', () => {
     await page.getByLabel('State', { exact: true }).focus();
     await page.keyboard.press('Tab');
     const focused = () => page.evaluate(() => document.activeElement?.getAttribute('data-vm'));
-    const names = Object.keys(pool.keeper.durable().book.members);
+    const names = pool.keeper.durable().book.members.keys();
     expect(await focused()).toBe(names[0]);
     await page.keyboard.press('ArrowRight');
     expect(await focused()).toBe(names[1]);

@@ -1,3 +1,4 @@
+import { Table } from '../../src/table.js';
 import { createHash, randomBytes } from 'node:crypto';
 import type { LeaseRequest, LeaseView, NodeView, ReleaseRequest, SyncRequest } from '../../src/http/api.js';
 import { createHttpServer, type HttpConfig, type HttpServer } from '../../src/http/server.js';
@@ -108,7 +109,7 @@ export class LeaseService {
     const book = {
       ...emptyBook('00000000-0000-4000-8000-000000000000' as InstallationId, 'pool', now),
       ...{ shape, seq: vms.length, cells: ['c001' as CellName] },
-      members: Object.fromEntries(members.map((member) => [member.name, member])),
+      members: Table.of(members.map((member) => [member.name, member] as const)),
     };
     const context = this.#context;
     const done = (): Promise<void> => Promise.resolve();
@@ -236,7 +237,7 @@ export class LeaseService {
     return this.vms[Number(member.replace('pool-', '')) - 1];
   }
   member(name: string): Member | undefined {
-    return this.#keeper.durable().book.members[name];
+    return this.#keeper.durable().book.members.get(name);
   }
   leaseOf(job: string): Lease | undefined {
     return this.leases.findLast((lease) => lease.body.job === job);

@@ -25,7 +25,7 @@ export class BookRules {
   /** Whom a lost or restored store has forgotten comes anew when it asks again. */
   recovered(book: Book): void {
     for (const id of this.arrival.keys())
-      if (book.requests[id] === undefined && book.leases[id] === undefined) this.arrival.delete(id);
+      if (book.requests.get(id) === undefined && book.leases.get(id) === undefined) this.arrival.delete(id);
   }
 
   check(a: Book, b: Book): void {
@@ -38,27 +38,27 @@ export class BookRules {
   private leases(book: Book): void {
     const on = new Set<string>();
     const jobs = new Set<string>();
-    for (const lease of Object.values(book.leases)) {
+    for (const lease of book.leases.values()) {
       const { id, key } = lease.request;
       this.checks.must('one lease a VM', !on.has(lease.member), () => `${lease.member} has two leases`);
       this.checks.must('one attempt anywhere', !jobs.has(key.job), () => `job ${key.job} has two leases`);
       on.add(lease.member);
       jobs.add(key.job);
-      const member = book.members[lease.member];
+      const member = book.members.get(lease.member);
       this.checks.must(
         'a lease has its VM',
         member?.state.kind === 'Busy' && member.state.lease === id,
         () => `${lease.member} of lease ${id} is not Busy with it`,
       );
     }
-    for (const { name, state } of Object.values(book.members)) {
+    for (const { name, state } of book.members.values()) {
       this.checks.must(
         'a Busy VM has its lease',
-        state.kind !== 'Busy' || book.leases[state.lease] !== undefined,
+        state.kind !== 'Busy' || book.leases.get(state.lease) !== undefined,
         () => `${name} is Busy without a lease`,
       );
     }
-    for (const request of Object.values(book.requests)) {
+    for (const request of book.requests.values()) {
       const { job } = request.key;
       this.checks.must('one attempt anywhere', !jobs.has(job), () => `job ${job} waits and holds a lease`);
       jobs.add(job);
@@ -69,21 +69,21 @@ export class BookRules {
     const max = b.shape?.max ?? 0;
     let count = 0;
     let made: Member | null = null;
-    for (const member of Object.values(b.members)) {
+    for (const member of b.members.values()) {
       count += 1;
-      if (a.members[member.name] === undefined && member.hold?.kind !== 'unknown') made = member;
+      if (a.members.get(member.name) === undefined && member.hold?.kind !== 'unknown') made = member;
     }
     this.checks.must(
       'never more than max',
       made === null || count <= max,
       () => `${made?.name ?? ''} was made as number ${count} of at most ${max}`,
     );
-    for (const member of Object.values(a.members)) {
-      const now = b.members[member.name];
+    for (const member of a.members.values()) {
+      const now = b.members.get(member.name);
       if (member.state.kind !== 'Busy') continue;
       this.checks.must(
         'a Busy VM is left alone',
-        now?.state.kind !== 'Unusable' || b.leases[member.state.lease]?.member !== member.name,
+        now?.state.kind !== 'Unusable' || b.leases.get(member.state.lease)?.member !== member.name,
         () => `${member.name} is no longer Busy under its lease`,
       );
     }
@@ -93,34 +93,36 @@ export class BookRules {
   private fifo(a: Book, b: Book): void {
     let last = -1;
     const place = (r: Request): number => this.arrival.get(r.id) ?? r.seq;
-    for (const lease of Object.values(b.leases)) {
+    for (const lease of b.leases.values()) {
       // A lease read back from the marker on a held VM is not given, it was there.
-      if (a.members[lease.member]?.hold != null) {
+      if (a.members.get(lease.member)?.hold != null) {
         // Ready from the first moment: nobody staged it since, so the marker said so.
-        if (lease.ready && a.leases[lease.request.id] === undefined)
-          this.cameBack(lease.request.id, b.members[lease.member]);
+        if (lease.ready && a.leases.get(lease.request.id) === undefined)
+          this.cameBack(lease.request.id, b.members.get(lease.member));
         continue;
       }
-      if (a.leases[lease.request.id] === undefined && b.requests[lease.request.id] === undefined)
+      if (a.leases.get(lease.request.id) === undefined && b.requests.get(lease.request.id) === undefined)
         last = Math.max(last, place(lease.request));
     }
     if (last < 0) return;
     const { sight } = this.service().state();
-    for (const request of Object.values(b.requests)) {
+    for (const request of b.requests.values()) {
       if (place(request) >= last) continue;
       const { job } = request.key;
-      const held = Object.values(b.members).some(
-        (m) => m.tenant !== null && m.tenant.job === job && m.tenant.lease !== request.id,
-      );
+      const held = b.members
+        .values()
+        .some((m) => m.tenant !== null && m.tenant.job === job && m.tenant.lease !== request.id);
       const marked = Object.values(sight.markers).some((m) => m.marker?.key.job === job);
       // A later start waits until every VM whose story is not known was asked whether it bears an earlier one, and so
       // does a request from an earlier copy of the store: it may have been granted since.
-      const mystery = Object.values(b.members).some(
-        (m) =>
-          (m.hold?.kind === 'unknown' || m.hold?.kind === 'restored') &&
-          sight.markers[m.name] === undefined &&
-          (request.key.attempt.start > 1 || request.askedAt < m.hold.at),
-      );
+      const mystery = b.members
+        .values()
+        .some(
+          (m) =>
+            (m.hold?.kind === 'unknown' || m.hold?.kind === 'restored') &&
+            sight.markers[m.name] === undefined &&
+            (request.key.attempt.start > 1 || request.askedAt < m.hold.at),
+        );
       this.checks.must(
         'first come, first served',
         held || marked || mystery,
@@ -143,8 +145,8 @@ export class BookRules {
   private freeOnes(a: Book, b: Book): void {
     if (a.members === b.members) return;
     const { policy } = this.service().context();
-    for (const member of Object.values(b.members)) {
-      if (member.state.kind !== 'Free' || a.members[member.name]?.state.kind === 'Free') continue;
+    for (const member of b.members.values()) {
+      if (member.state.kind !== 'Free' || a.members.get(member.name)?.state.kind === 'Free') continue;
       const { name } = member;
       this.checks.must(
         'nothing of a job is left',
@@ -153,7 +155,7 @@ export class BookRules {
       );
       this.checks.must(
         'VMs are not reused',
-        policy.reuse !== 'never' || !a.members[name]?.tenant,
+        policy.reuse !== 'never' || !a.members.get(name)?.tenant,
         () => `${name} is Free after a job`,
       );
       const server = member.server === null ? undefined : this.cloud.servers.get(member.server.id);

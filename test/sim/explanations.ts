@@ -31,7 +31,7 @@ export class Explanations {
   }
 
   check(event: PoolEvent, before: State, after: State, c: Context): void {
-    for (const member of Object.values(before.book.members)) {
+    for (const member of before.book.members.values()) {
       if (!isUnexplained(member) || member.state.kind !== 'Unusable' || member.state.reason !== 'held') {
         this.heard.delete(member.name);
         continue;
@@ -48,7 +48,7 @@ export class Explanations {
       if (event.type === 'probed' && event.member === member.name && event.result.ok) entry.marker = true;
       if (event.type === 'looked' && event.member === member.name)
         entry.inBuildAt = event.view?.status === 'BUILD' ? c.now : null;
-      const now = after.book.members[member.name];
+      const now = after.book.members.get(member.name);
       if (now !== undefined && isUnexplained(now)) continue;
       const byOrder = (event.type === 'retire' || event.type === 'kill') && event.member === member.name;
       this.checks.must(

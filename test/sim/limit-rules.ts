@@ -66,7 +66,7 @@ export class LimitRules {
     const service = this.service();
     const now = service.now();
     const limit = service.context().policy.requestIdleLimitMs;
-    for (const id of Object.keys(book.requests)) {
+    for (const id of book.requests.keys()) {
       const last = Math.max(this.wantedAt.get(id) ?? now, service.upSince);
       if (!this.wantedAt.has(id)) this.wantedAt.set(id, now);
       // A lease that falls back into the line counts as asked for.

@@ -1,5 +1,6 @@
-import type { Book, Member, State } from '../../src/pool/book.js';
-import { membersOf, without } from '../../src/pool/book.js';
+import { Table } from '../../src/table.js';
+import type { Book, EndedJob, Member, State } from '../../src/pool/book.js';
+import { membersOf } from '../../src/pool/book.js';
 import type { StoreFiles } from '../../src/store/files.js';
 import type { PoolEvent, Stepped } from '../../src/pool/step.js';
 import { step } from '../../src/pool/step.js';
@@ -35,7 +36,7 @@ function after(change: (before: State, event: PoolEvent, stepped: Stepped) => Bo
 }
 
 function withMember(book: Book, member: Member): Book {
-  return { ...book, members: { ...book.members, [member.name]: member } };
+  return { ...book, members: book.members.with(member.name, member) };
 }
 
 export const mutants: readonly Mutant[] = [
@@ -43,14 +44,14 @@ export const mutants: readonly Mutant[] = [
     invariant: 1,
     breaks: 'gives a waiting request a VM that is Busy',
     core: after((_, event, { state: { book } }) => {
-      const request = Object.values(book.requests)[0];
+      const request = book.requests.values()[0];
       const busy = membersOf(book).find((m) => m.state.kind === 'Busy');
       if (event.type !== 'tick' || request === undefined || busy === undefined) return book;
       const lease = { request, member: busy.name, grantedAt: book.at, ready: false };
       return {
         ...book,
-        requests: without(book.requests, request.id),
-        leases: { ...book.leases, [request.id]: lease },
+        requests: book.requests.without(request.id),
+        leases: book.leases.with(request.id, lease),
       };
     }),
   },
@@ -92,7 +93,7 @@ export const mutants: readonly Mutant[] = [
       step,
       workOf: (s, c) =>
         workOf(s, c).map((item) => {
-          const member = item.kind === 'look' ? s.book.members[item.member] : undefined;
+          const member = item.kind === 'look' ? s.book.members.get(item.member) : undefined;
           return item.kind === 'look' && member?.state.kind === 'Busy' ? { ...item, kind: 'end' } : item;
         }),
     },
@@ -106,15 +107,15 @@ export const mutants: readonly Mutant[] = [
         (m) => m.state.kind === 'Free' && sight.unlisted[m.name] !== undefined,
       );
       if (gone === undefined) return book;
-      const retired = { ...book.retired, [gone.name]: book.at };
-      return { ...book, retired, members: without(book.members, gone.name) };
+      const retired = book.retired.with(gone.name, book.at);
+      return { ...book, retired, members: book.members.without(gone.name) };
     }),
   },
   {
     invariant: 6,
     breaks: 'forgets the ends of attempts',
     core: after((_, __, { state: { book } }) =>
-      Object.keys(book.ended).length === 0 ? book : { ...book, ended: {} },
+      book.ended.size === 0 ? book : { ...book, ended: Table.of<EndedJob>() },
     ),
   },
   {
@@ -123,9 +124,9 @@ export const mutants: readonly Mutant[] = [
     core: after((before, event, { state: { book }, outcome }) => {
       if (event.type !== 'ask' || outcome.type !== 'ask' || outcome.outcome.kind !== 'accepted') return book;
       const { id } = outcome.outcome;
-      const request = book.requests[id];
-      if (request === undefined || before.book.requests[id] !== undefined) return book;
-      return { ...book, requests: { ...book.requests, [id]: { ...request, seq: -request.seq } } };
+      const request = book.requests.get(id);
+      if (request === undefined || before.book.requests.get(id) !== undefined) return book;
+      return { ...book, requests: book.requests.with(id, { ...request, seq: -request.seq }) };
     }),
   },
   {
@@ -162,7 +163,7 @@ export const mutants: readonly Mutant[] = [
       step: (s, event, c) => {
         if (event.type !== 'sync') return step(s, event, c);
         const missing: Record<string, number> = { ...s.sight.missing };
-        for (const lease of Object.values(s.book.leases))
+        for (const lease of s.book.leases.values())
           if (!event.jobs.includes(lease.request.key.job)) missing[lease.request.id] ??= 0;
         return step({ ...s, sight: { ...s.sight, missing } }, event, c);
       },
@@ -173,10 +174,10 @@ export const mutants: readonly Mutant[] = [
     breaks: 'loses the lease of a VM that does not answer',
     core: after((_, event, { state: { book } }) => {
       if (event.type !== 'probed' || event.result.ok) return book;
-      const member = book.members[event.member];
+      const member = book.members.get(event.member);
       if (member?.state.kind !== 'Busy') return book;
       return withMember(
-        { ...book, leases: without(book.leases, member.state.lease) },
+        { ...book, leases: book.leases.without(member.state.lease) },
         {
           ...member,
           state: { kind: 'Unusable', reason: 'unreachable', since: book.at, detail: 'no answer' },
@@ -210,7 +211,7 @@ export const mutants: readonly Mutant[] = [
     faults: allFaults,
     rates: { 'store-lost': 1, 'service-crash': 0.02 },
     core: after((_, event, { state: { book } }) => {
-      const member = event.type === 'probed' ? book.members[event.member] : undefined;
+      const member = event.type === 'probed' ? book.members.get(event.member) : undefined;
       if (member?.hold?.kind !== 'unknown') return book;
       return withMember(book, {
         ...member,
@@ -253,8 +254,8 @@ export const mutants: readonly Mutant[] = [
     invariant: 9,
     breaks: 'decides one new VM with each event instead of all that are needed',
     core: after((before, _, { state: { book } }) => {
-      const born = membersOf(book).filter((m) => before.book.members[m.name] === undefined);
-      return born.slice(1).reduce((b, m) => ({ ...b, members: without(b.members, m.name) }), book);
+      const born = membersOf(book).filter((m) => before.book.members.get(m.name) === undefined);
+      return born.slice(1).reduce((b, m) => ({ ...b, members: b.members.without(m.name) }), book);
     }),
   },
   {
@@ -269,8 +270,8 @@ export const mutants: readonly Mutant[] = [
     invariant: 10,
     breaks: 'writes what a job brought into the metadata of its VM',
     core: after((before, _, { state: { book } }) => {
-      const key = Object.values(book.requests)[0]?.publicKey;
-      const born = membersOf(book).find((m) => before.book.members[m.name] === undefined);
+      const key = book.requests.values()[0]?.publicKey;
+      const born = membersOf(book).find((m) => before.book.members.get(m.name) === undefined);
       if (key === undefined || born === undefined) return book;
       return withMember(book, { ...born, spec: { ...born.spec, metadata: { key } } });
     }),

@@ -150,7 +150,7 @@ export class Oracle implements Watcher {
     const book = this.service.durable().book;
     this.checks.must(
       'an answered release holds',
-      this.storeFaults || (book.leases[run.id] === undefined && book.requests[run.id] === undefined),
+      this.storeFaults || (book.leases.get(run.id) === undefined && book.requests.get(run.id) === undefined),
       () => `job ${run.job.id} still holds something`,
     );
   }
@@ -199,7 +199,7 @@ export class Oracle implements Watcher {
 
   private deleting(server: SimServer, by: string): void {
     const { book } = this.service.durable();
-    const member = book.members[server.member];
+    const member = book.members.get(server.member);
     this.checks.must(
       'a Busy VM is left alone',
       !(member?.state.kind === 'Busy' && member.server?.id === server.id),
@@ -222,7 +222,7 @@ export class Oracle implements Watcher {
     this.looked.delete(server.id);
     this.checks.must(
       'what is not explained stays',
-      member !== undefined || by !== 'stray' || book.retired[server.member] !== undefined,
+      member !== undefined || by !== 'stray' || book.retired.get(server.member) !== undefined,
       () => `${server.member} is deleted as a stray, and the store never retired that name`,
     );
   }
@@ -268,7 +268,7 @@ export class Oracle implements Watcher {
       const p = this.promises.get(event.lease);
       if (p !== undefined) p.mayEnd = true;
     }
-    if (event.type === 'retire') this.ordered(a.members[event.member]);
+    if (event.type === 'retire') this.ordered(a.members.get(event.member));
     if (event.type === 'kill') this.killed(event.member);
     this.staleCalls(before, event, after);
     if (a !== b) {
@@ -312,7 +312,7 @@ export class Oracle implements Watcher {
     if (event.type !== 'release' || outcome.type !== 'release') return;
     const { attempt } = event.release;
     for (const id of outcome.outcome.ended) {
-      const held = before.book.leases[id]?.request ?? before.book.requests[id];
+      const held = before.book.leases.get(id)?.request ?? before.book.requests.get(id);
       const order =
         attempt === null || held === undefined ? 'same' : compareAttempts(held.key.attempt, attempt);
       this.checks.must(
@@ -346,11 +346,11 @@ export class Oracle implements Watcher {
   private kept(p: Promise_, book: Book): void {
     if (!p.answered || p.mayEnd || p.forgotten) return;
     const { id } = p.run;
-    const lease = book.leases[id];
+    const lease = book.leases.get(id);
     const idle = this.agenda.now - p.lastPoll > this.service.context().policy.requestIdleLimitMs;
     this.checks.must(
       'what was answered is durable',
-      lease !== undefined || book.requests[id] !== undefined || idle || this.expired(p),
+      lease !== undefined || book.requests.get(id) !== undefined || idle || this.expired(p),
       () => `${id} of job ${p.run.job.id} is gone without a reason`,
     );
     this.checks.must(

@@ -177,7 +177,7 @@ class World {
 
   private restarted(book: Book, forgetful: boolean): void {
     const store = forgetful ? 'a recovered store' : 'its store';
-    this.say(`service started on ${store} with ${Object.keys(book.members).length} members`);
+    this.say(`service started on ${store} with ${book.members.size} members`);
     this.oracle.restarted(book, forgetful);
   }
 
@@ -213,7 +213,7 @@ class World {
 
   private operators(): void {
     const { book } = this.service.state();
-    const members = Object.keys(book.members);
+    const members = book.members.keys();
     const member = this.random.pick(members);
     if (member !== undefined) {
       if (this.faults.strikes('operator-holds')) {
@@ -227,7 +227,7 @@ class World {
       if (this.faults.strikes('operator-drains-one'))
         this.service.dispatch({ type: 'drain', member, why: 'its host is to be mended' });
       if (this.faults.strikes('operator-kills')) {
-        const state = book.members[member]?.state;
+        const state = book.members.get(member)?.state;
         if (state?.kind === 'Busy') this.oracle.forced(state.lease);
         this.service.dispatch({ type: 'kill', member, why: 'at once' });
       }
@@ -239,7 +239,7 @@ class World {
     }
     if (this.faults.strikes('operator-pauses'))
       this.service.dispatch({ type: 'pause', why: 'an audit', forMs: this.random.between(1_000, 60_000) });
-    const lease = this.random.pick([...Object.keys(book.leases), ...Object.keys(book.requests)]);
+    const lease = this.random.pick([...book.leases.keys(), ...book.requests.keys()]);
     if (lease !== undefined && this.faults.strikes('operator-forces')) {
       this.oracle.forced(lease);
       this.service.dispatch({ type: 'releaseById', id: lease, reason: 'ended by an operator' });
@@ -280,9 +280,9 @@ class World {
     if (shape === null) return 'no shape';
     const job = site.unfinished()[0];
     if (job !== undefined) return `job ${job.id} has not ended`;
-    const request = Object.values(book.requests)[0];
+    const request = book.requests.values()[0];
     if (request !== undefined) return `the request ${request.id} of ${request.key.job} waits`;
-    const lease = Object.values(book.leases)[0];
+    const lease = book.leases.values()[0];
     if (lease !== undefined) return `the lease ${lease.request.id} of ${lease.request.key.job} lives`;
     const odd = membersOf(book).find((m) => m.state.kind !== 'Free');
     if (odd !== undefined)

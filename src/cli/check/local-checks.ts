@@ -91,7 +91,7 @@ export const checkStore = async ({ config, book }: Subject): Promise<Verdict> =>
   const { members, leases } = found.book;
   return unless(
     faults,
-    `${found.path}: ${count(Object.keys(members).length, 'VM')}, ${count(Object.keys(leases).length, 'lease')}; ${served}`,
+    `${found.path}: ${count(members.size, 'VM')}, ${count(leases.size, 'lease')}; ${served}`,
   );
 };
 

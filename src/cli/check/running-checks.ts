@@ -45,7 +45,7 @@ export const checkService = async (
 export const checkGuest = async ({ config, book }: Subject): Promise<Verdict> => {
   const found = await book();
   if (found.kind !== 'read') return { note: 'no VM to look at yet' };
-  const free = Object.values(found.book.members).find((m) => m.state.kind === 'Free' && m.endpoint !== null);
+  const free = found.book.members.values().find((m) => m.state.kind === 'Free' && m.endpoint !== null);
   if (free?.endpoint == null) return { note: 'no VM is Free at the moment; look again when one is' };
   const guest = createGuest({
     adminUser: config.guest.user,

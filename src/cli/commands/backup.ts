@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { withJson } from '../access.js';
 import { configOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
+import type { Book } from '../../pool/book.js';
 import { count, howLong, table } from '../table.js';
 import type { World } from '../world.js';
 import { wholeNumber } from '../numbers.js';
@@ -84,14 +85,10 @@ interface Counts {
   readonly requests: number;
 }
 
-const countsOf = (book: {
-  readonly members: object;
-  readonly leases: object;
-  readonly requests: object;
-}): Counts => ({
-  vms: Object.keys(book.members).length,
-  leases: Object.keys(book.leases).length,
-  requests: Object.keys(book.requests).length,
+const countsOf = (book: Pick<Book, 'members' | 'leases' | 'requests'>): Counts => ({
+  vms: book.members.size,
+  leases: book.leases.size,
+  requests: book.requests.size,
 });
 
 const words = ({ vms, leases, requests }: Counts): string =>

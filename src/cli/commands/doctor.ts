@@ -74,7 +74,7 @@ const looked = (facts: Facts): string => {
     book.kind === 'none' ? '' : book.kind === 'read' || book.kind === 'unusable' ? running(book.running) : '';
   const store =
     book.kind === 'read'
-      ? `the book (${count(Object.keys(book.book.members).length, 'VM')}, ${count(Object.keys(book.book.leases).length, 'lease')}${service})`
+      ? `the book (${count(book.book.members.size, 'VM')}, ${count(book.book.leases.size, 'lease')}${service})`
       : book.kind === 'none'
         ? 'no book yet'
         : `a book that cannot be read${service}`;

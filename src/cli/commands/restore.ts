@@ -35,7 +35,7 @@ export const restoreCommand = (world: World): Command =>
 
 const text = ({ manifest, book, steps, setAside, done }: Restored, paint: Paint): string => {
   const age = howLong(Date.now() - Date.parse(manifest.takenAt));
-  const held = count(Object.keys(book.members).length, 'VM');
+  const held = count(book.members.size, 'VM');
   return [
     `Backup of pool ${manifest.pool}, taken ${age} ago (${manifest.takenAt}).`,
     '',

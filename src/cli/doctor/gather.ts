@@ -109,7 +109,7 @@ const cloudFacts = async (
       const { servers, complete } = await cloud.listPool(config.pool, signal);
       const listed = new Set<string>(servers.map(({ id }) => id));
       const looked: Record<string, ServerView | null> = {};
-      for (const { name, server } of Object.values(book?.members ?? {})) {
+      for (const { name, server } of book?.members.values() ?? []) {
         if (server !== null && !listed.has(server.id)) looked[name] = await cloud.server(server.id, signal);
       }
       return { kind: 'listed', servers, complete, looked };
@@ -174,10 +174,12 @@ const markerFacts = async (config: Config, book: Book): Promise<Facts['markers']
         }
       : { kind: 'silent', why: result.why };
   };
-  const queue = Object.values(book.members).filter(
-    (m) =>
-      m.hostKeys.length > 0 && !isDeleting(m) && !isUnusable(m, 'building') && !isUnusable(m, 'scrubbing'),
-  );
+  const queue = book.members
+    .values()
+    .filter(
+      (m) =>
+        m.hostKeys.length > 0 && !isDeleting(m) && !isUnusable(m, 'building') && !isUnusable(m, 'scrubbing'),
+    );
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) await read(next);
   };

@@ -1,3 +1,4 @@
+import { Table } from '../../../src/table.js';
 import { describe, expect, it } from '@jest/globals';
 import { identityKeys, type ServerView } from '../../../src/cloud/port.js';
 import { differencesIn } from '../../../src/doctor/differences.js';
@@ -10,7 +11,7 @@ const installation = '5d0c7b1e-7c0a-4c5f-9a57-2f1d3c4b5a69';
 
 /** What Nova shows of a book's members, each as its own server. */
 const serversOf = (book: Book): ServerView[] =>
-  Object.values(book.members).map((member) => ours(viewOf(member.name, member.server?.id ?? 's-x')));
+  book.members.values().map((member) => ours(viewOf(member.name, member.server?.id ?? 's-x')));
 
 const ours = (server: ServerView, of = installation): ServerView => ({
   ...server,
@@ -20,11 +21,13 @@ const ours = (server: ServerView, of = installation): ServerView => ({
 const stackOf = (book: Book, cell: string): StackFacts => ({
   stack: `p-${cell}`,
   cell,
-  instances: Object.values(book.members).flatMap((member) =>
-    member.cell === cell && member.server !== null
-      ? [{ member: member.name, serverId: member.server.id }]
-      : [],
-  ),
+  instances: book.members
+    .values()
+    .flatMap((member) =>
+      member.cell === cell && member.server !== null
+        ? [{ member: member.name, serverId: member.server.id }]
+        : [],
+    ),
   broken: null,
   lost: [],
   lostPath: `/state/p-${cell}.lost.json`,
@@ -72,7 +75,7 @@ describe('the doctor', () => {
     const pool = calm();
     const lease = pool.ask(keyOf('1'));
     pool.stage(lease);
-    const [busy, free] = [pool.book.leases[lease]?.member ?? '', pool.member(1).name];
+    const [busy, free] = [pool.book.leases.get(lease)?.member ?? '', pool.member(1).name];
     const markers = { [busy]: markerOf(lease, '1'), [free]: noMarker };
     expect(told(factsOf(pool, { markers }))).toEqual([]);
   });
@@ -87,7 +90,7 @@ describe('the doctor', () => {
         /^itself p-0099-zzzz: server s-99 is ours and the book does not know it; its marker names job 7 of w1 => it is held/,
       ),
     ]);
-    const book = { ...pool.book, installation, retired: { 'p-0099-zzzz': 1 } } as unknown as Book;
+    const book = { ...pool.book, installation, retired: Table.of({ 'p-0099-zzzz': 1 }) } as unknown as Book;
     expect(told({ ...facts, cloud, book: { kind: 'read', book, running: false } })).toEqual([
       expect.stringMatching(
         /a name that the book has retired => when the service runs, it is looked at by id/,
@@ -123,7 +126,7 @@ describe('the doctor', () => {
     const book = {
       ...pool.book,
       installation,
-      members: { ...pool.book.members, [name]: { ...member, engine: 'stateless' } },
+      members: pool.book.members.with(name, { ...member, engine: 'stateless' }),
     } as Book;
     expect(told(factsOf(pool, { cloud, book: { kind: 'read', book, running: true } }))).toEqual([
       expect.stringMatching(/^operator .*openstack server delete s-other/),
@@ -215,7 +218,7 @@ describe('the doctor', () => {
     const lease = pool.ask(keyOf('1'));
     pool.stage(lease);
     pool.pass(31_000).sync([]);
-    const member = pool.book.leases[lease]?.member ?? '';
+    const member = pool.book.leases.get(lease)?.member ?? '';
     expect(told(factsOf(pool))).toEqual([
       expect.stringContaining(`itself ${member}: it is leased to job 1, and w1 no longer has that job`),
     ]);
@@ -232,7 +235,7 @@ describe('the doctor', () => {
     const lease = pool.ask(keyOf('1'));
     pool.stage(lease);
     pool.pass(1_000).sync(['1']);
-    const busy = pool.book.leases[lease]?.member ?? '';
+    const busy = pool.book.leases.get(lease)?.member ?? '';
     const free = pool.members().find((m) => m.name !== busy)?.name ?? '';
     const markers = { [busy]: noMarker, [free]: markerOf('y' as LeaseId, '9') };
     expect(told(factsOf(pool, { markers }))).toEqual([

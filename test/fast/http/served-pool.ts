@@ -1,3 +1,4 @@
+import { Table } from '../../../src/table.js';
 import { createHttpServer, type HttpServer } from '../../../src/http/server.js';
 import type { ServiceView } from '../../../src/http/api.js';
 import type { Book, Member, Note } from '../../../src/pool/book.js';
@@ -29,7 +30,7 @@ export interface ServedPool {
 /** A book with that many Free VMs, without living through the birth of each. */
 function crowded(vms: number): Book {
   const { book } = ready(1);
-  const [first] = Object.values(book.members);
+  const [first] = book.members.values();
   if (first === undefined || book.shape === null) throw new Error('the pool has no VM');
   const members = Array.from({ length: vms }, (_, index): Member => {
     const name = `${first.name}-${String(index + 1).padStart(4, '0')}` as MemberName;
@@ -39,7 +40,7 @@ function crowded(vms: number): Book {
   return {
     ...book,
     shape: { ...book.shape, min: vms, max: vms },
-    members: Object.fromEntries(members.map((member) => [member.name, member])),
+    members: Table.of(members.map((member) => [member.name, member] as const)),
   };
 }
 

@@ -47,7 +47,7 @@ describe('a stale attempt', () => {
     const pool = ready(1);
     pool.release(first);
     expect(pool.asked(first)).toBe('stale-attempt');
-    expect(pool.book.leases).toEqual({});
+    expect(pool.book.leases.size).toBe(0);
   });
 
   it('is refused while a newer start is under way, and leaves it alone', () => {
@@ -55,14 +55,14 @@ describe('a stale attempt', () => {
     pool.ask(second);
     expect(pool.asked(first)).toBe('stale-attempt');
     expect(pool.release(first)).toEqual([]);
-    expect(pool.book.leases[leaseIdOf(second)]).toBeDefined();
+    expect(pool.book.leases.get(leaseIdOf(second))).toBeDefined();
   });
 
   it('is forgotten in the end, so that the book stays small', () => {
     const pool = ready(1, {}, { rememberEndedMs: 1_000 });
     pool.release(first);
     pool.pass(1_001);
-    expect(pool.book.ended).toEqual({});
+    expect(pool.book.ended.size).toBe(0);
   });
 
   it('is told that it has ended', () => {
@@ -78,20 +78,20 @@ describe('a newer attempt', () => {
     const pool = ready(2);
     const [old] = [pool.ask(first)];
     pool.ask(second);
-    expect(pool.book.leases[old]).toBeUndefined();
+    expect(pool.book.leases.get(old)).toBeUndefined();
     const id = leaseIdOf(second);
-    expect(pool.book.requests[id]).toBeDefined();
+    expect(pool.book.requests.get(id)).toBeDefined();
     expect(pool.places()).toContain('Free');
     const dirty = pool.members().find((m) => m.tenant !== null);
     pool.scrub(dirty?.name ?? pool.member().name);
-    expect(pool.book.leases[id]).toBeDefined();
+    expect(pool.book.leases.get(id)).toBeDefined();
   });
 
   it('takes the place of an older one that still waits', () => {
     const pool = ready(0, { max: 1 });
     const old = pool.ask(first);
     expect(pool.asked(second)).toBe('accepted');
-    expect(Object.keys(pool.book.requests)).toEqual([leaseIdOf(second)]);
+    expect(pool.book.requests.keys()).toEqual([leaseIdOf(second)]);
     expect(pool.asked(first)).toBe('stale-attempt');
     expect(leaseView(pool.state, old)?.state).toBe('ended');
   });
@@ -140,7 +140,7 @@ describe('the line', () => {
       return pool.ask(keyOf(job));
     });
     pool.boot();
-    expect(ids.map((id) => pool.book.leases[id] !== undefined)).toEqual([true, true, false]);
+    expect(ids.map((id) => pool.book.leases.get(id) !== undefined)).toEqual([true, true, false]);
   });
 
   it('passes over a request that has to wait for an earlier start of its own job, and comes back to it', () => {
@@ -148,10 +148,10 @@ describe('the line', () => {
     pool.ask(first);
     pool.ask(second);
     const other = pool.ask(keyOf('2'));
-    expect(pool.book.leases[other]).toBeDefined();
-    expect(pool.book.requests[leaseIdOf(second)]).toBeDefined();
+    expect(pool.book.leases.get(other)).toBeDefined();
+    expect(pool.book.requests.get(leaseIdOf(second))).toBeDefined();
     pool.scrub(pool.member().name);
-    expect(pool.book.leases[leaseIdOf(second)]?.member).toBe(pool.member().name);
+    expect(pool.book.leases.get(leaseIdOf(second))?.member).toBe(pool.member().name);
   });
 
   it('keeps the place of a request whose VM could not be staged', () => {
@@ -162,14 +162,14 @@ describe('the line', () => {
       pool.event({ type: 'staged', lease: id, result: { ok: false, kind: 'unreachable', why: 'no answer' } });
     };
     fail();
-    expect(pool.book.leases[id]).toBeDefined();
+    expect(pool.book.leases.get(id)).toBeDefined();
     pool.now += 20_000;
     fail();
-    expect(pool.book.leases[id]).toBeUndefined();
+    expect(pool.book.leases.get(id)).toBeUndefined();
     expect(pool.places()).toEqual(['unreachable']);
     pool.probe(pool.member().name);
     pool.scrub(pool.member().name);
-    expect(pool.book.leases[id]).toBeDefined();
+    expect(pool.book.leases.get(id)).toBeDefined();
   });
 
   it('drops a request that nobody asks for any more, and nothing that was asked for in time', () => {
@@ -180,7 +180,7 @@ describe('the line', () => {
       pool.pass(500);
       pool.event({ type: 'poll', id: wanted });
     }
-    expect(Object.keys(pool.book.requests)).toEqual([wanted]);
+    expect(pool.book.requests.keys()).toEqual([wanted]);
     expect(leaseView(pool.state, idle)?.state).toBe('ended');
   });
 
@@ -190,9 +190,9 @@ describe('the line', () => {
     pool.now += 50_000;
     pool.restart();
     pool.pass(1).pass(900);
-    expect(Object.keys(pool.book.requests)).toHaveLength(1);
+    expect(pool.book.requests.keys()).toHaveLength(1);
     pool.pass(200);
-    expect(Object.keys(pool.book.requests)).toHaveLength(0);
+    expect(pool.book.requests.keys()).toHaveLength(0);
   });
 });
 
@@ -215,7 +215,7 @@ describe('staging', () => {
     const { name } = pool.member();
     pool.event({ type: 'staged', lease: id, result: { ok: false, kind: 'foreign-marker', why: 'of 9' } });
     expect(pool.place(name)).toBe('held');
-    expect(pool.book.requests[id]).toBeDefined();
+    expect(pool.book.requests.get(id)).toBeDefined();
   });
 
   it('told after the lease has ended changes nothing', () => {
@@ -266,7 +266,7 @@ describe('a sync', () => {
       pool.now += 60_000;
       pool.sync([], 'w2');
     }
-    expect(Object.keys(pool.book.leases)).toHaveLength(1);
+    expect(pool.book.leases.keys()).toHaveLength(1);
   });
 });
 
@@ -276,5 +276,5 @@ it('a lease older than its limit is ended, where there is one', () => {
   pool.pass(1_000);
   expect(pool.places()).toContain('Busy');
   pool.pass(1);
-  expect(pool.book.leases).toEqual({});
+  expect(pool.book.leases.size).toBe(0);
 });

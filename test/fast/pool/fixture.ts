@@ -168,7 +168,7 @@ export class Pool {
   }
 
   members(): Member[] {
-    return Object.values(this.book.members).sort((a, b) => a.seq - b.seq);
+    return this.book.members.values().toSorted((a, b) => a.seq - b.seq);
   }
 
   member(index = 0): Member {
@@ -182,7 +182,7 @@ export class Pool {
   }
 
   place(name: string): string {
-    const state = this.book.members[name]?.state;
+    const state = this.book.members.get(name)?.state;
     return state === undefined ? 'gone' : state.kind === 'Unusable' ? state.reason : state.kind;
   }
 
@@ -241,7 +241,7 @@ export class Pool {
   }
 
   look(name: MemberName, view: ServerView | null): void {
-    const id = this.book.members[name]?.server?.id;
+    const id = this.book.members.get(name)?.server?.id;
     if (id === undefined) throw new Error(`${name} has no server`);
     this.event({ type: 'looked', member: name, id, view });
   }
@@ -257,7 +257,7 @@ export class Pool {
     for (const m of this.members()) {
       if (this.place(m.name) !== 'deleting') continue;
       this.event({ type: 'engine', event: { type: 'removed', cell: m.cell, member: m.name } });
-      const now = this.book.members[m.name];
+      const now = this.book.members.get(m.name);
       if (now?.server !== null && now !== undefined) this.look(m.name, null);
     }
   }

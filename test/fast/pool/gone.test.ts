@@ -10,7 +10,7 @@ function goneUnderItsJob(): { pool: Pool; name: string } {
   const { name } = pool.member();
   pool.ask(keyOf('1'));
   pool.look(name, null);
-  expect(pool.book.members[name]?.server?.status).toBe('GONE');
+  expect(pool.book.members.get(name)?.server?.status).toBe('GONE');
   pool.release(keyOf('1'));
   expect(pool.place(name)).toBe('scrubbing');
   return { pool, name };

@@ -125,7 +125,7 @@ describe('the life cycle', () => {
       () => undefined,
       'l' as LeaseId,
     );
-    const now = after.book.members[member.name];
+    const now = after.book.members.get(member.name);
     expect(now && placeOf(now.state)).toBe(next(place, what));
     if (next(place, what) === place) expect(after).toBe(before);
   });

@@ -144,7 +144,7 @@ describe('a clock that is set forward while the service is down', () => {
     expect(pool.asked(keyOf('1'))).toBe('stale-attempt');
     pool.pass(3_600_000).sync([]);
     pool.pass(1_000);
-    expect(pool.book.ended).toEqual({});
+    expect(pool.book.ended.size).toBe(0);
   });
 });
 
@@ -266,7 +266,7 @@ describe('a server that the store does not know', () => {
     pool.sync(['7']);
     pool.pass(1_000);
     expect(pool.place(name)).toBe('Busy');
-    expect(Object.keys(pool.book.leases)).toEqual([leaseIdOf(keyOf('7', attempt(2)))]);
+    expect(pool.book.leases.keys()).toEqual([leaseIdOf(keyOf('7', attempt(2)))]);
   });
 
   it('is not judged before the worker on its marker has spoken, named in the configuration or not', () => {
@@ -289,8 +289,8 @@ describe('a server that the store does not know', () => {
     pool.now += 1_000;
     pool.probe(stranger.name as MemberName, keyOf('7', attempt(2)));
     pool.sync(['7']);
-    expect(Object.keys(pool.book.leases)).toEqual([leaseIdOf(keyOf('7', attempt(2)))]);
-    expect(pool.book.requests[older]).toBeUndefined();
+    expect(pool.book.leases.keys()).toEqual([leaseIdOf(keyOf('7', attempt(2)))]);
+    expect(pool.book.requests.get(older)).toBeUndefined();
   });
 
   it('does not keep a newer start of its job waiting for ever, nor meets it', () => {
@@ -302,7 +302,7 @@ describe('a server that the store does not know', () => {
     pool.probe(stranger.name as never, keyOf('7', attempt(1)));
     pool.event({ type: 'unhold', member: pool.member().name });
     pool.scrub(pool.member().name);
-    expect(pool.book.requests[newer]).toBeDefined();
+    expect(pool.book.requests.get(newer)).toBeDefined();
     pool.sync(['7']);
     expect(pool.place(stranger.name)).toBe('deleting');
     pool.event({ type: 'looked', member: stranger.name as never, id: stranger.id, view: null });
@@ -311,7 +311,7 @@ describe('a server that the store does not know', () => {
       event: { type: 'removed', cell: 'c007' as never, member: stranger.name as never },
     });
     pool.pass(1_000);
-    expect(pool.book.leases[newer]).toBeDefined();
+    expect(pool.book.leases.get(newer)).toBeDefined();
   });
 });
 

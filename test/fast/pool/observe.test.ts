@@ -116,7 +116,7 @@ describe('a server that is gone', () => {
     expect(pool.place(name)).toBe('deleting');
     pool.event({ type: 'engine', event: { type: 'removed', cell: pool.member().cell, member: name } });
     expect(pool.place(name)).toBe('gone');
-    expect(pool.book.retired[name]).toBeDefined();
+    expect(pool.book.retired.get(name)).toBeDefined();
   });
 
   it('of a Busy VM: its job decides, the lease stays', () => {
@@ -126,7 +126,7 @@ describe('a server that is gone', () => {
     pool.event(listNothing);
     pool.look(pool.member().name, null);
     expect(pool.places()).toEqual(['Busy']);
-    expect(pool.book.leases[lease]).toBeDefined();
+    expect(pool.book.leases.get(lease)).toBeDefined();
     pool.event(listNothing);
     expect(pool.work('look')).toEqual([]);
   });
@@ -164,7 +164,7 @@ describe('what Nova says of a server', () => {
       pool.probe(name, null, 'b2');
       expect(pool.place(name)).toBe('scrubbing');
       pool.scrub(name);
-      expect(pool.book.leases[lease]?.member).toBe(name);
+      expect(pool.book.leases.get(lease)?.member).toBe(name);
     },
   );
 
@@ -380,7 +380,7 @@ describe('a VM held because its story is not known', () => {
     pool.probe(name, keyOf('7'));
     pool.sync(['7']);
     pool.sync([], 'w2');
-    const lease = pool.book.leases[leaseIdOf(keyOf('7'))];
+    const lease = pool.book.leases.get(leaseIdOf(keyOf('7')));
     expect(lease).toMatchObject({ member: name, ready: true });
     expect(pool.asked(keyOf('7'))).toBe('accepted');
     pool.release(keyOf('7'));
@@ -422,7 +422,7 @@ it('after a store was put back, no VM that it calls Free is leased unseen', () =
   pool.state = { book: distrust(pool.book, pool.now, true), sight: pool.state.sight };
   pool.restart();
   const id = pool.ask(keyOf('1'));
-  expect(pool.book.requests[id]).toBeDefined();
+  expect(pool.book.requests.get(id)).toBeDefined();
   pool.probe(name, keyOf('9'));
   expect(pool.place(name)).toBe('held');
 });

@@ -31,7 +31,7 @@ describe('an operator', () => {
     told(pool, 'unhold', name);
     expect(pool.place(name)).toBe('scrubbing');
     pool.scrub(name);
-    expect(pool.book.leases[id]?.member).toBe(name);
+    expect(pool.book.leases.get(id)?.member).toBe(name);
   });
 
   it('who holds a Busy VM gets it when its job has ended, and may change his mind', () => {
@@ -121,12 +121,12 @@ describe('names that every object inherits', () => {
       });
       const id = pool.ask(keyOf(name, attempt(1), name));
       pool.event({ type: 'sync', worker: name, jobs: [name], ageMs: 0 });
-      expect(pool.book.leases[id]?.member).toBe(pool.member().name);
+      expect(pool.book.leases.get(id)?.member).toBe(pool.member().name);
       pool.event({ type: 'releaseById', id, reason: 'done' });
       const again = pool.event({ type: 'ask', ask: askOf(keyOf(name, attempt(1), name)) });
       expect(again).toMatchObject({ outcome: { kind: 'refused', code: 'stale-attempt' } });
       pool.event({ type: 'listed', servers: [viewOf(name, name)], complete: true });
-      expect(Object.keys(pool.book.members)).toContain(pool.member().name);
+      expect(pool.book.members.keys()).toContain(pool.member().name);
     },
   );
 });

@@ -46,10 +46,10 @@ describe('a drain', () => {
     const id = pool.ask(keyOf('1'));
     pool.pass(500_000);
     expect(pool.place(name)).toBe('held');
-    expect(pool.book.leases[id]).toBeUndefined();
+    expect(pool.book.leases.get(id)).toBeUndefined();
     told(pool, { type: 'unhold', member: name });
     pool.scrub(name);
-    expect(pool.book.leases[id]?.member).toBe(name);
+    expect(pool.book.leases.get(id)?.member).toBe(name);
   });
 
   it('of a Busy VM lets its job end, cleans it, and only then keeps it', () => {
@@ -81,7 +81,7 @@ describe('a drain', () => {
     const pool = ready(1, { min: 1, max: 2 });
     const { name } = pool.member();
     told(pool, { type: 'drain', member: name, why });
-    expect(Object.keys(pool.book.members)).toHaveLength(2);
+    expect(pool.book.members.keys()).toHaveLength(2);
   });
 
   it('does not hide a marker that nobody expects', () => {
@@ -91,7 +91,7 @@ describe('a drain', () => {
     told(pool, { type: 'drain', member: name, why });
     pool.event({
       type: 'staged',
-      lease: Object.keys(pool.book.leases)[0] as never,
+      lease: pool.book.leases.keys()[0] as never,
       result: { ok: false, kind: 'foreign-marker', why: 'another lease' },
     });
     expect(pool.member().hold?.kind).toBe('foreign-marker');
@@ -105,8 +105,8 @@ describe('a kill', () => {
     const id = pool.ask(keyOf('1'));
     expect(told(pool, { type: 'kill', member: name, why })).toContain('and job 1 with it');
     expect(pool.place(name)).toBe('deleting');
-    expect(pool.book.leases[id]).toBeUndefined();
-    expect(pool.state.book.ended['1']?.detail).toContain('killed by an operator: told so');
+    expect(pool.book.leases.get(id)).toBeUndefined();
+    expect(pool.state.book.ended.get('1')?.detail).toContain('killed by an operator: told so');
   });
 
   it('ends what is held, and says so of what is going already', () => {
@@ -129,13 +129,13 @@ describe('a pause', () => {
 
   it('makes and ends nothing in the cloud; jobs get the VMs that there are', () => {
     const pool = ready(2, { min: 2, max: 4 });
-    const [first = '', second = ''] = Object.keys(pool.book.members);
+    const [first = '', second = ''] = pool.book.members.keys();
     told(pool, { type: 'pause', why, forMs: 100_000 });
     pool.ask(keyOf('1'));
     pool.ask(keyOf('2'));
     pool.ask(keyOf('3'));
-    expect(Object.keys(pool.book.leases)).toHaveLength(2);
-    expect(Object.keys(pool.book.members)).toEqual([first, second]);
+    expect(pool.book.leases.keys()).toHaveLength(2);
+    expect(pool.book.members.keys()).toEqual([first, second]);
     pool.release(keyOf('1'));
     told(pool, { type: 'retire', member: first, why });
     pool.pass(50_000);
@@ -156,9 +156,9 @@ describe('a pause', () => {
     pool.ask(keyOf('1'));
     pool.ask(keyOf('2'));
     pool.pass(59_000);
-    expect(Object.keys(pool.book.members)).toHaveLength(1);
+    expect(pool.book.members.keys()).toHaveLength(1);
     pool.pass(2_000);
-    expect(Object.keys(pool.book.members)).toHaveLength(2);
+    expect(pool.book.members.keys()).toHaveLength(2);
     expect(told(pool, { type: 'resume' })).toBe('changes are not paused');
   });
 });

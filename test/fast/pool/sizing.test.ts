@@ -107,11 +107,11 @@ describe('rolling to a new spec', () => {
     const before = pool.member();
     pool.adopt(shapeOf({ min: 1, generation: 'g2' }));
     settled(pool);
-    expect(pool.book.members[before.name]).toMatchObject({ state: { kind: 'Busy' }, spec: before.spec });
+    expect(pool.book.members.get(before.name)).toMatchObject({ state: { kind: 'Busy' }, spec: before.spec });
     pool.release(keyOf('1'));
     pool.scrub(before.name);
     settled(pool);
-    expect(pool.book.members[before.name]).toBeUndefined();
+    expect(pool.book.members.get(before.name)).toBeUndefined();
   });
 
   it('replaces what is older than the maximum age', () => {
@@ -322,17 +322,17 @@ describe('whatever happens', () => {
           const before = new Set(pool.members().map((m) => m.name));
           act(pool, a);
           const { book } = pool;
-          const leases = Object.values(book.leases);
+          const leases = book.leases.values();
           expect(new Set(leases.map((l) => l.member)).size).toBe(leases.length);
-          const live = [...leases.map((l) => l.request), ...Object.values(book.requests)];
+          const live = [...leases.map((l) => l.request), ...book.requests.values()];
           expect(new Set(live.map((r) => r.key.job)).size).toBe(live.length);
           for (const lease of leases)
-            expect(book.members[lease.member]?.state).toMatchObject({
+            expect(book.members.get(lease.member)?.state).toMatchObject({
               kind: 'Busy',
               lease: lease.request.id,
             });
           for (const m of pool.members())
-            if (m.state.kind === 'Busy') expect(book.leases[m.state.lease]?.member).toBe(m.name);
+            if (m.state.kind === 'Busy') expect(book.leases.get(m.state.lease)?.member).toBe(m.name);
           const made = pool.members().some((m) => !before.has(m.name));
           if (made) expect(pool.members().length).toBeLessThanOrEqual(book.shape?.max ?? 0);
         }
@@ -369,10 +369,10 @@ describe('whatever happens', () => {
           pool.boot();
           for (const m of pool.members()) pool.scrub(m.name);
           pool.end();
-          for (const { request } of Object.values(pool.book.leases)) pool.release(request.key);
-          for (const id of Object.keys(pool.book.requests)) pool.event({ type: 'poll', id });
+          for (const { request } of pool.book.leases.values()) pool.release(request.key);
+          for (const id of pool.book.requests.keys()) pool.event({ type: 'poll', id });
         }
-        expect(pool.book.requests).toEqual({});
+        expect(pool.book.requests.size).toBe(0);
         expect(pool.members().map((m) => [m.generation, m.state.kind])).toEqual([['g3', 'Free']]);
       }),
       { numRuns: 100 },

@@ -15,7 +15,7 @@ describe('a book put back from a copy', () => {
     const pool = ready(1, { max: 1 });
     putBack(pool);
     const id = pool.ask(keyOf('1'));
-    expect(pool.book.leases[id]).toBeUndefined();
+    expect(pool.book.leases.get(id)).toBeUndefined();
     const { name } = pool.member();
     expect(pool.place(name)).toBe('held');
     pool.pass(1_000).probe(name);
@@ -23,7 +23,7 @@ describe('a book put back from a copy', () => {
     pool.sync([]);
     expect(pool.place(name)).toBe('scrubbing');
     pool.scrub(name);
-    expect(pool.book.leases[id]?.member).toBe(name);
+    expect(pool.book.leases.get(id)?.member).toBe(name);
   });
 
   it('scrubs or gives up no VM that it calls unusable: a job may have come since', () => {
@@ -46,7 +46,7 @@ describe('a book put back from a copy', () => {
     pool.pass(1_000).probe(name, keyOf('7'));
     pool.sync(['7']);
     expect(pool.place(name)).toBe('Busy');
-    expect(Object.keys(pool.book.leases)).toEqual([leaseIdOf(keyOf('7'))]);
+    expect(pool.book.leases.keys()).toEqual([leaseIdOf(keyOf('7'))]);
   });
 
   it('gives no lease back by a marker that is not its own, and holds the VM while the job that it names lives', () => {
@@ -57,7 +57,7 @@ describe('a book put back from a copy', () => {
     pool.sync(['7']);
     pool.pass(24 * 3_600_000);
     expect(pool.place(name)).toBe('held');
-    expect(pool.book.leases).toEqual({});
+    expect(pool.book.leases.size).toBe(0);
     expect(problemsOf(pool.state, pool.context()).find((p) => p.includes(name))).toMatch(
       /names job 7 and was not written by this service.*vmpool retire/,
     );
@@ -76,10 +76,10 @@ describe('a book put back from a copy', () => {
     pool.sync(['7']);
     pool.scrub(first);
     expect(pool.place(first)).toBe('Free');
-    expect(pool.book.leases[later]).toBeUndefined();
+    expect(pool.book.leases.get(later)).toBeUndefined();
     pool.probe(second);
     pool.pass(1_000);
-    expect(pool.book.leases[later]?.member).toBe(first);
+    expect(pool.book.leases.get(later)?.member).toBe(first);
   });
 });
 
@@ -136,8 +136,8 @@ it('a job that was root and wrote the marker of another request gets neither its
   expect(pool.place(name)).toBe('held');
   pool.pass(1_000).probe(name, keyOf('2'));
   pool.sync(['2']);
-  expect(pool.book.leases[victim]).toBeUndefined();
-  expect(pool.book.requests[victim]).toBeDefined();
+  expect(pool.book.leases.get(victim)).toBeUndefined();
+  expect(pool.book.requests.get(victim)).toBeDefined();
   expect(pool.place(name)).toBe('held');
 });
 
@@ -145,7 +145,7 @@ it("one worker's word ends nothing of another worker's job, now or later", () =>
   const pool = ready(1);
   const id = pool.ask(keyOf('1'));
   pool.release(keyOf('1', attempt(999), 'w2'));
-  expect(pool.book.leases[id]).toBeDefined();
+  expect(pool.book.leases.get(id)).toBeDefined();
   expect(pool.asked(keyOf('1'))).toBe('accepted');
   pool.release(keyOf('1'));
   pool.release(keyOf('1', attempt(999), 'w2'));
@@ -159,10 +159,10 @@ it('the book forgets ended jobs that their worker has long stopped to list, and 
     pool.release(keyOf(job));
   }
   pool.pass(3_700_000);
-  expect(Object.keys(pool.book.ended).sort()).toEqual(['1', '2']);
+  expect(pool.book.ended.keys()).toEqual(['1', '2']);
   pool.sync(['2']);
   pool.pass(1_000);
-  expect(Object.keys(pool.book.ended)).toEqual(['2']);
+  expect(pool.book.ended.keys()).toEqual(['2']);
 });
 
 it('an outdated VM is replaced although jobs never stop waiting for it', () => {
@@ -174,7 +174,7 @@ it('an outdated VM is replaced although jobs never stop waiting for it', () => {
   pool.release(keyOf('1'));
   pool.scrub(old);
   expect(pool.place(old)).toBe('deleting');
-  expect(pool.book.requests[next]).toBeDefined();
+  expect(pool.book.requests.get(next)).toBeDefined();
 });
 
 it('time in which the service was down counts against no VM', () => {
@@ -216,7 +216,7 @@ describe('a VM that is held for files that could not be copied back', () => {
     expect(pool.place(name)).toBe('unreachable');
     pool.pass(61_000);
     expect(pool.place(name)).toBe('deleting');
-    expect(pool.book.requests[next] ?? pool.book.leases[next]).toBeDefined();
+    expect(pool.book.requests.get(next) ?? pool.book.leases.get(next)).toBeDefined();
   });
 
   it('is held again when it answers again', () => {

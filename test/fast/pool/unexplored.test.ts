@@ -106,7 +106,7 @@ describe('a cell that the book knows', () => {
     pool.event({ type: 'retire', member: name, why: 'told so' });
     pool.end();
     pool.pass(1_000);
-    expect(pool.book.retired).toHaveProperty([name]);
+    expect(pool.book.retired.has(name)).toBe(true);
     pool.event({ type: 'cellsFound', cells: [found(own, name)] });
     expect(pool.state.sight.unexplored).toEqual([]);
   });

@@ -47,7 +47,7 @@ describe("with yesterday's book put back while jobs run", () => {
     pool.pass(hour).probe(name, keyOf('2'));
     pool.sync(['2']);
     expect(pool.place(name)).toBe('Busy');
-    expect(Object.keys(pool.book.leases)).toEqual([leaseIdOf(keyOf('2'))]);
+    expect(pool.book.leases.keys()).toEqual([leaseIdOf(keyOf('2'))]);
   });
 
   it('a job that still runs keeps its lease, and its VM is clean after it as ever', () => {
@@ -59,7 +59,7 @@ describe("with yesterday's book put back while jobs run", () => {
     pool.probe(name, keyOf('1'));
     expect(pool.member().hold).toBeNull();
     syncTwice(pool, ['1']);
-    expect(pool.book.leases[id]?.member).toBe(name);
+    expect(pool.book.leases.get(id)?.member).toBe(name);
     pool.release(keyOf('1'));
     expect(pool.place(name)).toBe('scrubbing');
   });
@@ -84,15 +84,15 @@ describe("with yesterday's book put back while jobs run", () => {
     yesterday(pool);
     // The other VM is ready before the first one's marker was read.
     const second = freeOther(pool, ['2']);
-    expect(pool.book.leases[waiting]).toBeUndefined();
+    expect(pool.book.leases.get(waiting)).toBeUndefined();
     pool.probe(first, keyOf('2'));
     pool.pass(30_000).sync(['2']);
     expect(pool.place(first)).toBe('held');
     expect(pool.place(second)).toBe('Free');
-    expect(pool.book.leases[waiting]).toBeUndefined();
+    expect(pool.book.leases.get(waiting)).toBeUndefined();
     pool.pass(1_000).probe(first, keyOf('2'));
     pool.sync(['2']);
-    expect(pool.book.leases[waiting]).toMatchObject({ member: first, ready: true });
+    expect(pool.book.leases.get(waiting)).toMatchObject({ member: first, ready: true });
     expect(pool.place(first)).toBe('Busy');
   });
 
@@ -103,23 +103,23 @@ describe("with yesterday's book put back while jobs run", () => {
     const waiting = pool.ask(keyOf('2'));
     yesterday(pool);
     const second = freeOther(pool, ['1', '2']);
-    expect(pool.book.leases[waiting]).toBeUndefined();
+    expect(pool.book.leases.get(waiting)).toBeUndefined();
     pool.probe(first, keyOf('1'));
-    expect(pool.book.leases[waiting]?.member).toBe(second);
+    expect(pool.book.leases.get(waiting)?.member).toBe(second);
   });
 
   it('a lease for which nothing was ready is where its marker is', () => {
     const pool = ready(2, { max: 2 });
     const [one, two] = [pool.member(0).name, pool.member(1).name];
     const id = pool.ask(keyOf('1'));
-    expect(pool.book.leases[id]?.member).toBe(one);
+    expect(pool.book.leases.get(id)?.member).toBe(one);
     // Its staging failed after the copy was taken: it got the other VM.
     yesterday(pool);
     expect(pool.work('stage')).toEqual([]);
     pool.probe(one);
     pool.probe(two, keyOf('1'));
     pool.sync(['1']);
-    expect(pool.book.leases[id]).toMatchObject({ member: two, ready: true });
+    expect(pool.book.leases.get(id)).toMatchObject({ member: two, ready: true });
     expect(pool.place(two)).toBe('Busy');
     expect(pool.place(one)).toBe('scrubbing');
   });
@@ -134,7 +134,7 @@ describe("with yesterday's book put back while jobs run", () => {
     pool.probe(two, later);
     pool.sync(['1']);
     expect(pool.place(two)).toBe('Busy');
-    expect(Object.keys(pool.book.leases)).toEqual([leaseIdOf(later)]);
+    expect(pool.book.leases.keys()).toEqual([leaseIdOf(later)]);
     expect(pool.place(one)).toBe('held');
     pool.pass(1_000).probe(one);
     pool.sync(['1']);
@@ -152,7 +152,7 @@ describe("with yesterday's book put back while jobs run", () => {
     pool.probe(two, keyOf('1', attempt(1)));
     pool.sync(['1']);
     expect(pool.place(two)).toBe('deleting');
-    expect(pool.book.leases[id]?.member).toBe(one);
+    expect(pool.book.leases.get(id)?.member).toBe(one);
   });
 
   it("a VM that was held for its user's files is held for them again, and no job is scrubbed away under that hold", () => {
@@ -165,10 +165,10 @@ describe("with yesterday's book put back while jobs run", () => {
     pool.probe(files, keyOf('1'));
     pool.probe(looked, keyOf('9'));
     pool.sync(['9']);
-    expect(pool.book.members[files]?.hold).toMatchObject({ kind: 'copy-back' });
+    expect(pool.book.members.get(files)?.hold).toMatchObject({ kind: 'copy-back' });
     expect(pool.place(files)).toBe('held');
     expect(pool.place(looked)).toBe('Busy');
-    expect(Object.keys(pool.book.leases)).toEqual([leaseIdOf(keyOf('9'))]);
+    expect(pool.book.leases.keys()).toEqual([leaseIdOf(keyOf('9'))]);
   });
 
   it('a VM that was about to be made is held when it turns out to be made already', () => {

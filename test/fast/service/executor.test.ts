@@ -61,7 +61,7 @@ function bench(pool: Pool, policy: Partial<Policy> = {}): Bench {
 }
 
 const memberOf = (s: State, name: MemberName): Member => {
-  const member = s.book.members[name];
+  const member = s.book.members.get(name);
   if (member === undefined) throw new Error(`no ${name}`);
   return member;
 };
@@ -94,7 +94,7 @@ describe('updates of cells', () => {
     if (run !== undefined) b.engine.finish(run);
     await calm();
     expect(b.keeper.durable().sight.cells['c001']?.running).toBe(false);
-    const [member] = Object.values(b.keeper.durable().book.members);
+    const [member] = b.keeper.durable().book.members.values();
     expect(member).toMatchObject({ engine: 'managed', server: { id: 'server-1' } });
     expect(b.engine.runs).toHaveLength(1);
   });
@@ -104,7 +104,7 @@ describe('updates of cells', () => {
     b.store.holding = true;
     const answer = ask(b, '1');
     await gathered(b);
-    expect(Object.keys(b.keeper.newest().book.members)).toHaveLength(1);
+    expect(b.keeper.newest().book.members.keys()).toHaveLength(1);
     expect(b.engine.runs).toEqual([]);
     b.store.letGo();
     await answer;
@@ -117,8 +117,8 @@ describe('updates of cells', () => {
     b.store.holding = true;
     const answers = [ask(b, '1'), ask(b, '2')];
     await gathered(b);
-    expect(Object.keys(b.keeper.durable().book.members)).toHaveLength(1);
-    expect(Object.keys(b.keeper.newest().book.members)).toHaveLength(2);
+    expect(b.keeper.durable().book.members.keys()).toHaveLength(1);
+    expect(b.keeper.newest().book.members.keys()).toHaveLength(2);
     expect(b.engine.runs).toEqual([]);
     b.store.letGo();
     await Promise.all(answers);
@@ -178,9 +178,7 @@ describe('work on VMs', () => {
     expect(b.guest.count('stage')).toBe(1);
     await pass(b, 1);
     expect(b.guest.count('stage')).toBe(2);
-    expect(Object.values(b.keeper.durable().book.leases)).toEqual([
-      expect.objectContaining({ ready: false }),
-    ]);
+    expect(b.keeper.durable().book.leases.values()).toEqual([expect.objectContaining({ ready: false })]);
   });
 
   it('stages nothing for a lease whose grant the disk has refused', async () => {
@@ -283,10 +281,10 @@ describe('servers that end through Nova', () => {
     const { b, name } = ending();
     await pass(b, 2_000);
     expect(b.cloud.deleted).toHaveLength(1);
-    expect(name in b.keeper.durable().book.members).toBe(true);
+    expect(b.keeper.durable().book.members.has(name)).toBe(true);
     await pass(b, 2_000);
     expect(b.cloud.deleted).toHaveLength(1);
-    expect(name in b.keeper.durable().book.members).toBe(false);
+    expect(b.keeper.durable().book.members.has(name)).toBe(false);
   });
 
   it('may be in the middle of something: a conflict is no failure, the next look decides', async () => {
@@ -300,7 +298,7 @@ describe('servers that end through Nova', () => {
     b.cloud.onDelete = onDelete;
     await pass(b, 2_000);
     await pass(b, 2_000);
-    expect(b.keeper.durable().book.members).toEqual({});
+    expect(b.keeper.durable().book.members.size).toBe(0);
   });
 
   it('wait while the cloud does not answer, and the status says why', async () => {
@@ -370,7 +368,7 @@ describe('a stop', () => {
     const [run] = b.engine.runs;
     if (run !== undefined) b.engine.finish(run);
     await stopping;
-    const [member] = Object.values(b.keeper.durable().book.members);
+    const [member] = b.keeper.durable().book.members.values();
     expect(member?.engine).toBe('managed');
     expect(b.clock.naps).toEqual([]);
   });

@@ -71,7 +71,7 @@ describe('waiting for a lease', () => {
     await keeper.dispatch({ type: 'tick' });
     await calm();
     expect(settled).toBe(false);
-    const lease = keeper.durable().book.leases[id]?.request.id;
+    const lease = keeper.durable().book.leases.get(id)?.request.id;
     if (lease === undefined) throw new Error('no lease');
     await keeper.dispatch({ type: 'staged', lease, result: { ok: true } });
     expect(await waiting).toMatchObject({ ready: true });
@@ -107,10 +107,10 @@ describe('waiting for a lease', () => {
     await clock.advance(defaultPolicy.requestIdleLimitMs - 1);
     await service.waitFor(id, 'granted', 0, never, false);
     await calm();
-    expect(keeper.durable().sight.polled[id]).not.toBe(clock.now());
+    expect(keeper.durable().sight.polled.get(id)).not.toBe(clock.now());
     await service.waitFor(id, 'granted', 0, never, true);
     await calm();
-    expect(keeper.durable().sight.polled[id]).toBe(clock.now());
+    expect(keeper.durable().sight.polled.get(id)).toBe(clock.now());
     await clock.advance(defaultPolicy.requestIdleLimitMs - 1);
     await keeper.dispatch({ type: 'tick' });
     expect(service.lease(id)).toMatchObject({ state: 'waiting' });
@@ -129,7 +129,7 @@ describe('requests', () => {
       code: 'unsatisfiable',
       detail: expect.stringContaining('5 processors on one node'),
     });
-    expect(keeper.durable().book.requests).toEqual({});
+    expect(keeper.durable().book.requests.size).toBe(0);
     expect(await service.request('w1', body('1', { processors: 4 }))).toMatchObject({ kind: 'done' });
   });
 

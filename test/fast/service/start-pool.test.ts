@@ -117,7 +117,7 @@ describe('the running pool', () => {
       `stage ${vm}`,
     ]);
     expect(states(b)).toEqual(['Busy']);
-    expect(b.store.committed.at(-1)?.leases[id]).toMatchObject({ ready: true });
+    expect(b.store.committed.at(-1)?.leases.get(id)).toMatchObject({ ready: true });
 
     expect(await b.pool.service.releaseById(id, 'over')).toMatchObject({ value: { outcome: 'ended' } });
     await until(b.clock, 'a Free VM', () => states(b).join() === 'Free');

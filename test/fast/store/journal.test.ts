@@ -42,6 +42,15 @@ const flip = (bytes: Buffer, bit: number): Buffer => {
 };
 
 describe('a journal', () => {
+  it('that a kill left unfinished is removed at the next start', async () => {
+    await killedAfter(2);
+    writeFileSync(`${path}.journal-0123456789abcdef.tmp`, '{"format":');
+    const { store, document } = opened(await openBook(path));
+    expect(document).toMatchObject({ n: 2 });
+    expect(readdirSync(dir).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    await store.close();
+  });
+
   it('is read after its snapshot, line by line with jq, and taken into the next one', async () => {
     const journal = await killedAfter(3);
     expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ document: { n: 1 } });
