@@ -187,6 +187,8 @@ export interface Sight {
   readonly polled: Table<Millis>;
   /** Leases and requests whose job a sync did not list, and since when. */
   readonly missing: Readonly<Record<string, Millis>>;
+  /** When what may be forgotten was last looked for. */
+  readonly forgotAt: Millis;
   readonly cells: Readonly<Record<string, CellSight>>;
   /** Cells of which the engine found more than the book knows: each is run once, so that what it holds is known. */
   readonly unexplored: readonly CellName[];
@@ -238,6 +240,7 @@ export const emptySight: Sight = {
   unlisted: {},
   polled: Table.of(),
   missing: {},
+  forgotAt: 0,
   cells: {},
   unexplored: [],
   lastListing: null,
@@ -335,7 +338,9 @@ export function isUnusable(
 
 /** What `record` itself has at `key`: a name from outside may be one that every object inherits (`constructor`). */
 export function entryAt<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
-  return Object.hasOwn(record, key) ? record[key] : undefined;
+  // Nearly always there is nothing, and this finds that out sooner than `hasOwn`.
+  const value = record[key];
+  return value !== undefined && Object.hasOwn(record, key) ? value : undefined;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Breaker, Context, State } from './book.js';
-import { isUnusable, membersOf } from './book.js';
+import { isUnusable } from './book.js';
+import { censusOf } from './census.js';
 import type { NoteSink } from './members.js';
 import { withBook } from './members.js';
 import type { Millis } from './model.js';
@@ -48,7 +49,7 @@ export function holdsBack(s: State, now: Millis): boolean {
 
 /** When each member that is being built was decided. */
 export function birthsOf(s: State): readonly Millis[] {
-  return membersOf(s.book).flatMap((m) => (isUnusable(m, 'building') ? [m.bornAt] : []));
+  return censusOf(s.book).unusable.flatMap((m) => (isUnusable(m, 'building') ? [m.bornAt] : []));
 }
 
 /** After so many failures in a row, for as long as they hold creates back. */

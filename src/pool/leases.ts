@@ -1,5 +1,6 @@
 import type { Context, EndedJob, Lease, LeaseFacts, Member, Request, State } from './book.js';
-import { entryAt, isUnexplained, membersOf, without } from './book.js';
+import { entryAt, isUnexplained, without } from './book.js';
+import { censusOf } from './census.js';
 import { compareAttempts, leaseIdOf } from './ids.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
@@ -277,7 +278,7 @@ function isStopped(member: Member): boolean {
  * the hold comes from a copy of the store and may have been granted since: that very VM may be its own.
  */
 export function blockedBy(s: State, request: Request): Member | null {
-  for (const member of membersOf(s.book)) {
+  for (const member of censusOf(s.book).tainted) {
     const tenant = isStopped(member) ? null : member.tenant;
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;
     if (!isUnexplained(member) || isStopped(member)) continue;
@@ -301,8 +302,8 @@ export function waiting(s: State): Request[] {
 /** Free VMs, best first: of the wanted generation, then the oldest name, so that the rest can idle and go. */
 function freeMembers(s: State): Member[] {
   const generation = s.book.shape?.generation;
-  return membersOf(s.book)
-    .filter((m) => m.state.kind === 'Free' && m.retire === null && m.hold === null && m.endpoint !== null)
+  return censusOf(s.book)
+    .free.filter((m) => m.retire === null && m.hold === null && m.endpoint !== null)
     .sort(
       (a, b) => Number(b.generation === generation) - Number(a.generation === generation) || a.seq - b.seq,
     );
@@ -402,7 +403,7 @@ function isForgettable(s: State, ended: EndedJob, c: Context): boolean {
   return worker !== undefined && worker.syncedAt > ended.at && !worker.jobs.includes(ended.job);
 }
 
-/** Requests nobody asks for any more, leases beyond their life, memories beyond theirs. */
+/** Requests nobody asks for any more, leases beyond their life. */
 export function expireLeases(s: State, c: Context, note: NoteSink): State {
   let state = s;
   for (const request of s.book.requests.values()) {
@@ -426,7 +427,11 @@ export function expireLeases(s: State, c: Context, note: NoteSink): State {
       }
     }
   }
-  let { ended } = state.book;
-  for (const [under, e] of ended) if (isForgettable(state, e, c)) ended = ended.without(under);
-  return ended === state.book.ended ? state : withBook(state, { ended });
+  return state;
+}
+
+export function forgetEnded(s: State, c: Context): State {
+  let { ended } = s.book;
+  for (const [under, e] of ended) if (isForgettable(s, e, c)) ended = ended.without(under);
+  return ended === s.book.ended ? s : withBook(s, { ended });
 }

@@ -1,8 +1,9 @@
-import type { Context, Member, State } from './book.js';
-import { entryAt, membersOf } from './book.js';
+import type { Book, Context, Member, State } from './book.js';
+import { entryAt } from './book.js';
 import { createFailed } from './breaker.js';
+import { censusOf } from './census.js';
 import { explain } from './explain.js';
-import { expireLeases, grantAll } from './leases.js';
+import { expireLeases, forgetEnded, grantAll } from './leases.js';
 import { isUnseen, limitOf } from './limits.js';
 import type { NoteSink } from './members.js';
 import { dropMember, moveMember, patchMember, placeOf, withBook } from './members.js';
@@ -15,6 +16,7 @@ import { rollUnderLoad, size } from './sizer.js';
 const lateCreateMs = 30_000;
 /** Names retired longer ago than this are forgotten: a server that turns up under one is then held, not deleted. */
 const rememberRetiredMs = 24 * 3600 * 1000;
+const forgetEveryMs = 10_000;
 
 /** What follows from the mere passing of time and from everything that was seen: the same from whatever came before. */
 export function settle(s: State, c: Context, note: NoteSink): State {
@@ -23,8 +25,8 @@ export function settle(s: State, c: Context, note: NoteSink): State {
   if (paused !== undefined && c.now >= paused.until)
     state = resumed(state, 'the time of the pause is over', c, note);
   const isPaused = state.book.paused !== undefined;
-  for (const member of membersOf(state.book)) state = expireMember(state, member, c, note);
-  state = rested(forget(state, c), c);
+  for (const member of mayExpire(state.book)) state = expireMember(state, member, c, note);
+  state = rested(forgetTheOld(state, c), c);
   for (const { name, why } of isPaused ? [] : rollUnderLoad(state, c)) {
     state = patchMember(state, name, { retire: why });
     state = moveMember(state, name, 'overdue', why, c, note);
@@ -45,6 +47,12 @@ export function settle(s: State, c: Context, note: NoteSink): State {
 function rested(s: State, c: Context): State {
   const { restUntil } = s.sight;
   return restUntil === null || c.now < restUntil ? s : { ...s, sight: { ...s.sight, restUntil: null } };
+}
+
+/** The others are Busy, or Free and wanted: time alone changes nothing for them. */
+function mayExpire(book: Book): Member[] {
+  const { free, unusable } = censusOf(book);
+  return [...free.filter((m) => m.retire !== null), ...unusable];
 }
 
 function expireMember(s: State, member: Member, c: Context, note: NoteSink): State {
@@ -86,7 +94,14 @@ function stateDetail(member: Member): string {
   return member.state.kind === 'Unusable' ? member.state.detail : member.state.kind;
 }
 
-function forget(s: State, c: Context): State {
+/** Memories whose time is over: they may be thousands, and none is in a hurry. */
+function forgetTheOld(s: State, c: Context): State {
+  if (c.now - s.sight.forgotAt < forgetEveryMs) return s;
+  const state = forgetRetired(forgetEnded(s, c), c);
+  return { ...state, sight: { ...state.sight, forgotAt: c.now } };
+}
+
+function forgetRetired(s: State, c: Context): State {
   let { retired } = s.book;
   for (const [name, at] of retired) if (c.now - at > rememberRetiredMs) retired = retired.without(name);
   return retired === s.book.retired ? s : withBook(s, { retired });

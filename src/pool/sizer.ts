@@ -1,6 +1,7 @@
 import type { Context, Member, State } from './book.js';
-import { isDeleting, isUnusable, membersOf } from './book.js';
+import { isDeleting, isUnusable } from './book.js';
 import { birthsOf, createsAllowed } from './breaker.js';
+import { censusOf } from './census.js';
 import { blockedBy, waiting } from './leases.js';
 import type { MemberName, Shape } from './model.js';
 import { quotaRoom, type TightQuota } from './quota.js';
@@ -15,12 +16,10 @@ export interface Sizing {
   readonly heldBack: TightQuota | null;
 }
 
-/** Counts toward the pool's strength: leased, ready, or on its way to be ready. */
-function isSupply(s: State, member: Member): boolean {
-  if (member.state.kind === 'Busy') return true;
-  if (member.retire !== null) return false;
-  if (member.state.kind === 'Free') return true;
-  if (member.hold?.kind === 'drain') return false;
+/** Counts toward the pool's strength although it is Unusable: it is on its way to be ready. */
+function isComing(s: State, member: Member): boolean {
+  if (member.state.kind !== 'Unusable' || member.retire !== null || member.hold?.kind === 'drain')
+    return false;
   // A scrub that cannot get through is no promise.
   const failures = s.sight.checked.get(member.name)?.failures ?? 0;
   return member.state.reason === 'building' || (member.state.reason === 'scrubbing' && failures < 2);
@@ -45,18 +44,16 @@ function outdatedWhy(m: Member, shape: Shape, c: Context): string | null {
 export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName; readonly why: string }[] {
   const shape = s.book.shape;
   if (shape === null || s.book.breaker.failures > 0 || s.book.requests.size === 0) return [];
-  const members = membersOf(s.book);
-  const inChange = members.filter(
+  const { free, unusable } = censusOf(s.book);
+  const old = free.filter((m) => outdatedWhy(m, shape, c) !== null);
+  if (old.length === 0) return [];
+  const inChange = unusable.filter(
     (m) => isDeleting(m) || (isUnusable(m, 'building') && m.generation === shape.generation),
   ).length;
-  return members
-    .filter((m) => m.state.kind === 'Free')
+  return old
     .sort(byAge)
-    .flatMap((m) => {
-      const why = outdatedWhy(m, shape, c);
-      return why === null ? [] : [{ name: m.name, why }];
-    })
-    .slice(0, Math.max(0, c.policy.maxSurge - inChange));
+    .slice(0, Math.max(0, c.policy.maxSurge - inChange))
+    .map((m) => ({ name: m.name, why: outdatedWhy(m, shape, c) ?? '' }));
 }
 
 /**
@@ -66,46 +63,50 @@ export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName
 export function size(s: State, c: Context): Sizing {
   const shape = s.book.shape;
   if (shape === null) return { create: 0, retire: [], target: 0, heldBack: null };
-  const members = membersOf(s.book);
-  const busy = members.filter((m) => m.state.kind === 'Busy').length;
+  const { busy, free: ready, unusable } = censusOf(s.book);
   const demand = waiting(s).filter((r) => blockedBy(s, r) === null).length;
   const target = Math.max(shape.min, Math.min(shape.max, demand + busy + shape.spare));
-  const supply = members.filter((m) => isSupply(s, m));
-  const free = supply.filter((m) => m.state.kind === 'Free').sort(byAge);
+  const free = ready.filter((m) => m.retire === null);
+  const coming = unusable.filter((m) => isComing(s, m));
+  /** Leased, ready, or on its way to be ready. */
+  const supply = busy + free.length + coming.length;
 
   const isOutdated = (m: Member): string | null => outdatedWhy(m, shape, c);
   const retire: { name: MemberName; why: string }[] = [];
-  const outdated = supply.filter((m) => m.state.kind !== 'Busy' && isOutdated(m) !== null);
+  const outdatedFree = free.filter((m) => isOutdated(m) !== null);
+  const outdatedComing = coming.filter((m) => isOutdated(m) !== null);
+  const outdated = outdatedFree.length + outdatedComing.length;
   // What is still being built makes up for nothing yet: were it counted, another one that is well and idle would go in
   // the place of the old one, and yet another be made for that.
-  const standing = (list: readonly Member[]): number => list.filter((m) => !isUnusable(m, 'building')).length;
-  const fresh = standing(supply) - standing(outdated);
+  const isBuilding = (m: Member): boolean => isUnusable(m, 'building');
+  const standing = (list: readonly Member[]): number => list.filter((m) => !isBuilding(m)).length;
+  const fresh = busy + free.length + standing(coming) - outdatedFree.length - standing(outdatedComing);
   /** Members beyond the target for as long as old ones wait for their replacements. */
-  const surge = Math.max(0, Math.min(c.policy.maxSurge, outdated.length, target - fresh));
+  const surge = Math.max(0, Math.min(c.policy.maxSurge, outdated, target - fresh));
 
   // Rolling: an old one goes when those that are ready now make up the strength without it, so that a spec that does
   // not boot never eats the pool up; without room for a replacement, one out, one in. Strength that a waiting request
   // needs is never taken away.
-  const room = shape.max - members.length;
-  const ready = supply.filter((m) => m.state.kind !== 'Unusable').length;
+  const room = shape.max - s.book.members.size;
   const inChange =
-    members.filter(isDeleting).length +
-    supply.filter((m) => isUnusable(m, 'building') && isOutdated(m) === null).length;
-  for (const member of free) {
+    unusable.filter(isDeleting).length +
+    coming.filter(isBuilding).length -
+    outdatedComing.filter(isBuilding).length;
+  for (const member of outdatedFree.sort(byAge)) {
     const why = isOutdated(member);
     if (why === null || demand > 0) continue;
-    const replaced = ready - retire.length - 1 >= target;
+    const replaced = busy + free.length - retire.length - 1 >= target;
     const noRoom = room <= 0 && inChange + retire.length < c.policy.maxSurge;
     if (replaced || noRoom) retire.push({ name: member.name, why });
   }
 
   // Shrinking: the newest idle ones go first, so that the members in use stay the same few.
   const leavingNow = new Set(retire.map((r) => r.name));
-  let excess = supply.length - retire.length - Math.min(shape.max, target + surge);
-  for (const member of [...free].reverse()) {
+  let excess = supply - retire.length - Math.min(shape.max, target + surge);
+  for (const member of excess > 0 ? free.toSorted(byAge).reverse() : []) {
     if (excess <= 0) break;
     if (leavingNow.has(member.name) || member.state.kind !== 'Free') continue;
-    const overMax = supply.length - retire.length > shape.max;
+    const overMax = supply - retire.length > shape.max;
     if (!overMax && c.now - member.state.since < c.policy.idleBeforeShrinkMs) continue;
     retire.push({
       name: member.name,
@@ -114,7 +115,7 @@ export function size(s: State, c: Context): Sizing {
     excess -= 1;
   }
 
-  const wanted = target + surge - (supply.length - retire.length);
+  const wanted = target + surge - (supply - retire.length);
   const allowed = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, birthsOf(s), c.now)));
   if (allowed === 0 || s.sight.restUntil !== null) return { create: 0, retire, target, heldBack: null };
   const quota = quotaRoom(s, c);

@@ -6,6 +6,7 @@ import { poolFigures } from '../ganglia/figures.js';
 import { sendFigures } from '../ganglia/sender.js';
 import type { Guest } from '../guest/port.js';
 import type { Book, Context, Member, Note } from '../pool/book.js';
+import { censusOf } from '../pool/census.js';
 import { serviceInput } from '../pool/followed.js';
 import type { MemberName, Shape } from '../pool/model.js';
 import { meteredCloud, meteredEngine, meteredGuest, meteredStore } from '../metrics/metered.js';
@@ -146,16 +147,16 @@ export function startPool(parts: PoolParts): RunningPool {
       );
     },
   });
-  let known = new Set(parts.book.members.keys());
+  let known = parts.book.members;
   keeper.watch(() => {
     executor.kick();
     if (recent.isDue(clock.now())) recent.counted(clock.now(), countsOf(keeper.durable().book));
     // The connection and the baseline of a VM end with it.
     const now = keeper.durable().book.members;
-    const gone = [...known].filter((name) => !now.has(name));
-    if (gone.length === 0 && known.size === now.size) return;
-    known = new Set(now.keys());
-    for (const name of gone) {
+    const changes = now.changesFrom(known);
+    known = now;
+    for (const { key: name, after } of changes) {
+      if (after !== undefined) continue;
       told.delete(name);
       sites.forget(name);
       guest.forget(name as MemberName).catch((error: unknown) => {
@@ -238,7 +239,7 @@ export function startPool(parts: PoolParts): RunningPool {
       const { book } = keeper.durable();
       const calm =
         book.requests.size === 0 &&
-        book.members.values().every((m) => m.state.kind !== 'Unusable') &&
+        censusOf(book).unusable.length === 0 &&
         book.leases.values().every((l) => l.ready);
       return calm ? quietTickMs : tickMs;
     }),
@@ -253,10 +254,7 @@ export function startPool(parts: PoolParts): RunningPool {
   // The listing that shows a new server should not have to wait for a quiet period to end.
   let busy = false;
   const unwatch = keeper.watch(() => {
-    const now = keeper
-      .durable()
-      .book.members.values()
-      .some((m) => m.state.kind === 'Unusable');
+    const now = censusOf(keeper.durable().book).unusable.length > 0;
     if (now && !busy) watcher.kick();
     busy = now;
   });
