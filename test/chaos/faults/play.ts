@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ownEnvironment } from '../../../src/demo/parts.js';
 import type { StatusView } from '../../../src/http/api.js';
 import { repoRoot } from '../../../src/repo-root.js';
 import { bookPath } from '../../../src/service/open-book.js';
+import { decode } from '../../../src/store/envelope.js';
+import { journalPath } from '../../../src/store/journal.js';
 import type { Random } from '../../sim/random.js';
 import type { FaultEvidence } from '../evidence.js';
 import type { Fault } from '../plan.js';
@@ -71,11 +73,12 @@ const diskFull = async (site: ChaosSite, random: Random, signal: AbortSignal): P
 
 type Which = (stateDir: string) => string | undefined;
 const snapshot: Which = (stateDir) => [bookPath(stateDir)].find(existsSync);
-/** A service that stopped by itself leaves none, one that was killed does. */
-const journal: Which = (stateDir) =>
-  readdirSync(stateDir)
-    .filter((name) => name.startsWith(`${basename(bookPath(stateDir))}.journal-`))
-    .map((name) => join(stateDir, name))[0];
+/** The snapshot's own: one of the snapshot before may lie beside it, and nobody needs that any more. */
+const journal: Which = (stateDir) => {
+  const book = snapshot(stateDir);
+  const read = book === undefined ? null : decode(readFileSync(book));
+  return [read?.ok === true ? journalPath(bookPath(stateDir), read.sha256) : ''].find(existsSync);
+};
 
 /** The service is down; it must refuse the damaged book untouched and say what to do, and go on after that. */
 const damagedStore =
