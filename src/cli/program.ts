@@ -25,6 +25,7 @@ import { serveCommand } from './commands/serve.js';
 import { serviceCommand } from './commands/service.js';
 import { statusCommand } from './commands/status.js';
 import { tokenCommand } from './commands/token.js';
+import { topCommand } from './commands/top.js';
 import { unholdCommand } from './commands/unhold.js';
 import { vmsCommand } from './commands/vms.js';
 import { vmCommand } from './commands/vm.js';
@@ -49,6 +50,7 @@ Exit codes:
 const commands = [
   serveCommand,
   statusCommand,
+  topCommand,
   vmsCommand,
   vmCommand,
   leasesCommand,

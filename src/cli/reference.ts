@@ -32,7 +32,7 @@ const general = `# Command line
 | \`--token-file FILE\` | \`VMPOOL_TOKEN_FILE\` | none: a token is always needed. The file must not be open to other users. |
 | \`--ca FILE\` | \`VMPOOL_CA\` | the system's certificate authorities |
 
-Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`vm show\`, \`events\` and \`usage\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`why\` too; orders (\`hold\`, \`unhold\`, \`drain\`, \`undrain\`, \`retire\`, \`kill\`, \`pause\`, \`resume\`, \`adopt\`, \`scale\`, \`apply\`, \`audit\`), \`console\` and \`vm show --console\` need an operator's.
+Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`top\`, \`vm show\`, \`events\` and \`usage\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`why\` too; orders (\`hold\`, \`unhold\`, \`drain\`, \`undrain\`, \`retire\`, \`kill\`, \`pause\`, \`resume\`, \`adopt\`, \`scale\`, \`apply\`, \`audit\`), \`console\` and \`vm show --console\` need an operator's.
 
 Results go to standard output, everything else to standard error. Colours are used on a terminal only, and not where \`NO_COLOR\` is set. With \`--json\`, what is printed is for programs: the field names are those of the HTTP API. \`VMPOOL_DEBUG=1\` adds a stack trace to errors that nobody expected.
 
@@ -51,6 +51,7 @@ Results go to standard output, everything else to standard error. Colours are us
 
 const notes: Readonly<Record<string, string>> = {
   vms: 'Broken, silent and held VMs stand first, idle ones last; among equals, what has been so for longest. On a terminal the table is cut to its width and what matters least is left out; a pipe gets whole lines.',
+  top: 'The most urgent VMs first, as many as the terminal has room for. `q` or Ctrl-C ends it and gives the terminal back as it was. A service that restarts is waited for.',
   'vm show':
     'The history goes back as far as the history files do. Of a VM that did not come up, the end of its console log was kept there and is shown; `--console` asks the cloud for what it has now.',
   events:

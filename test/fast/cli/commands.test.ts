@@ -22,6 +22,7 @@ describe('the command line', () => {
     for (const name of [
       'serve',
       'status',
+      'top',
       'ssh',
       'console',
       'resume',
