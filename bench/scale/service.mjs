@@ -16,6 +16,7 @@ import { poolClock } from '../../dist/src/service/clock.js';
 import { startPool } from '../../dist/src/service/pool.js';
 import { openHistory } from '../../dist/src/store/history.js';
 import { openStore } from '../../dist/src/store/store.js';
+import { openUsage } from '../../dist/src/usage/journal.js';
 import { bookOf } from './book.mjs';
 
 const began = performance.now();
@@ -32,6 +33,10 @@ const opened = await openStore({
 const { store, document: book } = opened;
 if (fresh) await store.commit(book);
 const history = await openHistory({ dir: join(dir, 'history'), maxBytes: 16 * 1024 * 1024, keep: 8 });
+const usage = await openUsage({
+  ...{ dir: join(dir, 'usage'), size: 16 * 1024 * 1024, keepMs: 86_400_000 },
+  ...{ now: () => Date.now(), onWarning: (message) => console.error(message) },
+});
 const silent = { debug() {}, info() {}, warn() {}, error: (fields, text) => console.error(text, fields) };
 const served = book.members.values().map((m) => ({
   id: m.server.id,
@@ -90,6 +95,7 @@ const pool = startPool({
   book,
   store,
   history,
+  usage,
   engine,
   cloud,
   guest,
