@@ -197,6 +197,17 @@ describe("with yesterday's book put back while jobs run", () => {
     expect(pool.place(name)).toBe('Free');
   });
 
+  it('a VM that was on its way out then goes on its way: no hold keeps it', () => {
+    const pool = ready(1, { max: 1 });
+    const { name } = pool.member();
+    const leaving = { kind: 'Unusable', reason: 'deleting', since: pool.now, detail: 'not needed' } as const;
+    const member = { ...pool.member(), state: leaving };
+    const book = { ...pool.book, members: pool.book.members.with(name, member) };
+    expect(distrust(book, pool.now + hour, true).members.get(name)).toEqual(member);
+    // Pool time does not run back, whatever the wall clock says.
+    expect(distrust(book, book.at - hour, true).at).toBe(book.at);
+  });
+
   it('put back twice, what is held waits for what the workers say after the second time', () => {
     const pool = ready(1, { max: 1 });
     const { name } = pool.member();
