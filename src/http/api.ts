@@ -389,6 +389,8 @@ export const problemCodes = {
   forbidden: 'forbidden',
   unauthorised: 'unauthorised',
   invalid: 'invalid-input',
+  /** Each value is well-formed, and together they make no sense: what a schema cannot say. */
+  inconsistent: 'inconsistent-input',
   tooLarge: 'body-too-large',
   tooMany: 'too-many-requests',
   unavailable: 'unavailable',

@@ -44,6 +44,7 @@ export const operationId = ({ method, path }: Pick<Route, 'method' | 'path'>): s
 /** Problems that a route may answer whatever it does, from how it is served. */
 const usualProblems = (route: Route): readonly ProblemCode[] => [
   problemCodes.invalid,
+  problemCodes.inconsistent,
   ...(route.roles.length === 0
     ? []
     : [problemCodes.unauthorised, problemCodes.forbidden, problemCodes.tooMany, problemCodes.unavailable]),

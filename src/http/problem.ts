@@ -15,6 +15,7 @@ export const problemKinds: Readonly<
   forbidden: { status: 403, title: 'Not allowed with this token' },
   unauthorised: { status: 401, title: 'A valid token is needed' },
   'invalid-input': { status: 400, title: 'The request is not valid' },
+  'inconsistent-input': { status: 422, title: 'The values of the request make no sense together' },
   'body-too-large': { status: 413, title: 'The body is too large' },
   'too-many-requests': { status: 429, title: 'Too many failed authentications' },
   unavailable: { status: 503, title: 'Not available at the moment' },

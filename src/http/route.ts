@@ -61,7 +61,13 @@ const check = <T>(schema: z.ZodType<T>, value: unknown, where: 'body' | 'query')
     path: [where, ...issue.path.map(String)].join('.').slice(0, 300),
     message: issue.message.slice(0, 300),
   }));
-  throw new HttpProblem(problemCodes.invalid, `The ${where} is not valid: see errors.`, { errors });
+  // Rules of our own (refine) are beyond what the described schema can say.
+  const described = parsed.error.issues.some(({ code }) => code !== 'custom');
+  throw new HttpProblem(
+    described ? problemCodes.invalid : problemCodes.inconsistent,
+    `The ${where} is not valid: see errors.`,
+    { errors },
+  );
 };
 
 /** Declares a route whose handler is typed by its schemas. */

@@ -19,7 +19,7 @@ export const usageRoutes: readonly Route[] = [
     handle: async ({ service, query, signal }) => {
       const { until = Date.now(), by, user, queue } = query;
       const { since = until - thirtyDays } = query;
-      if (since > until) throw new HttpProblem(problemCodes.invalid, 'since lies after until.');
+      if (since > until) throw new HttpProblem(problemCodes.inconsistent, 'since lies after until.');
       return { status: 200, body: await service.usage({ since, until, by, user, queue }, signal) };
     },
   }),

@@ -26,7 +26,7 @@ export interface ConfigOrderParts {
 const limitMs = 4 * 60_000;
 
 const refused = (
-  code: 'conflict' | 'invalid-input' | 'unavailable',
+  code: 'conflict' | 'inconsistent-input' | 'unavailable',
   detail: string,
 ): Answer<ConfigAnswer> => ({ kind: 'refused', code, detail });
 
@@ -63,7 +63,7 @@ const carryOut = async (
   const next = nextConfig(inForce, wish.change);
   if (!next.ok) return refused('conflict', next.why);
   const parsed = shapeOf(next.config, defaults);
-  if (!parsed.ok) return refused('invalid-input', parsed.errors.join('; '));
+  if (!parsed.ok) return refused('inconsistent-input', parsed.errors.join('; '));
   const resolved = await resolveShape(parts.cloud, parsed.value.shape, signal);
   if (!resolved.ok) return refused('conflict', resolved.why);
   const warnings = await advice(parts, parsed.value.shape, signal);

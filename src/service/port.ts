@@ -24,7 +24,7 @@ export type Refusal = {
     | 'unsatisfiable'
     | 'not-found'
     | 'conflict'
-    | 'invalid-input'
+    | 'inconsistent-input'
     | 'unavailable';
   readonly detail: string;
 };

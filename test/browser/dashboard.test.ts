@@ -176,7 +176,7 @@ describe('the pool, live', () => {
     await signIn();
     await page.getByText(`${String(vms)} VMs`, { exact: true }).waitFor();
     const own = await page.evaluate(() => document.querySelectorAll('script, style, link').length);
-    const names = Object.keys(pool.keeper.durable().book.members);
+    const names = pool.keeper.durable().book.members.keys();
     // A half of a pair cannot travel to the browser and back.
     const nasty = nastyTexts.filter((one) => Buffer.from(one).toString() === one);
     pool.services.push(

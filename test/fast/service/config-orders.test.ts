@@ -92,10 +92,10 @@ describe('orders that change the config of the pool stack', () => {
   });
 
   it.each([
-    [scale({ min: 50 }), 'invalid-input', 'vmpool:min: 50 is more than vmpool:max (40)'],
-    [apply({ 'vmpool:maxx': 1 }), 'invalid-input', 'vmpool:maxx: is unknown'],
-    [apply({ 'vmpool:kind': 'summary' }), 'invalid-input', 'vmpool:kind'],
-    [apply({ 'openstack:password': 'x' }), 'invalid-input', 'openstack:password: only keys'],
+    [scale({ min: 50 }), 'inconsistent-input', 'vmpool:min: 50 is more than vmpool:max (40)'],
+    [apply({ 'vmpool:maxx': 1 }), 'inconsistent-input', 'vmpool:maxx: is unknown'],
+    [apply({ 'vmpool:kind': 'summary' }), 'inconsistent-input', 'vmpool:kind'],
+    [apply({ 'openstack:password': 'x' }), 'inconsistent-input', 'openstack:password: only keys'],
     [apply({ 'vmpool:flavor': 'none' }), 'conflict', 'there is no none'],
   ])('are refused with the reason before anything is brought up (%#)', async (change, code, why) => {
     cloud.absent.add('none');
