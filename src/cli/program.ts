@@ -6,6 +6,7 @@ import { applyCommand } from './commands/apply.js';
 import { auditCommand } from './commands/audit.js';
 import { backupCommand } from './commands/backup.js';
 import { checkCommand } from './commands/check.js';
+import { cloudCommand } from './commands/cloud.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { envCommand } from './commands/env.js';
@@ -87,6 +88,7 @@ const commands = [
   serviceCommand,
   engineCommand,
   hooksCommand,
+  cloudCommand,
   demoCommand,
 ];
 

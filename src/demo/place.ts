@@ -130,11 +130,14 @@ export const writeShape = (place: Place, changes: Readonly<Record<string, unknow
   writeFileSync(place.poolConfig, stringify({ config: { ...config, ...Object.fromEntries(named) } }));
 };
 
-/** The cloud's address and credentials, as an operator would put them into an openrc. */
-export const writeOpenrc = (place: Place, env: Readonly<Record<string, string>>): void => {
-  const lines = Object.entries(env).map(([name, value]) => `export ${name}="${value}"\n`);
-  writeFileSync(join(place.directory, 'openrc'), lines.join(''), { mode: 0o600 });
-};
+/** A cloud's address and credentials, as an operator would put them into an openrc. */
+export const openrcOf = (env: Readonly<Record<string, string>>): string =>
+  Object.entries(env)
+    .map(([name, value]) => `export ${name}="${value}"\n`)
+    .join('');
+
+export const writeOpenrc = (place: Place, env: Readonly<Record<string, string>>): void =>
+  writeFileSync(join(place.directory, 'openrc'), openrcOf(env), { mode: 0o600 });
 
 /**
  * A loopback network for the cloud's servers on which nobody listens. `seed` spreads demos that start at the same

@@ -1,13 +1,14 @@
-import { closeSync, fchmodSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { chmod, chown } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { parseConfig } from '../../config/load.js';
 import { readSecretFile } from '../../config/secret-file.js';
 import { newToken, tokenHash, withHashedTokens } from '../../config/tokens.js';
-import { errorText, nodeFiles, replaceFile } from '../../store/files.js';
+import { nodeFiles, replaceFile } from '../../store/files.js';
 import { configFileOf, configOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
+import { writeNewFile } from '../new-file.js';
 import type { World } from '../world.js';
 
 interface NewOptions {
@@ -64,7 +65,7 @@ const make = (world: World, { name, role, worker, out }: NewOptions): void => {
   }
   const token = newToken();
   if (out === undefined) world.terminal.out(`token: ${token}`);
-  else writeNew(out, token);
+  else writeNewFile(out, `${token}\n`, 'the token');
   world.terminal.out(
     [
       'Entry for auth.tokens:',
@@ -74,21 +75,6 @@ const make = (world: World, { name, role, worker, out }: NewOptions): void => {
       `    sha256: ${tokenHash(token)}`,
     ].join('\n'),
   );
-};
-
-/** Never over a file that is there: it may be the token of somebody else. */
-const writeNew = (path: string, token: string): void => {
-  try {
-    const fd = openSync(path, 'wx', 0o600);
-    try {
-      fchmodSync(fd, 0o600);
-      writeSync(fd, `${token}\n`);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw new CliError(`the token cannot be written: ${errorText(error)}`, exitCodes.usage);
-  }
 };
 
 const migrate = async (world: World, options: ConfigOptions): Promise<void> => {
