@@ -38,6 +38,7 @@ export default {
     'hostile',
     'services',
     'puppet',
+    'puppet-server',
     'e2e',
     'openstack',
     'openstack-fake',

@@ -161,6 +161,8 @@ const suites = [
 
 /** Suites that run only when they are named: long, and not steady enough yet to stop everything else. */
 const suitesOnRequest = [
+  // The real certificate authority and agents: minutes of start-up, and not yet run to its end on a quiet machine.
+  jestSuite('puppet-server', 'puppet-server', minutes(15), { extra: serial }),
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
   countedSuite(
     'chaos',

@@ -21,6 +21,10 @@ import { otherNode } from './tested-nodes.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const forTests = process.argv.includes('--test');
+/** Of `make test SUITES=...`; none: those of every run. */
+const namedSuites = (
+  process.argv.find((arg) => arg.startsWith('--suites='))?.slice('--suites='.length) ?? ''
+).split(' ');
 const forServices = process.argv.includes('--services');
 const started = Date.now();
 
@@ -92,8 +96,18 @@ const testNeeds = [
   { file: '/usr/bin/jq', pkg: 'jq' },
 ];
 
+/** What the suite with the real certificate authority wants, and no other. */
+const puppetServerNeeds = [
+  { file: '/usr/bin/puppetserver', pkg: 'puppetserver' },
+  { file: '/usr/bin/puppet', pkg: 'puppet-agent' },
+];
+
 async function systemPackages() {
-  const needs = [...systemNeeds, ...(forTests ? testNeeds : forServices ? demoServicesNeeds : [])];
+  const needs = [
+    ...systemNeeds,
+    ...(forTests ? testNeeds : forServices ? demoServicesNeeds : []),
+    ...(forTests && namedSuites.includes('puppet-server') ? puppetServerNeeds : []),
+  ];
   const missing = needs.filter(({ file }) => !existsSync(file)).map(({ pkg }) => pkg);
   if (missing.length === 0) return;
   const byHand = `Install them by hand: ${missing.join(' ')}`;
@@ -180,8 +194,7 @@ async function secondNode() {
 
 /** The packages of a real OpenStack and the image of its VMs, for the suites that run against it. */
 async function openstackLab() {
-  const suites = process.argv.find((arg) => arg.startsWith('--suites='))?.slice('--suites='.length) ?? '';
-  if (!suites.split(' ').some((name) => name.startsWith('openstack'))) return;
+  if (!namedSuites.some((name) => name.startsWith('openstack'))) return;
   const why = whyNoOpenStackLab();
   if (why !== null) fail(`there can be no OpenStack lab here: ${why}.`);
   const script = join(root, 'test', 'openstack', 'lab', 'prepare.sh');
