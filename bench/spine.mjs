@@ -5,100 +5,18 @@
  *
  *   make setup && node bench/spine.mjs [ROUNDS]
  */
-import { execFile, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { startEmbeddedCloud } from '../dist/src/embedded/cloud.js';
-import { CloudControl } from '../dist/src/embedded/control.js';
-import { createClient } from '../dist/src/http/client.js';
-import { locateEngine } from '../scripts/engine/locate.mjs';
+import { openSite } from './site.mjs';
 
-const run = promisify(execFile);
 const rounds = Number(process.argv[2] ?? 5);
-const root = join(import.meta.dirname, '..');
-const dir = mkdtempSync('/var/tmp/vmpool-bench-');
-const file = (name, text) => {
-  writeFileSync(join(dir, name), text, { mode: 0o600 });
-  return join(dir, name);
-};
-const token = 'b'.repeat(40);
-const operatorToken = 'o'.repeat(40);
-spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, 'admin')]);
-const adminKey = readFileSync(join(dir, 'admin.pub'), 'utf8').trim();
-const state = join(dir, 'state');
-mkdirSync(join(state, 'pulumi'), { recursive: true });
-mkdirSync(join(dir, 'project'));
-file('project/Pulumi.yaml', 'name: vmpool\nruntime: nodejs\n');
-
-const cloud = await startEmbeddedCloud({
-  state: join(dir, 'cloud'),
+const site = await openSite({
   subnet: '127.120.0.0/16',
-  timing: { buildMs: 500, sshMs: 300, deleteMs: 200 },
+  cloud: { timing: { buildMs: 500, sshMs: 300, deleteMs: 200 } },
+  shape: { min: 0, max: 8 },
+  policy: { idleBeforeShrink: '10m' },
 });
-const control = new CloudControl(cloud.controlUrl, cloud.controlToken);
-const engine = locateEngine();
-const env = {
-  ...process.env,
-  ...cloud.env,
-  PATH: `${engine.binDir}:${process.env.PATH}`,
-  PULUMI_HOME: engine.pulumiHome,
-  PULUMI_BACKEND_URL: `file://${state}/pulumi`,
-  PULUMI_CONFIG_PASSPHRASE_FILE: file('passphrase', 'bench bench bench'),
-  PULUMI_SKIP_UPDATE_CHECK: 'true',
-};
-const shape = { min: 0, max: 8, spare: 0, flavor: 'small', image: 'debian-vm', networks: ['net0'], adminKey };
-const lines = Object.entries(shape).map(([key, value]) => `  vmpool:${key}: ${JSON.stringify(value)}`);
-const shapeFile = file('Pulumi.bench.yaml', `config:\n${lines.join('\n')}\n`);
-await run(engine.pulumi, ['stack', 'init', 'bench'], { cwd: join(dir, 'project'), env });
-await run(engine.pulumi, ['up', '--yes', '--skip-preview', '--stack', 'bench', '--config-file', shapeFile], {
-  cwd: root,
-  env,
-});
-const config = file(
-  'vmpool.yaml',
-  `pool: bench
-stateDir: ${state}
-listen: { port: 0 }
-auth:
-  tokens:
-    - { name: w, role: worker, worker: w1, tokenFile: ${file('token', token)} }
-    - { name: o, role: operator, tokenFile: ${file('operator', operatorToken)} }
-engine: { passphraseFile: ${join(dir, 'passphrase')}, adoptEvery: 5s }
-guest: { privateKeyFile: ${join(dir, 'admin')} }
-policy: { idleBeforeShrink: 10m }
-`,
-);
-const service = spawn(process.execPath, [join(root, 'dist/src/cli/main.js'), 'serve', '--config', config], {
-  env,
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
-const url = await new Promise((resolve, reject) => {
-  service.on('exit', (code) => reject(new Error(`the service ended with ${code}`)));
-  createInterface({ input: service.stdout }).on('line', (line) => {
-    const found = /"event":"ready".*?"url":"([^"]+)"/.exec(line);
-    if (found !== null) resolve(found[1]);
-  });
-});
-const client = createClient({ url, token });
-const operator = createClient({ url, token: operatorToken });
-
-const request = (n) => ({
-  job: `${n}.bench`,
-  attempt: { start: 1, boot: 'b', pid: n, ticks: 1 },
-  user: {
-    name: 'alice',
-    uid: 2001,
-    gid: 2001,
-    groups: [{ name: 'alice', gid: 2001 }],
-    home: '/home/alice',
-    shell: '/bin/bash',
-  },
-  publicKey: adminKey.split(' ').slice(0, 2).join(' '),
-});
+const { client, operator, control } = site;
 /** Milliseconds until a TCP connection stands and the server has said something. */
 const banner = (host) =>
   new Promise((resolve) => {
@@ -114,13 +32,12 @@ const banner = (host) =>
 const figures = new Map();
 const add = (name, ms) => figures.set(name, [...(figures.get(name) ?? []), ms]);
 
-while ((await operator.status()).shape === null) await sleep(200);
 let job = 0;
 for (let i = 0; i < rounds; i += 1) {
   job += 1;
   await control.clearCalls();
   const asked = Date.now();
-  const id = (await client.request(request(job))).id;
+  const id = (await client.request(site.request(`${job}.bench`))).id;
   let posted;
   while (posted === undefined) {
     posted = (await control.calls({ method: 'POST', path: '/v2.1/servers' }))[0];
@@ -149,7 +66,7 @@ for (let i = 0; i < rounds; i += 1) {
   add('cold: request -> grant', granted - asked);
   await client.lease(id, { waitSeconds: 60, until: 'ready' });
 }
-for (let n = 1; n <= job; n += 1) await client.release({ job: `${n}.bench`, attempt: request(n).attempt });
+for (let n = 1; n <= job; n += 1) await site.release(`${n}.bench`);
 const allFree = async () => {
   const { members } = await operator.status();
   return members.length > 0 && members.every((m) => m.state === 'Free');
@@ -158,27 +75,21 @@ while (!(await allFree())) await sleep(100);
 for (let i = 0; i < rounds * 2; i += 1) {
   job += 1;
   const asked = performance.now();
-  const lease = await client.request(request(job), { waitSeconds: 30, until: 'granted' });
+  const lease = await client.request(site.request(`${job}.bench`), { waitSeconds: 30, until: 'granted' });
   add('warm: request -> granted (HTTP, durable)', performance.now() - asked);
   await client.lease(lease.id, { waitSeconds: 30, until: 'ready' });
   add('warm: request -> ready (account, key, marker on the VM)', performance.now() - asked);
   const released = performance.now();
-  await client.release({ job: `${job}.bench`, attempt: request(job).attempt });
+  await site.release(`${job}.bench`);
   add('release (HTTP, durable)', performance.now() - released);
   while (!(await allFree())) await sleep(20);
   add('release -> Free (scrubbed and verified)', performance.now() - released);
   const floor = performance.now();
-  await fetch(`${url}/healthz`).then((r) => r.text());
+  await fetch(`${site.url}/healthz`).then((r) => r.text());
   add('floor: GET /healthz', performance.now() - floor);
 }
 
-client.close();
-operator.close();
-service.removeAllListeners('exit');
-service.kill('SIGTERM');
-await new Promise((resolve) => service.once('exit', resolve));
-await cloud.stop();
-rmSync(dir, { recursive: true, force: true });
+await site.close();
 
 const at = (values, q) =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))];

@@ -3,7 +3,7 @@
  * cloud, whose servers have no machines here, so that nothing but the path to them is measured.
  */
 import { join } from 'node:path';
-import { quantile, timed } from '../scale/measure.mjs';
+import { quantile, row, timed } from '../scale/measure.mjs';
 import { openSite, until } from '../site.mjs';
 import { directServers, plainPulumi } from './direct.mjs';
 
@@ -11,29 +11,9 @@ const program = join(import.meta.dirname, 'service.mjs');
 const patienceMs = 3_600_000;
 const quotas = { instances: -1, cores: -1, ram: -1, port: -1, server_groups: -1, server_group_members: -1 };
 
-const round = (value) => Number(value.toPrecision(4));
-const row = (name, unit, p50, p99, floor, wanted, met) => ({
-  name,
-  unit,
-  p50: round(p50),
-  p99: p99 === null ? null : round(p99),
-  floor: floor === null ? null : round(floor),
-  ratio: floor === null ? null : round(p50 / floor),
-  wanted,
-  met,
-});
-
-const siteOf = ({ subnet, buildMs, shape, engine, policy }) =>
-  openSite({
-    subnet,
-    cloud: { sandbox: 'none', quotas, timing: { buildMs, sshMs: 0, deleteMs: 0 } },
-    shape,
-    engine,
-    policy,
-    program,
-  });
-async function on(options, work) {
-  const site = await siteOf(options);
+async function on({ buildMs, ...options }, work) {
+  const timing = { buildMs, sshMs: 0, deleteMs: 0 };
+  const site = await openSite({ ...options, cloud: { sandbox: 'none', quotas, timing }, program });
   try {
     return await work(site);
   } finally {

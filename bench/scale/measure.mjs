@@ -88,3 +88,16 @@ export async function timed(count, width, work) {
   await Promise.all(Array.from({ length: width }, lane));
   return times;
 }
+
+const round = (value) => Number(value.toPrecision(4));
+/** A row of `bench/results.json`: figures of four digits, their ratio to the floor. */
+export const row = (name, unit, p50, p99, floor, wanted, met) => ({
+  name,
+  unit,
+  p50: round(p50),
+  p99: p99 === null ? null : round(p99),
+  floor: floor === null ? null : round(floor),
+  ratio: floor === null ? null : round(p50 / floor),
+  wanted,
+  met,
+});

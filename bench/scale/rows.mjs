@@ -7,7 +7,7 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requestOf } from './book.mjs';
-import { caller, quantile, startChild, timed } from './measure.mjs';
+import { caller, quantile, row, startChild, timed } from './measure.mjs';
 
 const here = import.meta.dirname;
 const token = 'b'.repeat(40);
@@ -57,18 +57,6 @@ async function allFree(url) {
   }
   throw new Error('the VMs did not become Free again');
 }
-
-const round = (value) => Number(value.toPrecision(4));
-const row = (name, unit, p50, p99, floor, wanted, met) => ({
-  name,
-  unit,
-  p50: round(p50),
-  p99: p99 === null ? null : round(p99),
-  floor: floor === null ? null : round(floor),
-  ratio: floor === null ? null : round(p50 / floor),
-  wanted,
-  met,
-});
 
 /** The first three rows. `slack` widens what is wanted, for a check that only tells of a large step back. */
 export const leaseRows = ({ members, singles, pairs, slack = 1 }) =>
