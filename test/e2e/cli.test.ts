@@ -4,6 +4,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { repoRoot } from '../../src/repo-root.js';
 import type { StatusView } from '../../src/http/api.js';
+import { withAccount } from '../support/accounts.js';
 import type { ServiceProcess } from '../support/service-process.js';
 import { startServiceProcess } from '../support/service-process.js';
 import type { EmbeddedSite } from '../support/site.js';
@@ -15,21 +16,15 @@ interface Ran {
   readonly err: string;
 }
 
-/** Gives the command accounts of its own: a user whom no machine has, and nothing of it on this machine. */
-const withUser = 'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && shift 2 && exec "$@"';
-
 describe('vmpool as its users call it', () => {
   let site: EmbeddedSite;
   let service: ServiceProcess;
-  let files: readonly [string, string];
+  let account: readonly string[];
 
   const start = (role: 'worker' | 'operator', args: readonly string[]): ChildProcess =>
     spawn(
-      'unshare',
-      [
-        ...['-m', '--propagation', 'private', 'sh', '-c', withUser, 'sh', ...files],
-        ...[process.execPath, join(repoRoot, 'dist/src/cli/main.js'), ...args],
-      ],
+      account[0] ?? '',
+      [...account.slice(1), process.execPath, join(repoRoot, 'dist/src/cli/main.js'), ...args],
       {
         env: {
           ...process.env,
@@ -63,14 +58,7 @@ describe('vmpool as its users call it', () => {
 
   beforeAll(async () => {
     site = await openSite({ subnet: '127.92.0.0/16', shape: { min: 1, max: 2 } });
-    const file = (name: string, text: string): string => {
-      writeFileSync(join(site.directory, name), text);
-      return join(site.directory, name);
-    };
-    files = [
-      file('passwd', `${readFileSync('/etc/passwd', 'utf8')}dora:x:58221:58221::/home/dora:/bin/bash\n`),
-      file('group', `${readFileSync('/etc/group', 'utf8')}dora:x:58221:\n`),
-    ];
+    account = withAccount(site.directory, 'dora', 58221);
     await site.shape({});
     chmodSync(site.config.stateDir, 0o700);
     service = await startServiceProcess(site);

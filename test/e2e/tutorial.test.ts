@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { repoRoot } from '../../src/repo-root.js';
+import { withAccount } from '../support/accounts.js';
 import { Shell, shows, stepsOf } from '../support/tutorial.js';
 
-/** Gives the shell accounts of its own: a user whom no machine has, and nothing of it on this machine. */
-const withUser = 'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && shift 2 && exec "$@"';
 const stepLimitMs = 600_000;
 
 describe('the tutorial of the first pool', () => {
@@ -17,18 +16,9 @@ describe('the tutorial of the first pool', () => {
     // Somebody's own walk through the page is not this test's to remove.
     expect(existsSync(place)).toBe(false);
     accounts = mkdtempSync('/var/tmp/vmpool-tutorial-');
-    const file = (name: string, line: string): string => {
-      writeFileSync(join(accounts, name), `${readFileSync(`/etc/${name}`, 'utf8')}${line}\n`);
-      return join(accounts, name);
-    };
-    const files = [
-      file('passwd', 'dora:x:58223:58223::/home/dora:/bin/bash'),
-      file('group', 'dora:x:58223:'),
-    ];
     const { PATH, HOME, LANG, VMPOOL_TEST_RUN, XDG_CACHE_HOME } = process.env;
     const env = { PATH, HOME, LANG, VMPOOL_TEST_RUN, XDG_CACHE_HOME };
-    const inside = ['unshare', '-m', '--propagation', 'private', 'sh', '-c', withUser, 'sh', ...files];
-    shell = new Shell(repoRoot, env, inside);
+    shell = new Shell(repoRoot, env, withAccount(accounts, 'dora', 58223));
   });
   afterAll(async () => {
     await shell.close();
