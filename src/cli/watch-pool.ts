@@ -23,14 +23,11 @@ export const watchPool = async (
     try {
       const now: StatusView = await client.status(signal);
       const last = events.at(-1)?.id ?? 0;
-      let more = await client.events(last, signal);
-      // Its numbers begin anew with a service that was started again.
-      if (more.length === 0 && last > 0) {
-        const all = await client.events(0, signal);
-        if ((all.at(-1)?.id ?? 0) < last) [events, more] = [[], all];
-      }
+      const more = await client.events(last, signal);
       status = now;
-      events = [...events, ...more].slice(-keptEvents);
+      // A service that was started again tells all of its own: its numbers begin anew.
+      const anew = more.some(({ id }) => id <= last);
+      events = [...(anew ? [] : events), ...more].slice(-keptEvents);
     } catch (error) {
       if (signal.aborted) return;
       if (status === null || !(error instanceof UnreachableError)) throw error;

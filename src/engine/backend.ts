@@ -96,11 +96,10 @@ export class Backend {
   }
 
   /**
-   * The stack's last updates as `pulumi stack history --json` tells them, the newest first; none when there is no such
-   * stack. Encrypted values stay so.
+   * The stack's last updates as `pulumi stack history --json`, which `args` spell out, tells them, the newest first;
+   * none when there is no such stack. Encrypted values stay so.
    */
-  async history(stack: string, most: number, signal: AbortSignal): Promise<unknown> {
-    const args = ['stack', 'history', '--stack', stack, '--json', '--page-size', String(most)];
+  async history(stack: string, args: readonly string[], signal: AbortSignal): Promise<unknown> {
     try {
       return JSON.parse((await this.command(args, stack, signal)).stdout);
     } catch (error) {

@@ -29,7 +29,7 @@ import {
 import { PulumiFailed } from './pulumi-command.js';
 import type { StackFiles } from './stack-files.js';
 import { Places, Turns } from './turns.js';
-import type { Updater } from './updater.js';
+import { updateErrors, type Updater } from './updater.js';
 
 type Ready =
   | { readonly kind: 'refused'; readonly message: string; readonly state: CellState | null }
@@ -114,7 +114,7 @@ export class Cells {
         return;
       }
       this.files.writeConfig(stack, { 'vmpool:kind': 'summary', 'vmpool:members': members });
-      const general: string[] = [];
+      const { errors, onEvent } = updateErrors();
       try {
         await this.updater.up({
           stack,
@@ -123,14 +123,10 @@ export class Cells {
           exclude: [],
           limitMs: summaryLimitMs,
           signal,
-          onEvent: ({ diagnosticEvent }) => {
-            if (diagnosticEvent?.severity === 'error') {
-              general.push(diagnosticEvent.message.trim());
-            }
-          },
+          onEvent,
         });
       } catch (error) {
-        throw new Error(`stack ${stack}: ${[...general, messageOf(error)].join('; ')}`, { cause: error });
+        throw new Error(`stack ${stack}: ${[...errors, messageOf(error)].join('; ')}`, { cause: error });
       } finally {
         this.backend.pruneHistory(stack);
       }

@@ -6,10 +6,16 @@ import type { PoolConfigInForce, PoolStackWish } from './port.js';
 import { projectTypes, writtenAs } from './stack-config.js';
 import type { StackFiles } from './stack-files.js';
 import { Turns } from './turns.js';
-import type { Updater } from './updater.js';
+import { updateErrors, type Updater } from './updater.js';
 
 /** Updates that are looked through for a good one: failed ones are kept in the history too. */
 const updatesLookedAt = 20;
+
+/** What to ask the command line for what `lastGood` reads. */
+export const historyArguments = (stack: string): readonly string[] => [
+  ...['stack', 'history', '--stack', stack, '--json'],
+  ...['--page-size', String(updatesLookedAt)],
+];
 
 const historySchema = z.array(
   z.looseObject({
@@ -46,7 +52,7 @@ export class PoolStack {
   }
 
   async inForce(signal: AbortSignal): Promise<PoolConfigInForce | null> {
-    return lastGood(await this.backend.history(this.pool, updatesLookedAt, signal), projectTypes());
+    return lastGood(await this.backend.history(this.pool, historyArguments(this.pool), signal), projectTypes());
   }
 
   /** Throws with why the stack is not up with the new config. */
@@ -68,13 +74,11 @@ export class PoolStack {
   }
 
   private async up(message: string, exists: boolean, signal: AbortSignal): Promise<'done' | 'stale lock broken'> {
-    const errors: string[] = [];
+    const { errors, onEvent } = updateErrors();
     try {
       await this.updater.up({
-        ...{ stack: this.pool, exists, parallel: 1, exclude: [], limitMs: poolStackLimitMs, message, signal },
-        onEvent: ({ diagnosticEvent }) => {
-          if (diagnosticEvent?.severity === 'error') errors.push(diagnosticEvent.message.trim());
-        },
+        ...{ stack: this.pool, exists, parallel: 1, exclude: [], limitMs: poolStackLimitMs },
+        ...{ message, signal, onEvent },
       });
       return 'done';
     } catch (error) {

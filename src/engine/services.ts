@@ -7,7 +7,7 @@ import { serviceLimitMs } from './limits.js';
 import type { ServiceWish } from './port.js';
 import type { StackFiles } from './stack-files.js';
 import { Turns } from './turns.js';
-import type { UpdateOptions, Updater } from './updater.js';
+import { updateErrors, type UpdateOptions, type Updater } from './updater.js';
 
 /** What the engine process does with the stacks of services: none waits for another, nor for a cell. */
 export class Services {
@@ -72,7 +72,7 @@ export class Services {
     signal: AbortSignal,
     work: (options: UpdateOptions) => Promise<void>,
   ): Promise<void> {
-    const errors: string[] = [];
+    const { errors, onEvent } = updateErrors();
     try {
       await work({
         stack,
@@ -81,9 +81,7 @@ export class Services {
         exclude: [],
         limitMs: serviceLimitMs,
         signal,
-        onEvent: ({ diagnosticEvent }) => {
-          if (diagnosticEvent?.severity === 'error') errors.push(diagnosticEvent.message.trim());
-        },
+        onEvent,
       });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

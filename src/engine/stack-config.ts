@@ -23,6 +23,12 @@ export const rawOf = (config: StackConfig): RawConfig =>
     ),
   );
 
+/** What the program receives of a config, defaults counting as written. Pure. */
+export const effectiveConfig = (config: StackConfig, defaults: StackConfig): RawConfig => ({
+  ...rawOf(defaults),
+  ...rawOf(config),
+});
+
 /** The defaults that `Pulumi.yaml` declares; Pulumi gives them to the program as if they had been written. */
 export const projectDefaults = (): StackConfig =>
   Object.fromEntries(

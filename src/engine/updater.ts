@@ -16,6 +16,17 @@ export interface UpdateOptions {
   readonly onEvent: (event: automation.EngineEvent) => void;
 }
 
+/** The errors that an update tells of in its events; `onEvent` is to be given to it. */
+export const updateErrors = (): { readonly errors: readonly string[]; readonly onEvent: UpdateOptions['onEvent'] } => {
+  const errors: string[] = [];
+  return {
+    errors,
+    onEvent: ({ diagnosticEvent }) => {
+      if (diagnosticEvent?.severity === 'error') errors.push(diagnosticEvent.message.trim());
+    },
+  };
+};
+
 /** Runs the stacks' program by the Automation API, inline, in this process. */
 export class Updater {
   constructor(

@@ -281,7 +281,6 @@ export interface Context {
   readonly workers: readonly string[];
 }
 
-/** One line of history: a decision with its reason. */
 /** What is known of a lease when it ends, besides who had it. */
 export interface LeaseFacts {
   readonly jobName: string;
@@ -291,6 +290,7 @@ export interface LeaseFacts {
   readonly grantedAt: Millis;
 }
 
+/** One line of history: a decision with its reason. */
 export interface Note {
   readonly at: Millis;
   readonly kind: string;

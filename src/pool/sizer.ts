@@ -45,15 +45,18 @@ export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName
   const shape = s.book.shape;
   if (shape === null || s.book.breaker.failures > 0 || s.book.requests.size === 0) return [];
   const { free, unusable } = censusOf(s.book);
-  const old = free.filter((m) => outdatedWhy(m, shape, c) !== null);
+  const old = free.flatMap((member) => {
+    const why = outdatedWhy(member, shape, c);
+    return why === null ? [] : [{ member, why }];
+  });
   if (old.length === 0) return [];
   const inChange = unusable.filter(
     (m) => isDeleting(m) || (isUnusable(m, 'building') && m.generation === shape.generation),
   ).length;
   return old
-    .sort(byAge)
+    .sort((a, b) => byAge(a.member, b.member))
     .slice(0, Math.max(0, c.policy.maxSurge - inChange))
-    .map((m) => ({ name: m.name, why: outdatedWhy(m, shape, c) ?? '' }));
+    .map(({ member, why }) => ({ name: member.name, why }));
 }
 
 /**

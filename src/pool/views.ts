@@ -2,6 +2,7 @@ import type { LeaseView, MemberView, StatusView } from '../http/api.js';
 import type { Book, Context, EndedJob, Lease, Member, Request, State } from './book.js';
 import { entryAt, membersOf } from './book.js';
 import { holdsBack, isOpen } from './breaker.js';
+import { censusOf } from './census.js';
 import { cellSight, cellsOf } from './engine-events.js';
 import { blockedBy, waiting } from './leases.js';
 import type { Millis } from './model.js';
@@ -245,14 +246,11 @@ export function problemsOf(s: State, c: Context): string[] {
 
 /** How many VMs are in each state, requests waiting and leases. */
 export function countsOf(book: Book): StatusView['counts'] {
-  const counts = { free: 0, busy: 0, unusable: 0 };
-  for (const { state } of membersOf(book)) {
-    if (state.kind === 'Free') counts.free += 1;
-    else if (state.kind === 'Busy') counts.busy += 1;
-    else counts.unusable += 1;
-  }
+  const { free, busy, unusable } = censusOf(book);
   return {
-    ...counts,
+    free: free.length,
+    busy,
+    unusable: unusable.length,
     waiting: book.requests.size,
     leases: book.leases.size,
   };

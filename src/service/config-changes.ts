@@ -1,7 +1,7 @@
 import { parsePoolConfig, type PoolConfig } from '../../stacks/pool-config.js';
-import type { Parsed, RawConfig } from '../../stacks/raw-config.js';
+import type { Parsed } from '../../stacks/raw-config.js';
 import type { PoolConfigInForce, StackConfig } from '../engine/port.js';
-import { rawOf } from '../engine/stack-config.js';
+import { effectiveConfig, rawOf } from '../engine/stack-config.js';
 import type { ConfigAnswer } from '../http/config-api.js';
 
 /** What an operator orders of the pool stack's config. */
@@ -52,13 +52,8 @@ export const shapeOf = (config: StackConfig, defaults: StackConfig): Parsed<Pool
     ...foreign.map((key) => `${key}: only keys that begin with vmpool: belong to a pool's config`),
     ...(kind === 'pool' ? [] : ['vmpool:kind: is "pool" or left out in a pool\'s config']),
   ];
-  return errors.length > 0 ? { ok: false, errors } : parsePoolConfig(effective(config, defaults));
+  return errors.length > 0 ? { ok: false, errors } : parsePoolConfig(effectiveConfig(config, defaults));
 };
-
-const effective = (config: StackConfig, defaults: StackConfig): RawConfig => ({
-  ...rawOf(defaults),
-  ...rawOf(config),
-});
 
 /** What differs between two configs, defaults counting as written. Pure. */
 export const changesBetween = (
@@ -66,7 +61,7 @@ export const changesBetween = (
   after: StackConfig,
   defaults: StackConfig,
 ): ConfigAnswer['changes'] => {
-  const [from, to] = [effective(before, defaults), effective(after, defaults)];
+  const [from, to] = [effectiveConfig(before, defaults), effectiveConfig(after, defaults)];
   return [...new Set([...Object.keys(from), ...Object.keys(to)])]
     .filter((key) => from[key] !== to[key])
     .sort()

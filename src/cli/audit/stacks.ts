@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { PoolConfig } from '../../../stacks/pool-config.js';
-import { lastGood } from '../../engine/pool-stack.js';
+import { historyArguments, lastGood } from '../../engine/pool-stack.js';
 import { parsePoolOutputs } from '../../engine/pool-outputs.js';
 import type { StackConfig } from '../../engine/port.js';
 import { projectDefaults, projectTypes } from '../../engine/stack-config.js';
@@ -102,10 +102,7 @@ const configInForce = async (
   pulumi: PlainPulumi,
   signal: AbortSignal,
 ): Promise<ReturnType<typeof readStackConfig>> => {
-  const history = await pulumi.run(
-    ['stack', 'history', '--json', '--page-size', '20', '--stack', pulumi.pool],
-    signal,
-  );
+  const history = await pulumi.run(historyArguments(pulumi.pool), signal);
   if (history.code !== 0) return { ok: false, errors: [history.stderr] };
   const last: { readonly config: StackConfig } | null = lastGood(JSON.parse(history.stdout), projectTypes());
   return last === null

@@ -1,8 +1,9 @@
 import { Command } from 'commander';
+import { projectDefaults } from '../../engine/stack-config.js';
 import { asking, withAccess, withJson } from '../access.js';
 import { CliError, exitCodes } from '../exit.js';
 import { withReason, type OrderOptions } from '../member-order.js';
-import { readStackConfig, readStackFile } from '../policy/stack-file.js';
+import { readStackConfig, shapeIn } from '../policy/stack-file.js';
 import { configText } from '../screens/config.js';
 import type { World } from '../world.js';
 
@@ -24,9 +25,9 @@ export const applyCommand = (world: World): Command =>
       '\nThe file holds the whole config, as for pulumi up. Exit code 0: adopted, or nothing to change (or, with\n--dry-run, it would be adopted); 2: the file is no shape; 4: the service refuses it and says why.',
     )
     .action(async (file: string, { reason, dryRun, overwrite, ...options }: ApplyOptions) => {
-      const shape = readStackFile(file);
       const read = readStackConfig(file);
-      if (!shape.ok || !read.ok)
+      const shape = shapeIn(read, projectDefaults());
+      if (!read.ok || !shape.ok)
         throw new CliError(
           `the file is no pool's config:\n${(shape.ok ? [] : shape.errors).map((error) => `  ${error}`).join('\n')}`,
           exitCodes.usage,

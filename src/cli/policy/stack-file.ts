@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { parsePoolConfig, type PoolConfig } from '../../../stacks/pool-config.js';
 import type { Parsed } from '../../../stacks/raw-config.js';
 import type { StackConfig } from '../../engine/port.js';
-import { projectDefaults, rawOf } from '../../engine/stack-config.js';
+import { effectiveConfig, projectDefaults } from '../../engine/stack-config.js';
 import { errorText } from '../../store/files.js';
 
 const stackFile = z.looseObject({ config: z.record(z.string(), z.unknown()).default({}) });
@@ -49,8 +49,9 @@ export const readStackFile = (path: string): Parsed<PoolConfig> =>
 export const parseStackText = (text: string, path: string, defaults: StackConfig): Parsed<PoolConfig> =>
   shapeIn(parseStackConfig(text, path), defaults);
 
-const shapeIn = (read: Parsed<StackConfig>, defaults: StackConfig): Parsed<PoolConfig> =>
-  read.ok ? parsePoolConfig({ ...rawOf(defaults), ...rawOf(read.value) }) : read;
+/** The shape in a config that was read; what was wrong with the reading stays so. Pure. */
+export const shapeIn = (read: Parsed<StackConfig>, defaults: StackConfig): Parsed<PoolConfig> =>
+  read.ok ? parsePoolConfig(effectiveConfig(read.value, defaults)) : read;
 
 const isEncrypted = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).length === 1 && 'secure' in value;

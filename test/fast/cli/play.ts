@@ -148,11 +148,14 @@ export class FakeClient implements Client {
       : this.#answer(`member ${name}`, this.detail);
   console: Client['console'] = (name) => this.#answer(`console ${name}`, { text: 'login:' });
   history: Client['history'] = (of) => this.#answer(`history ${JSON.stringify(of)}`, this.written);
-  events: Client['events'] = (after) =>
-    this.#answer(
+  /** As the service does it: a number from before its start gives all. */
+  events: Client['events'] = (after) => {
+    const isFromBefore = after > (this.told.at(-1)?.id ?? 0);
+    return this.#answer(
       `events ${String(after)}`,
-      this.told.filter(({ id }) => id > after),
+      this.told.filter(({ id }) => isFromBefore || id > after),
     );
+  };
   close(): void {
     this.closed = true;
   }
