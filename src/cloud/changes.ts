@@ -1,6 +1,6 @@
-import type { InstallationId } from '../pool/model.js';
+import type { InstallationId, ServerId } from '../pool/model.js';
 import { CloudError, identityKeys } from './port.js';
-import type { Listing } from './port.js';
+import type { Listing, ServerView } from './port.js';
 import { listServers } from './servers.js';
 import type { CloudLog, Session } from './session.js';
 
@@ -15,6 +15,8 @@ const overlapMs = 5_000;
 export class ServerLists {
   #sinceMs: number | null = null;
   #served = true;
+  /** Servers that were seen with our mark, as far back as the last whole listing. */
+  #marks = new Map<ServerId, ServerView['metadata']>();
 
   constructor(
     private readonly session: Session,
@@ -44,13 +46,22 @@ export class ServerLists {
   async #list(since: Date | null, signal: AbortSignal): Promise<Listing> {
     const { dateMs, whole, ...listing } = await listServers(
       this.session,
-      (metadata) => metadata[identityKeys.installation] === this.installation,
+      (server) => this.#asOurs(server),
       this.log,
       signal,
       since,
     );
     // A listing with a page missing may have left out a change: the next one starts from the same point again.
     if (whole) this.#sinceMs = dateMs;
+    if (listing.complete) this.#marks = new Map();
+    for (const { id, metadata } of listing.servers) this.#marks.set(id, metadata);
     return listing;
+  }
+
+  /** Nova deletes a server's metadata with it: one that it shows as DELETED is ours if it was when it was there. */
+  #asOurs(server: ServerView): ServerView | null {
+    if (server.metadata[identityKeys.installation] === this.installation) return server;
+    const metadata = server.status === 'DELETED' ? this.#marks.get(server.id) : undefined;
+    return metadata === undefined ? null : { ...server, metadata };
   }
 }

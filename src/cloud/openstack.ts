@@ -143,7 +143,8 @@ export function createCloud(options: CloudOptions): OpenStackCloud {
       };
     },
     async listPool(pool, signal) {
-      const ofPool = (metadata: ServerView['metadata']): boolean => metadata[identityKeys.pool] === pool;
+      const ofPool = (server: ServerView): ServerView | null =>
+        server.metadata[identityKeys.pool] === pool ? server : null;
       const { servers, complete, why } = await listServers(session, ofPool, log, signal);
       return { servers, complete, ...(why === undefined ? {} : { why }) };
     },

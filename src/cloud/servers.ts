@@ -73,14 +73,14 @@ export interface DatedListing extends Listing {
 }
 
 /**
- * All pages of the project's servers, kept to those whose metadata are ours. Nova lets no ordinary
+ * All pages of the project's servers, kept to those that are ours. Nova lets no ordinary
  * user filter by metadata, and a filter by tag would hide a server whose tag is missing: so everything is
  * read. The first page's failure is thrown; a later one's leaves what was seen, marked as not complete.
  * With `changedSince` only servers whose record was changed after it, deleted ones with the status DELETED.
  */
 export async function listServers(
   session: Session,
-  isOurs: (metadata: ServerView['metadata']) => boolean,
+  asOurs: (server: ServerView) => ServerView | null,
   log: CloudLog,
   signal: AbortSignal,
   changedSince: Date | null = null,
@@ -117,8 +117,9 @@ export async function listServers(
     for (const raw of body.servers) {
       const parsed = serverShape.safeParse(raw);
       if (parsed.success) {
+        const ours = asOurs(parsed.data);
         // A server can move between pages while they are read: the later sight is the newer one.
-        if (isOurs(parsed.data.metadata)) seen.set(parsed.data.id, parsed.data);
+        if (ours !== null) seen.set(ours.id, ours);
         continue;
       }
       const issue = parsed.error.issues[0];

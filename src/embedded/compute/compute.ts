@@ -332,6 +332,8 @@ export class Compute {
         );
       server.status = 'DELETED';
       server.taskState = null;
+      // Nova's records of them go with the server, while its own stays.
+      server.metadata = {};
       server.terminatedAt = clock.now();
       finish();
       this.servers.delete(server.id);
