@@ -1,7 +1,8 @@
 /** Child processes that end with their parent, and things that are undone however the parent ends. */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 
 const undos = new Set();
 const children = new Set();
@@ -50,16 +51,41 @@ export function runChild(command, args, options = {}) {
 
 const mark = '# Written while packages are installed, removed right after.';
 
+const entries = (folder) => (existsSync(folder) ? readdirSync(folder) : []);
+/** What starts with the machine: units that some target wants, and start scripts of the levels with daemons. */
+const starters = (etc) =>
+  [
+    ...entries(join(etc, 'systemd/system'))
+      .filter((name) => name.endsWith('.wants'))
+      .map((name) => join(etc, 'systemd/system', name)),
+    ...[2, 3, 4, 5].map((level) => join(etc, `rc${level}.d`)),
+  ].flatMap((folder) =>
+    entries(folder)
+      .filter((name) => folder.endsWith('.wants') || name.startsWith('S'))
+      .map((name) => join(folder, name)),
+  );
+/** As systemctl and update-rc.d disable: a start script's link keeps its place as one that stops. */
+function disable(starter) {
+  const name = basename(starter);
+  if (dirname(starter).endsWith('.wants')) rmSync(starter, { force: true });
+  else renameSync(starter, join(dirname(starter), `K${name.slice(1)}`));
+}
+
 /**
- * While this is there, no daemon starts because its package is installed. An administrator's own file stays as
- * it is; ours goes however this process ends, and one that a killed process left is taken over. Returns the undo.
+ * While this is there, no daemon starts because its package is installed, and none of them is left to start with the
+ * machine. An administrator's own file stays as it is; ours goes however this process ends, and one that a killed
+ * process left is taken over. Returns the undo.
  */
-export function keepDaemonsDown(path = '/usr/sbin/policy-rc.d') {
-  if (existsSync(path) && !readFileSync(path, 'utf8').includes(mark)) return () => undefined;
+export function keepDaemonsDown(path = '/usr/sbin/policy-rc.d', etc = '/etc') {
   watch();
-  const undo = () => rmSync(path, { force: true });
+  const ours = !existsSync(path) || readFileSync(path, 'utf8').includes(mark);
+  const before = new Set(starters(etc));
+  const undo = () => {
+    if (ours) rmSync(path, { force: true });
+    for (const starter of starters(etc)) if (!before.has(starter)) disable(starter);
+  };
   undos.add(undo);
-  writeFileSync(path, `#!/bin/sh\n${mark}\nexit 101\n`, { mode: 0o755 });
+  if (ours) writeFileSync(path, `#!/bin/sh\n${mark}\nexit 101\n`, { mode: 0o755 });
   return () => {
     undos.delete(undo);
     undo();

@@ -8,6 +8,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -183,6 +184,34 @@ describe('the file that keeps daemons from starting during an installation', () 
     const child = spawn(process.execPath, ['--input-type=module', '-e', program(then)], { stdio: 'ignore' });
     await once(child, 'exit');
     expect(existsSync(join(dir, 'policy-rc.d'))).toBe(false);
+  });
+
+  it('leaves nothing to start with the machine that did not before', () => {
+    const wants = 'etc/systemd/system/multi-user.target.wants';
+    const sockets = 'etc/systemd/system/sockets.target.wants';
+    for (const path of [`${wants}/ssh.service`, 'etc/rc2.d/S01ssh']) put(path);
+    // What a package brings.
+    for (const path of [
+      `${wants}/gmetad.service`,
+      `${sockets}/rpcbind.socket`,
+      'etc/rc2.d/S01gmetad',
+      'etc/rc6.d/K01gmetad',
+    ])
+      put(`package/${path}`);
+    const { status } = spawnSync(process.execPath, [
+      '--input-type=module',
+      '-e',
+      `import { cpSync } from 'node:fs';
+       import { keepDaemonsDown } from ${JSON.stringify(join(scripts, 'child.mjs'))};
+       const undo = keepDaemonsDown(${JSON.stringify(join(dir, 'policy-rc.d'))}, ${JSON.stringify(join(dir, 'etc'))});
+       cpSync(${JSON.stringify(join(dir, 'package'))}, ${JSON.stringify(dir)}, { recursive: true });
+       undo();`,
+    ]);
+    expect(status).toBe(0);
+    expect(readdirSync(join(dir, wants))).toEqual(['ssh.service']);
+    expect(readdirSync(join(dir, sockets))).toEqual([]);
+    expect(readdirSync(join(dir, 'etc/rc2.d')).sort()).toEqual(['K01gmetad', 'S01ssh']);
+    expect(readdirSync(join(dir, 'etc/rc6.d'))).toEqual(['K01gmetad']);
   });
 
   it('goes, and so does every other child, where one that failed ends the set-up', async () => {
