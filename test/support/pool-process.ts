@@ -126,6 +126,11 @@ export class PoolProcess {
     });
   }
 
+  /** The worker says which jobs it has. */
+  async sync(...jobs: readonly number[]): Promise<void> {
+    await this.#worker?.sync({ jobs: jobs.map((n) => jobRequest(n).job), ageMs: 0 });
+  }
+
   async release(...jobs: readonly number[]): Promise<void> {
     for (const n of jobs) {
       const { attempt, job } = jobRequest(n);
