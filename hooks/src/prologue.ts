@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { asUser, runToEnd } from './as-user.js';
 import type { WorkerConfig } from './config.js';
@@ -12,7 +13,7 @@ import { runDirectory, writeLeaseFiles } from './spool/lease-files.js';
 import { Spool, type AttemptRecord } from './spool/spool.js';
 import { makeKeyPair } from './ssh-key.js';
 import { lookUpAccount, type Account } from './torque/account.js';
-import { processorsOf, type PrologueArguments } from './torque/arguments.js';
+import { featuresOf, memoryOf, processorsOf, type PrologueArguments } from './torque/arguments.js';
 import { askQstat, hold, type JobFacts } from './torque/qstat.js';
 import type { LeaseRequest } from '../../src/http/api.js';
 import { sleep } from '../../src/sleep.js';
@@ -99,6 +100,22 @@ export async function prologue(context: PrologueContext): Promise<PrologueExit> 
   return askForVm(context, spool, record, account, qstat, older);
 }
 
+/** What the job asks of its VM. Only what it does ask for is sent, as to a service that knows nothing of classes. */
+function wishOf(
+  resources: string,
+  env: NodeJS.ProcessEnv,
+  worker: string,
+): Pick<LeaseRequest, 'processors' | 'memory' | 'features'> {
+  const processors = processorsOf(env);
+  const memory = memoryOf(resources, processors);
+  const features = featuresOf(resources, [worker, hostname(), env['PBS_MSHOST'] ?? '']);
+  return {
+    processors,
+    ...(memory === null ? {} : { memory }),
+    ...(features.length === 0 ? {} : { features: [...features] }),
+  };
+}
+
 function endedMeanwhile(job: string): PrologueExit {
   report('prologue', `job ${job} was ended while its VM was asked for`);
   return 1;
@@ -146,7 +163,7 @@ async function askForVm(
     attempt: attemptOf(record),
     user: { ...account, groups: [...account.groups] },
     publicKey: keys.publicKey,
-    processors: processorsOf(env),
+    ...wishOf(args.resources, env, config.worker),
     queue: args.queue,
     jobName: args.jobName.slice(0, 4096),
   };
@@ -154,7 +171,8 @@ async function askForVm(
   if (lease.kind === 'unreachable')
     return holdJob(context, account, `no VM could be asked for: ${lease.why}`, true);
   if (lease.kind === 'problem') {
-    if (lease.code === 'unsatisfiable') return refuse(context, account, lease.detail);
+    if (lease.code === 'unsatisfiable' || lease.code === 'no-class-fits')
+      return refuse(context, account, lease.detail);
     if (lease.code === 'rival-attempt')
       return holdJob(
         context,

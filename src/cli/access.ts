@@ -10,6 +10,8 @@ export interface Access {
   readonly url: string;
   readonly token: string;
   readonly ca?: string;
+  /** Only that one of the service's pools. */
+  readonly pool?: string;
 }
 
 export interface AccessOptions {
@@ -17,6 +19,7 @@ export interface AccessOptions {
   readonly tokenFile?: string;
   readonly ca?: string;
   readonly json?: boolean;
+  readonly pool?: string;
 }
 
 const defaultUrl = 'http://127.0.0.1:8470';
@@ -27,6 +30,10 @@ export const withAccess = (command: Command): Command =>
     .option('--url <url>', `address of the service (VMPOOL_URL; otherwise ${defaultUrl})`)
     .option('--token-file <file>', 'file that holds your token (VMPOOL_TOKEN_FILE)')
     .option('--ca <file>', "PEM of the CA that signed the service's certificate (VMPOOL_CA)");
+
+/** Adds the option of every command that can look at one of several pools. */
+export const withPool = (command: Command, otherwise = 'all'): Command =>
+  command.option('--pool <name>', `of a service with several pools: which one (otherwise ${otherwise})`);
 
 export const withJson = (command: Command): Command => command.option('--json', 'print JSON for programs');
 
@@ -50,7 +57,11 @@ export const accessOf = (options: AccessOptions, env: World['env']): Access => {
   const read = readSecretFile(tokenFile);
   if (!read.ok) throw new CliError(`the token cannot be used: ${read.message}`, exitCodes.usage);
   const ca = given(options.ca, 'VMPOOL_CA');
-  return { url, token: read.secret, ...(ca === undefined ? {} : { ca: pemOf(ca) }) };
+  return {
+    ...{ url, token: read.secret },
+    ...(ca === undefined ? {} : { ca: pemOf(ca) }),
+    ...(options.pool === undefined ? {} : { pool: options.pool }),
+  };
 };
 
 const pemOf = (file: string): string => {

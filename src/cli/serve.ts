@@ -1,13 +1,10 @@
 import { diffConfig, mergeReload } from '../config/diff.js';
 import { formatConfigErrors, loadConfig, type Config } from '../config/load.js';
 import { createLogger } from '../config/logger.js';
-import { parsePoolOutputs } from '../engine/pool-outputs.js';
 import { createHttpServer, type HttpServer } from '../http/server.js';
-import { poolClock } from '../service/clock.js';
 import type { Log } from '../service/log.js';
 import { StartError } from '../service/open-book.js';
-import { openParts, settingsOf } from '../service/parts.js';
-import { startPool, type RunningPool } from '../service/pool.js';
+import { startService } from '../service/start-service.js';
 import { errorText } from '../store/files.js';
 import { version } from '../version.js';
 import { exitCodes } from './exit.js';
@@ -65,7 +62,7 @@ export const serve = async (
 interface Running {
   readonly url: string;
   readonly http: HttpServer;
-  readonly pool: RunningPool;
+  configure(config: Config): void;
   stop(): Promise<void>;
 }
 
@@ -74,36 +71,22 @@ const start = async (
   env: Readonly<Record<string, string | undefined>>,
   log: Log,
 ): Promise<Running> => {
-  const parts = await openParts(config, env, log);
-  const clock = poolClock(parts.book.at);
-  for (const warning of parts.cloud.warnings) log.warn({ event: 'credentials' }, warning);
-  const pool = startPool({
-    ...parts,
-    hostKeyPolicy: config.guest.hostKeys,
-    parseOutputs: parsePoolOutputs,
-    clock,
-    log,
-    version,
-    capabilitySecret: parts.secret,
-    settings: settingsOf(config),
-    processMetrics: true,
-  });
+  const running = await startService(config, env, log, version);
   const http = createHttpServer({
     config,
-    service: pool.service,
-    clock,
+    service: running.service,
+    clock: running.clock,
     log,
-    notReady: () => pool.notReady(),
-    metrics: () => pool.metrics(),
+    notReady: () => running.notReady(),
+    metrics: () => running.metrics(),
   });
   const stop = async (): Promise<void> => {
     await http.close(config.limits.stopGrace);
-    await pool.stop();
-    parts.cloud.close();
+    await running.stop();
   };
   try {
     const { url } = await http.listen();
-    return { url, http, pool, stop };
+    return { url, http, configure: (next) => running.configure(next), stop };
   } catch (error) {
     await stop();
     throw new StartError(
@@ -140,7 +123,7 @@ const reloader = (
       );
       return;
     }
-    running.pool.configure(settingsOf(next));
+    running.configure(next);
     setLevel(next.logging.level);
     current = next;
     log.info({ event: 'reload', applied, needsRestart }, 'the configuration was read again');

@@ -1,4 +1,5 @@
 import type { LeaseView, MemberView, ServiceView, StatusView } from '../http/api.js';
+import { poolCell, poolColumn, poolsText } from './screens/pools.js';
 import { count, howLong, table } from './table.js';
 import { harmlessLine, type Paint } from './terminal.js';
 
@@ -6,6 +7,7 @@ import { harmlessLine, type Paint } from './terminal.js';
 export const statusText = (status: StatusView, paint: Paint): string => {
   const now = Date.parse(status.now);
   const parts = [headOf(status, paint)];
+  if (status.pools !== undefined) parts.push(poolsText(status.pools, paint));
   if (status.problems.length > 0) {
     parts.push(
       [
@@ -78,6 +80,7 @@ const membersTable = (members: readonly MemberView[], now: number, paint: Paint)
   table(
     [
       { title: 'VM' },
+      ...poolColumn(members),
       { title: 'STATE' },
       { title: 'SINCE', align: 'right' },
       { title: 'AGE', align: 'right' },
@@ -89,6 +92,7 @@ const membersTable = (members: readonly MemberView[], now: number, paint: Paint)
     ],
     members.map((member) => [
       member.name,
+      ...poolCell(members, member),
       paintState(member, paint),
       howLong(now - Date.parse(member.since)),
       howLong(now - Date.parse(member.bornAt)),
@@ -105,6 +109,7 @@ const servicesTable = (services: readonly ServiceView[], now: number, paint: Pai
   table(
     [
       { title: 'SERVICE' },
+      ...poolColumn(services),
       { title: 'TYPE' },
       { title: 'VMS', align: 'right' },
       { title: 'STATE' },
@@ -113,6 +118,7 @@ const servicesTable = (services: readonly ServiceView[], now: number, paint: Pai
     ],
     services.map((service) => [
       service.name,
+      ...poolCell(services, service),
       service.type,
       String(service.hosts),
       service.upToDate
@@ -134,6 +140,7 @@ const waitingTable = (requests: readonly LeaseView[], now: number, paint: Paint)
   table(
     [
       { title: 'PLACE', align: 'right' },
+      ...poolColumn(requests),
       { title: 'JOB' },
       { title: 'WORKER' },
       { title: 'WAITS', align: 'right' },
@@ -141,6 +148,7 @@ const waitingTable = (requests: readonly LeaseView[], now: number, paint: Paint)
     ],
     requests.map((request) => [
       String(request.position ?? '-'),
+      ...poolCell(requests, request),
       request.job,
       request.worker,
       howLong(now - Date.parse(request.askedAt)),

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { LineCounter, parseDocument, type Document } from 'yaml';
 import { errorText } from '../store/files.js';
+import { classFaults } from './class-settings.js';
 import { explainIssue } from './explain.js';
 import { formatDuration } from './quantities.js';
 import { settingsSchema, type Settings } from './schema.js';
@@ -165,6 +166,8 @@ const resolveFiles = (settings: Settings, base: string, env: Environment): LoadR
       complain(`auth.tokens.${String(index)}`, `is the same token as ${tokens[first]?.name ?? ''}`);
     }
   });
+  for (const { index, message } of classFaults(settings.pool, settings.classes))
+    complain(index === null ? 'classes' : `classes.${String(index)}.pool`, message);
   const { bootLimitMs } = settings.policy;
   const { createTimeout = bootLimitMs + createMarginMs } = settings.engine;
   if (createTimeout < bootLimitMs) {

@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { workerName } from '../http/api.js';
+import { poolName } from '../http/class-api.js';
 import { mountSchema } from '../guest/mounts.js';
+import { classSettings } from './class-settings.js';
 import { policySettings } from './policy-settings.js';
 import { duration, period, size } from './quantities.js';
 
@@ -201,10 +203,8 @@ const limits = z
 
 /** The configuration file. Input: what YAML holds; output: with defaults, times in milliseconds, sizes in bytes. */
 export const settingsSchema = z.strictObject({
-  pool: z
-    .string()
-    .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a lower case letter, then letters, digits, dashes (32 at most)')
-    .describe("The pool's name; also its Pulumi stack's."),
+  pool: poolName.describe("The pool's name; also its Pulumi stack's."),
+  classes: classSettings,
   stateDir: path
     .default('/var/lib/vmpool')
     .describe(

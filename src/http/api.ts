@@ -3,6 +3,7 @@
  * and the command line use, and describe the API. Unknown fields are refused on the way in.
  */
 import { z } from 'zod';
+import { countsView, feature, ofPool, poolSummary, shapeView } from './class-api.js';
 
 /** Torque job ids: `28.server`, `28[0].server`. Nothing that a path, shell or config file could misread. */
 export const jobId = z
@@ -97,6 +98,17 @@ export const leaseRequest = z
     user: jobUser,
     publicKey,
     processors: z.int().min(1).max(65_536).default(1).describe('Processors asked for on the node (`ppn`).'),
+    memory: z
+      .int()
+      .min(1)
+      .max(Number.MAX_SAFE_INTEGER)
+      .optional()
+      .describe('Bytes asked for on the node (`mem`, or `pmem` times `ppn`); told apart by classes alone.'),
+    features: z
+      .array(feature)
+      .max(64)
+      .optional()
+      .describe('Properties of a node that the job asks for; told apart by classes alone.'),
     queue: z.string().max(255).default(''),
     jobName: z.string().max(4096).default(''),
   })
@@ -150,6 +162,7 @@ export const leaseView = z
     job: z.string(),
     user: z.string().optional().describe('Not of an ended one.'),
     queue: z.string().optional().describe("The job's queue, as its worker told it; not of an ended one."),
+    pool: ofPool,
     position: z.int().nullable().describe('Place in the line, 1 is next; null when not waiting.'),
     detail: z.string().describe('In plain words what is waited for, or why it ended.'),
     vm: leasedVm.nullable(),
@@ -196,6 +209,7 @@ export type NodeView = z.infer<typeof nodeView>;
 export const memberView = z
   .object({
     name: z.string(),
+    pool: ofPool,
     cell: z.string(),
     state: z.enum(['Free', 'Busy', 'Unusable']),
     reason: z.string().nullable(),
@@ -224,6 +238,7 @@ export type MemberView = z.infer<typeof memberView>;
 export const cellView = z
   .object({
     name: z.string(),
+    pool: ofPool,
     stack: z.string(),
     members: z.int(),
     running: z.boolean(),
@@ -235,6 +250,7 @@ export const cellView = z
 export const serviceView = z
   .object({
     name: z.string(),
+    pool: ofPool,
     type: z.string().describe('`removed` while it is being taken out.'),
     stack: z.string(),
     hosts: z.int().describe('VMs that it had after its last update by this service.'),
@@ -251,21 +267,16 @@ export type ServiceView = z.infer<typeof serviceView>;
 
 export const statusView = z
   .object({
-    pool: z.string(),
+    pool: z.string().describe('Its name; of several, with commas.'),
     installation: z.string(),
     version: z.string(),
     now: z.string(),
-    shape: z
-      .object({
-        min: z.int(),
-        max: z.int(),
-        spare: z.int(),
-        generation: z.string(),
-        flavor: z.string(),
-        image: z.string(),
-      })
-      .nullable(),
-    counts: z.object({ free: z.int(), busy: z.int(), unusable: z.int(), waiting: z.int(), leases: z.int() }),
+    pools: z
+      .array(poolSummary)
+      .optional()
+      .describe('Each pool of a service with classes, in their order; then the rest tells of all together.'),
+    shape: shapeView.nullable(),
+    counts: countsView,
     paused: z
       .object({ why: z.string(), since: z.string(), until: z.string() })
       .nullable()
@@ -385,6 +396,8 @@ export const problemCodes = {
   rival: 'rival-attempt',
   /** The job's request can never be met by this pool (too many processors...). */
   unsatisfiable: 'unsatisfiable',
+  /** No class of VMs takes a job that asks for that: the job must not run, nor be tried again as it is. */
+  noClassFits: 'no-class-fits',
   notFound: 'not-found',
   forbidden: 'forbidden',
   unauthorised: 'unauthorised',

@@ -13,6 +13,8 @@ export interface ClientOptions {
   readonly token: string;
   /** PEM of the CA that signed the service's certificate; the system's CAs otherwise. */
   readonly ca?: string;
+  /** Where the service has several: only this pool, in every call that is not of one VM, lease or worker. */
+  readonly pool?: string;
   /** Limit of one call beyond what it waits by its own wish, milliseconds. */
   readonly timeoutMs?: number;
 }
@@ -128,7 +130,7 @@ const parsedJson = (text: string): unknown => {
 };
 
 /** A client with connections of its own, kept alive until `close`. */
-export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptions): Client => {
+export const createClient = ({ url, token, ca, pool, timeoutMs = 15_000 }: ClientOptions): Client => {
   const base = new URL(url);
   const secure = base.protocol === 'https:';
   const agent = secure
@@ -190,6 +192,8 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
     );
   };
 
+  const inPool = (path: string): string =>
+    pool === undefined ? path : `${path}${path.includes('?') ? '&' : '?'}pool=${encodeURIComponent(pool)}`;
   const leasePath = (id: string): string => `/v1/leases/${encodeURIComponent(id)}`;
   const member = (
     name: string,
@@ -212,7 +216,7 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
   ): Promise<config.ConfigAnswer> =>
     call({
       method: 'POST',
-      path: `/v1/pool/${path}`,
+      path: inPool(`/v1/pool/${path}`),
       answer: config.configAnswer,
       body,
       // An update of the stack is waited for.
@@ -244,16 +248,16 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
       call({ method: 'POST', path: '/v1/releases', answer: api.releaseAnswer, body, signal }),
     sync: (body, signal) => call({ method: 'POST', path: '/v1/sync', answer: api.syncAnswer, body, signal }),
     node: (signal) => call({ method: 'GET', path: '/v1/node', answer: api.nodeView, signal }),
-    status: (signal) => call({ method: 'GET', path: '/v1/status', answer: api.statusView, signal }),
+    status: (signal) => call({ method: 'GET', path: inPool('/v1/status'), answer: api.statusView, signal }),
     hold: (name, order, signal) => member(name, 'hold', signal, order),
     drain: (name, reason, signal) => member(name, 'drain', signal, { reason }),
     kill: (name, reason, signal) => member(name, 'kill', signal, { reason }),
     pause: (order, signal) =>
-      call({ method: 'POST', path: '/v1/pool/pause', answer: api.done, body: order, signal }),
-    resume: (signal) => call({ method: 'POST', path: '/v1/pool/resume', answer: api.done, signal }),
+      call({ method: 'POST', path: inPool('/v1/pool/pause'), answer: api.done, body: order, signal }),
+    resume: (signal) => call({ method: 'POST', path: inPool('/v1/pool/resume'), answer: api.done, signal }),
     unhold: (name, signal) => member(name, 'unhold', signal),
     retire: (name, reason, signal) => member(name, 'retire', signal, { reason }),
-    adopt: (signal) => call({ method: 'POST', path: '/v1/pool/adopt', answer: api.done, signal }),
+    adopt: (signal) => call({ method: 'POST', path: inPool('/v1/pool/adopt'), answer: api.done, signal }),
     scale: (order, signal) => configCall('scale', order, signal),
     changeConfig: (order, signal) => configCall('config', order, signal),
     member: (name, signal) =>
@@ -283,7 +287,7 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
       return (
         await call({
           method: 'GET',
-          path: `/v1/history?${query.toString()}`,
+          path: inPool(`/v1/history?${query.toString()}`),
           answer,
           waitSeconds: 60,
           signal,
@@ -294,7 +298,7 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
       const query = new URLSearchParams({ ...of, ...(by === undefined ? {} : { by: by.join(',') }) });
       return call({
         method: 'GET',
-        path: `/v1/usage?${query.toString()}`,
+        path: inPool(`/v1/usage?${query.toString()}`),
         answer: usage.usageView,
         // Files of many megabytes are read for it.
         waitSeconds: 60,
@@ -303,8 +307,9 @@ export const createClient = ({ url, token, ca, timeoutMs = 15_000 }: ClientOptio
     },
     events: async (after, signal) => {
       const answer = z.object({ events: z.array(api.eventView) });
-      return (await call({ method: 'GET', path: `/v1/events?after=${String(after)}`, answer, signal }))
-        .events;
+      return (
+        await call({ method: 'GET', path: inPool(`/v1/events?after=${String(after)}`), answer, signal })
+      ).events;
     },
     close: () => {
       agent.destroy();

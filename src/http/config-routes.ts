@@ -1,29 +1,34 @@
 import type { z } from 'zod';
+import { poolQuery, type PoolQuery } from './class-api.js';
 import { configAnswer, configOrder, scaleOrder } from './config-api.js';
-import { route, valueOf, type Route } from './route.js';
+import { route, servedPool, valueOf, type Call, type Route } from './route.js';
+
+const whoOf = ({ identity }: Call<unknown, unknown>): string => identity?.name ?? '';
 
 /** Changes of the pool stack's config, for operators and pipelines that do not reach its backend. */
 export const configRoutes: readonly Route[] = [
-  route<z.output<typeof scaleOrder>>({
+  route<z.output<typeof scaleOrder>, PoolQuery>({
     method: 'POST',
     path: '/v1/pool/scale',
     roles: ['operator'],
     summary: "Changes min, max and spare in the pool stack's config, brings the stack up and adopts it.",
     body: scaleOrder,
-    refusals: ['conflict', 'unavailable'],
+    query: poolQuery,
+    refusals: ['conflict', 'not-found', 'unavailable'],
     answers: { 200: configAnswer },
-    handle: async ({ service, identity, body: { min, max, spare, reason, dryRun } }) => {
+    handle: async (call) => {
+      const { min, max, spare, reason, dryRun } = call.body;
       const sizes = Object.entries({ min, max, spare }).flatMap(([key, value]): [string, number][] =>
         value === undefined ? [] : [[key, value]],
       );
       const change = { kind: 'scale', sizes: Object.fromEntries(sizes) } as const;
       return {
         status: 200,
-        body: valueOf(await service.changeConfig({ change, reason, dryRun, who: identity?.name ?? '' })),
+        body: valueOf(await servedPool(call).changeConfig({ change, reason, dryRun, who: whoOf(call) })),
       };
     },
   }),
-  route<z.output<typeof configOrder>>({
+  route<z.output<typeof configOrder>, PoolQuery>({
     method: 'POST',
     path: '/v1/pool/config',
     roles: ['operator'],
@@ -31,18 +36,16 @@ export const configRoutes: readonly Route[] = [
     body: configOrder,
     // The user data alone may be 48 KiB.
     bodyBytes: 512 * 1024,
-    refusals: ['conflict', 'unavailable'],
+    query: poolQuery,
+    refusals: ['conflict', 'not-found', 'unavailable'],
     answers: { 200: configAnswer },
-    handle: async ({ service, identity, body: { config, overwrite, reason, dryRun } }) => ({
-      status: 200,
-      body: valueOf(
-        await service.changeConfig({
-          change: { kind: 'apply', config, overwrite },
-          reason,
-          dryRun,
-          who: identity?.name ?? '',
-        }),
-      ),
-    }),
+    handle: async (call) => {
+      const { config, overwrite, reason, dryRun } = call.body;
+      const change = { kind: 'apply', config, overwrite } as const;
+      return {
+        status: 200,
+        body: valueOf(await servedPool(call).changeConfig({ change, reason, dryRun, who: whoOf(call) })),
+      };
+    },
   }),
 ];

@@ -1,5 +1,6 @@
 /** The shapes of the API's closer looks: one VM whole, what is written in the history. Version 1, as `api.ts`. */
 import { z } from 'zod';
+import { poolQuery } from './class-api.js';
 import { jobId, leaseView, memberName, memberView } from './api.js';
 
 export const holdView = z
@@ -70,7 +71,7 @@ export const historyEntry = z
   .meta({ id: 'HistoryEntry' });
 export type HistoryEntry = z.infer<typeof historyEntry>;
 
-export const historyQuery = z.strictObject({
+export const historyQuery = poolQuery.extend({
   vm: memberName.optional().describe('Only of this VM.'),
   job: jobId.optional().describe('Only of this job and its leases; `28` also finds `28.server`.'),
   most: z

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { memberName, problemCodes } from './api.js';
 import { consoleView, historyEntry, historyQuery, memberDetail } from './detail-api.js';
 import { HttpProblem } from './problem.js';
-import { route, valueOf, type Route } from './route.js';
+import { route, servedPool, valueOf, type Route } from './route.js';
 
 /** Closer looks at one VM or one job, for those who look after the pool. */
 export const detailRoutes: readonly Route[] = [
@@ -45,10 +45,11 @@ export const detailRoutes: readonly Route[] = [
     summary:
       "What is written in the service's history files, oldest first: of one VM, of one job, or the newest of all.",
     query: historyQuery,
+    refusals: ['not-found'],
     answers: { 200: z.object({ entries: z.array(historyEntry) }) },
-    handle: async ({ service, query, signal }) => ({
+    handle: async (call) => ({
       status: 200,
-      body: { entries: await service.history(query, signal) },
+      body: { entries: await servedPool(call).history(call.query, call.signal) },
     }),
   }),
 ];

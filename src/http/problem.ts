@@ -11,6 +11,7 @@ export const problemKinds: Readonly<
     title: 'Another attempt of this job still holds a VM or a place in the line',
   },
   unsatisfiable: { status: 422, title: 'This pool can never meet the request' },
+  'no-class-fits': { status: 422, title: 'No class of VMs fits the request' },
   'not-found': { status: 404, title: 'Not found' },
   forbidden: { status: 403, title: 'Not allowed with this token' },
   unauthorised: { status: 401, title: 'A valid token is needed' },

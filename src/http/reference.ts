@@ -56,7 +56,7 @@ export const httpReference = (): string => {
     '',
     '`wait` (seconds) holds the answer back until the lease is `granted` or `ready` (everything is staged on the VM), has ended, the time is over or the service stops; the answer shows what is so then. Every call may be repeated: a lost answer loses nothing.',
     '',
-    'Errors are problem details (RFC 9457) with `type: urn:vmpool:problem:<code>`: `stale-attempt`, `rival-attempt` and `conflict` (409), `unsatisfiable` (422), `not-found` (404), `forbidden` (403), `unauthorised` (401), `invalid-input` (400, with `errors` field by field), `inconsistent-input` (422: well-formed values that make no sense together), `body-too-large` (413), `unsupported-media-type` (415), `method-not-allowed` (405, with Allow), `too-many-requests` (429, failed authentications of one address), `unavailable` (503, with Retry-After), `internal-error` (500). `instance` names the request, as X-Request-Id and the log do.',
+    'Errors are problem details (RFC 9457) with `type: urn:vmpool:problem:<code>`: `stale-attempt`, `rival-attempt` and `conflict` (409), `unsatisfiable` and `no-class-fits` (422), `not-found` (404), `forbidden` (403), `unauthorised` (401), `invalid-input` (400, with `errors` field by field), `inconsistent-input` (422: well-formed values that make no sense together), `body-too-large` (413), `unsupported-media-type` (415), `method-not-allowed` (405, with Allow), `too-many-requests` (429, failed authentications of one address), `unavailable` (503, with Retry-After), `internal-error` (500). `instance` names the request, as X-Request-Id and the log do.',
     '',
     '<!-- Generated from src/http/routes.ts; a test compares. -->',
     '',

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Answer, PoolService } from '../service/port.js';
 import { problemCodes, type ProblemCode } from './api.js';
 import type { Identity, Role } from './authenticate.js';
+import type { PoolQuery } from './class-api.js';
 import { HttpProblem } from './problem.js';
 
 export interface Reply {
@@ -129,4 +130,12 @@ export const valueOf = <T>(answer: Answer<T>): T => {
   throw new HttpProblem(answer.code, answer.detail, {
     ...(answer.code === 'unavailable' ? { headers: { 'Retry-After': '5' } } : {}),
   });
+};
+
+/** The service, or that of the one pool which the query names. */
+export const servedPool = ({ service, query }: Call<unknown, PoolQuery>): PoolService => {
+  if (query.pool === undefined) return service;
+  const only = service.only(query.pool);
+  if (only === null) throw new HttpProblem(problemCodes.notFound, `There is no pool ${query.pool} here.`);
+  return only;
 };

@@ -20,12 +20,13 @@ import {
   type LeaseView,
 } from './api.js';
 import { capabilityToken } from './authenticate.js';
+import { poolQuery } from './class-api.js';
 import { configRoutes } from './config-routes.js';
 import { dashboardRoutes } from './dashboard-routes.js';
 import { detailRoutes } from './detail-routes.js';
 import { documentRoutes } from './document-routes.js';
 import { HttpProblem } from './problem.js';
-import { route, valueOf, type Call, type Reply, type Route } from './route.js';
+import { route, servedPool, valueOf, type Call, type Reply, type Route } from './route.js';
 import { statusFor } from './status-for.js';
 import { usageRoutes } from './usage-routes.js';
 import { watchRoutes } from './watch-routes.js';
@@ -113,7 +114,7 @@ export const routes: readonly Route[] = [
     ownOnly: ['worker'],
     summary: 'Asks for a VM for one attempt of a job. Idempotent by worker, job and attempt.',
     body: leaseRequest,
-    refusals: ['stale-attempt', 'rival-attempt', 'unsatisfiable', 'not-found'],
+    refusals: ['stale-attempt', 'rival-attempt', 'unsatisfiable', 'no-class-fits', 'not-found'],
     query: waitQuery,
     answers: { 200: leaseAnswer, 201: leaseAnswer, 202: leaseAnswer },
     handle: async (call) => {
@@ -190,10 +191,13 @@ export const routes: readonly Route[] = [
     roles: ['worker', 'operator', 'viewer'],
     ownOnly: ['worker'],
     summary: 'The whole pool; a worker sees only its own requests, leases and jobs.',
+    query: poolQuery,
+    refusals: ['not-found'],
     answers: { 200: statusView },
-    handle: ({ service, identity }) => {
+    handle: (call) => {
+      const { identity } = call;
       if (identity === null) throw new HttpProblem(problemCodes.unauthorised, 'A token is needed.');
-      return ok(statusFor(service.status(), identity));
+      return ok(statusFor(servedPool(call).status(), identity));
     },
   }),
   route({
@@ -229,29 +233,34 @@ export const routes: readonly Route[] = [
     roles: ['operator'],
     summary:
       'Nothing is made, ended or updated in the cloud for a time; jobs go on and are served by what there is.',
-    refusals: ['conflict'],
+    refusals: ['conflict', 'not-found'],
     body: pauseOrder,
+    query: poolQuery,
     answers: { 200: done },
-    handle: async ({ service, body: { reason, forSeconds } }) =>
-      ok(valueOf(await service.pause(reason, forSeconds * 1000))),
+    handle: async (call) => {
+      const { reason, forSeconds } = call.body;
+      return ok(valueOf(await servedPool(call).pause(reason, forSeconds * 1000)));
+    },
   }),
   route({
     method: 'POST',
     path: '/v1/pool/resume',
     roles: ['operator'],
     summary: 'Ends a pause.',
-    refusals: ['conflict'],
+    refusals: ['conflict', 'not-found'],
+    query: poolQuery,
     answers: { 200: done },
-    handle: async ({ service }) => ok(valueOf(await service.resume())),
+    handle: async (call) => ok(valueOf(await servedPool(call).resume())),
   }),
   route({
     method: 'POST',
     path: '/v1/pool/adopt',
     roles: ['operator'],
     summary: "Reads the pool stack's outputs now.",
-    refusals: ['conflict'],
+    refusals: ['conflict', 'not-found'],
+    query: poolQuery,
     answers: { 200: done },
-    handle: async ({ service }) => ok(valueOf(await service.adopt())),
+    handle: async (call) => ok(valueOf(await servedPool(call).adopt())),
   }),
   route({
     method: 'GET',

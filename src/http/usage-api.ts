@@ -1,6 +1,7 @@
 /** The shapes of the account of ended leases. Version 1, as `api.ts`. */
 import { z } from 'zod';
 import { userName } from './api.js';
+import { poolQuery } from './class-api.js';
 
 export const usageGroups = ['user', 'queue', 'day', 'month', 'flavor', 'vm', 'job'] as const;
 export const usageGroup = z.enum(usageGroups);
@@ -19,7 +20,7 @@ const time = (what: string) =>
 
 const groupList = new RegExp(`^(${usageGroups.join('|')})(,(${usageGroups.join('|')})){0,3}$`);
 
-export const usageQuery = z.strictObject({
+export const usageQuery = poolQuery.extend({
   since: time('Leases that ended from then on, otherwise from 30 days before `until` on').optional(),
   until: time('Leases that ended before, otherwise until now').optional(),
   by: z

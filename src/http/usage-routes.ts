@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { problemCodes } from './api.js';
 import { HttpProblem } from './problem.js';
-import { route, type Route } from './route.js';
+import { route, servedPool, type Route } from './route.js';
 import { usageQuery, usageView } from './usage-api.js';
 
 const thirtyDays = 30 * 86_400_000;
@@ -16,11 +16,13 @@ export const usageRoutes: readonly Route[] = [
       'Who used how much: ended leases summed by user, queue, day and so on; the last 30 days otherwise.',
     query: usageQuery,
     answers: { 200: usageView },
-    handle: async ({ service, query, signal }) => {
+    refusals: ['not-found'],
+    handle: async (call) => {
+      const { query, signal } = call;
       const { until = Date.now(), by, user, queue } = query;
       const { since = until - thirtyDays } = query;
       if (since > until) throw new HttpProblem(problemCodes.inconsistent, 'since lies after until.');
-      return { status: 200, body: await service.usage({ since, until, by, user, queue }, signal) };
+      return { status: 200, body: await servedPool(call).usage({ since, until, by, user, queue }, signal) };
     },
   }),
 ];

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { eventView, problemCodes, trendPoint } from './api.js';
+import { poolQuery } from './class-api.js';
 import { HttpProblem } from './problem.js';
-import { route, type Route } from './route.js';
+import { route, servedPool, type Route } from './route.js';
 import { watchStream } from './watch-stream.js';
 
-const eventsQuery = z.strictObject({
+const eventsQuery = poolQuery.extend({
   after: z
     .string()
     .regex(/^[0-9]{1,15}$/, 'the number of an event')
@@ -13,7 +14,7 @@ const eventsQuery = z.strictObject({
     .describe('Only events after the one with this number.'),
 });
 
-const watchQuery = z.strictObject({
+const watchQuery = poolQuery.extend({
   for: z
     .string()
     .regex(/^[0-9]{1,5}$/, 'seconds, such as 600')
@@ -38,15 +39,21 @@ export const watchRoutes: readonly Route[] = [
       'The last events of the pool, oldest first. The service keeps a few hundred; all are in its history files.',
     query: eventsQuery,
     answers: { 200: z.object({ events: z.array(eventView) }) },
-    handle: ({ service, query }) => ({ status: 200, body: { events: service.events(query.after) } }),
+    refusals: ['not-found'],
+    handle: (call) => ({
+      status: 200,
+      body: { events: servedPool(call).events(call.query.after) },
+    }),
   }),
   route({
     method: 'GET',
     path: '/v1/trend',
     roles: ['operator', 'viewer'],
     summary: 'How the numbers of VMs and waiting requests went since the service started.',
+    query: poolQuery,
+    refusals: ['not-found'],
     answers: { 200: z.object({ points: z.array(trendPoint) }) },
-    handle: ({ service }) => ({ status: 200, body: { points: service.trend() } }),
+    handle: (call) => ({ status: 200, body: { points: servedPool(call).trend() } }),
   }),
   route({
     method: 'GET',
@@ -57,7 +64,9 @@ export const watchRoutes: readonly Route[] = [
     query: watchQuery,
     produces: 'text/event-stream; charset=utf-8',
     answers: { 200: streamed },
-    handle: ({ service, identity, query, signal }) => {
+    refusals: ['not-found'],
+    handle: (call) => {
+      const { identity, query, signal } = call;
       const role = identity?.role;
       if (role !== 'operator' && role !== 'viewer') {
         throw new HttpProblem(problemCodes.forbidden, 'Only an operator or a viewer can watch the pool.');
@@ -66,7 +75,7 @@ export const watchRoutes: readonly Route[] = [
         status: 200,
         // A proxy that gathers an answer before it passes it on would show nothing.
         headers: { 'X-Accel-Buffering': 'no' },
-        body: watchStream(service, role, query.for * 1000, signal),
+        body: watchStream(servedPool(call), role, query.for * 1000, signal),
       };
     },
   }),

@@ -1,6 +1,6 @@
 import type { ServiceInput, ServiceMember } from '../../stacks/services/plan.js';
 import type { Member, State } from './book.js';
-import { isDeleting, membersOf } from './book.js';
+import { entryAt, isDeleting, membersOf } from './book.js';
 
 /** Addresses of a member on its `siteNetwork`; null while they are not known. */
 export type SiteAddresses = (member: Member) => readonly string[] | null;
@@ -12,6 +12,9 @@ export type SiteAddresses = (member: Member) => readonly string[] | null;
 const isFollowed = (member: Member, known: ReadonlySet<string>): boolean =>
   // `bootId` is set by the welcome that makes a VM Free for the first time.
   !isDeleting(member) && (member.bootId !== null || known.has(member.name));
+
+/** Who is told of: VMs that were Free once, or all that have an address. */
+export type FollowedFrom = 'first-free' | 'address';
 
 /** What is known besides the book of whom the services are to be told of. */
 export interface Acquaintance {
@@ -30,7 +33,7 @@ export interface Acquaintance {
 export function serviceInput(
   s: State,
   { known, addressesOf, complete }: Acquaintance,
-  from: 'first-free' | 'address' = 'first-free',
+  from: FollowedFrom = 'first-free',
 ): ServiceInput | null {
   const members: ServiceMember[] = [];
   for (const member of membersOf(s.book).toSorted((a, b) => a.seq - b.seq)) {
@@ -64,4 +67,33 @@ export function slotsOf(s: State): Record<string, number> {
   for (const { key } of underWay) used[key.worker] = (used[key.worker] ?? 0) + 1;
   const workers = new Set([...Object.keys(s.book.workers), ...Object.keys(used)]);
   return Object.fromEntries([...workers].sort().map((worker) => [worker, Math.max(max, used[worker] ?? 0)]));
+}
+
+/** One pool's part of what the services are told, where several pools are told of together. */
+export interface Followed {
+  readonly input: ServiceInput;
+  /** The pool's `max`; 0 while it has no shape. */
+  readonly max: number;
+}
+
+/**
+ * What services are told of several pools at once: all VMs by birth, and for each worker the sum of what the pools give
+ * it. A pool that has not heard of a worker yet counts with its `max`. `pool` is the one whose stacks the services are.
+ * Null while it is not known of one of them: its VMs would be taken out. Pure.
+ */
+export function followedTogether(pool: string, all: readonly (Followed | null)[]): ServiceInput | null {
+  const parts = all.filter((part) => part !== null);
+  if (parts.length < all.length) return null;
+  const workers = new Set(parts.flatMap(({ input }) => Object.keys(input.slots)));
+  const slots = [...workers].sort().map((worker): [string, number] => {
+    const each = parts.map(({ input, max }) => entryAt(input.slots, worker) ?? max);
+    return [worker, each.reduce((sum, count) => sum + count, 0)];
+  });
+  return {
+    pool,
+    members: parts
+      .flatMap(({ input }) => input.members)
+      .toSorted((a, b) => (a.bornAt === b.bornAt ? 0 : a.bornAt < b.bornAt ? -1 : 1)),
+    slots: Object.fromEntries(slots),
+  };
 }

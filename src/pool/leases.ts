@@ -21,7 +21,7 @@ export type AskOutcome =
 
 export type ReleaseOutcome = { readonly ended: readonly LeaseId[]; readonly detail: string };
 
-interface Live {
+export interface Live {
   readonly request: Request;
   readonly lease: Lease | null;
 }
@@ -70,6 +70,46 @@ function rememberEnd(s: State, key: LeaseKey, detail: string, c: Context, under:
   return withBook(s, { ended: s.book.ended.with(under, ended) });
 }
 
+/** How an attempt that asks stands to what the book knows of its job. */
+export type Standing =
+  /** Nothing lives for the job. */
+  | { readonly kind: 'new' }
+  /** Its request or lease lives already. */
+  | { readonly kind: 'known' }
+  /** An earlier start lives, and ends with this one. */
+  | { readonly kind: 'newer'; readonly live: Live }
+  | Extract<AskOutcome, { kind: 'refused' }>;
+
+export function standingOf(s: State, key: LeaseKey): Standing {
+  const id = leaseIdOf(key);
+  const refused = (code: 'stale-attempt' | 'rival-attempt', detail: string): Standing => ({
+    kind: 'refused',
+    code,
+    detail,
+  });
+  if (s.book.leases.get(id) !== undefined || s.book.requests.get(id) !== undefined) return { kind: 'known' };
+  const live = liveOf(s, key.job);
+  if (hasEnded(s, key)) return refused('stale-attempt', `this start of job ${key.job} has already ended`);
+  if (live === null) return { kind: 'new' };
+  if (live.request.key.worker !== key.worker) {
+    return refused(
+      'rival-attempt',
+      `job ${key.job} still holds a request or lease for another worker; it ends with that worker's sync or by an operator`,
+    );
+  }
+  const order = compareAttempts(key.attempt, live.request.key.attempt);
+  if (order === 'older') return refused('stale-attempt', `a newer start of job ${key.job} is under way`);
+  if (order === 'rival') {
+    return refused(
+      'rival-attempt',
+      `another starter of job ${key.job} with the same start count is not ended yet`,
+    );
+  }
+  return { kind: 'newer', live };
+}
+
+export const supersededBy = ({ start }: Attempt): string => `superseded by start ${start}`;
+
 /**
  * A worker asks for a VM. Idempotent for the same attempt; an ended or older attempt is refused; a newer one
  * ends the older (whose VM must be clean before the newer is served); of two with the same start count the
@@ -77,35 +117,11 @@ function rememberEnd(s: State, key: LeaseKey, detail: string, c: Context, under:
  */
 export function ask(s: State, a: Ask, c: Context, note: NoteSink): { state: State; outcome: AskOutcome } {
   const id = leaseIdOf(a.key);
-  const refuse = (code: 'stale-attempt' | 'rival-attempt', detail: string) => ({
-    state: s,
-    outcome: { kind: 'refused', code, detail } as const,
-  });
-  if (s.book.leases.get(id) !== undefined || s.book.requests.get(id) !== undefined) {
-    return { state: polled(s, id, c), outcome: { kind: 'accepted', id } };
-  }
-  const live = liveOf(s, a.key.job);
-  if (hasEnded(s, a.key)) {
-    return refuse('stale-attempt', `this start of job ${a.key.job} has already ended`);
-  }
+  const standing = standingOf(s, a.key);
+  if (standing.kind === 'known') return { state: polled(s, id, c), outcome: { kind: 'accepted', id } };
+  if (standing.kind === 'refused') return { state: s, outcome: standing };
   let state = s;
-  if (live !== null) {
-    if (live.request.key.worker !== a.key.worker) {
-      return refuse(
-        'rival-attempt',
-        `job ${a.key.job} still holds a request or lease for another worker; it ends with that worker's sync or by an operator`,
-      );
-    }
-    const order = compareAttempts(a.key.attempt, live.request.key.attempt);
-    if (order === 'older') return refuse('stale-attempt', `a newer start of job ${a.key.job} is under way`);
-    if (order === 'rival') {
-      return refuse(
-        'rival-attempt',
-        `another starter of job ${a.key.job} with the same start count is not ended yet`,
-      );
-    }
-    state = endLive(state, live, `superseded by start ${a.key.attempt.start}`, c, note);
-  }
+  if (standing.kind === 'newer') state = endLive(state, standing.live, supersededBy(a.key.attempt), c, note);
   const seq = state.book.seq + 1;
   const request: Request = { id, ...a, seq, askedAt: c.now };
   note({
@@ -277,7 +293,7 @@ function isStopped(member: Member): boolean {
  * marker names the job bears an earlier attempt, whether the store knows of it or not. A request that is older than
  * the hold comes from a copy of the store and may have been granted since: that very VM may be its own.
  */
-export function blockedBy(s: State, request: Request): Member | null {
+export function blockedBy(s: State, request: Pick<Request, 'id' | 'key' | 'askedAt'>): Member | null {
   for (const member of censusOf(s.book).tainted) {
     const tenant = isStopped(member) ? null : member.tenant;
     if (tenant !== null && tenant.job === request.key.job && tenant.lease !== request.id) return member;

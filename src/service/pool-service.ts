@@ -78,7 +78,7 @@ export function createPoolService(parts: ServiceParts): PoolService {
     };
   };
 
-  return {
+  const service: PoolService = {
     async request(worker: string, body: LeaseRequest): Promise<Answer<LeaseView>> {
       const processors = parts.flavorProcessors();
       if (processors !== null && body.processors > processors) {
@@ -203,8 +203,10 @@ export function createPoolService(parts: ServiceParts): PoolService {
     retire: (member, why) => operator({ type: 'retire', member, why }),
     adopt: parts.adopt,
     changeConfig: parts.changeConfig,
+    only: (pool) => (pool === keeper.durable().book.pool ? service : null),
     capability: (id) => capabilityOf(parts.capabilitySecret, id),
   };
+  return service;
 }
 
 function historyEntryOf(line: HistoryLine): HistoryEntry {

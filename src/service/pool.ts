@@ -7,8 +7,9 @@ import { sendFigures } from '../ganglia/sender.js';
 import type { Guest } from '../guest/port.js';
 import type { Book, Context, Member, Note } from '../pool/book.js';
 import { censusOf } from '../pool/census.js';
-import { serviceInput } from '../pool/followed.js';
-import type { MemberName, Shape } from '../pool/model.js';
+import { standingIn, type PoolStanding } from '../pool/elsewhere.js';
+import { serviceInput, type Followed, type FollowedFrom } from '../pool/followed.js';
+import type { LeaseKey, MemberName, Shape } from '../pool/model.js';
 import { meteredCloud, meteredEngine, meteredGuest, meteredStore } from '../metrics/metered.js';
 import { PoolMetrics } from '../metrics/pool-metrics.js';
 import type { Policy } from '../pool/policy.js';
@@ -22,7 +23,7 @@ import { startFollowers } from './followers.js';
 import type { Log } from './log.js';
 import type { Loop, ParsedShape, WatchPeriods } from './loops.js';
 import { adoptOnce, lookForCells, publishSummaries, startLoop, watchCloud } from './loops.js';
-import { lineOf, type UsageJournal } from '../usage/journal.js';
+import { lineOf, type UsageJournal, type UsageLine } from '../usage/journal.js';
 import { summed } from '../usage/sum.js';
 import type { PoolService } from './port.js';
 import { createPoolService, type ServiceParts } from './pool-service.js';
@@ -60,6 +61,17 @@ export interface PoolParts {
   readonly settings: Settings;
   /** Also tell the figures of this process: for the service itself, once in a process. */
   readonly processMetrics?: boolean;
+  /** Is told of every decision, after the history. */
+  readonly onNote?: (note: Note) => void;
+  /** What the site's services are told instead of this pool's own part: that of all pools of the service. */
+  readonly followed?: (from: FollowedFrom) => ServiceInput | null;
+}
+
+/** What a pool has for the jobs of its class. */
+export interface Flavor {
+  readonly processors: number;
+  /** Bytes. */
+  readonly memory: number;
 }
 
 export interface RunningPool {
@@ -68,6 +80,14 @@ export interface RunningPool {
   metrics(): Promise<string>;
   /** Why the pool cannot serve at the moment, or null. */
   notReady(): string | null;
+  /** Of the adopted shape; null before one was adopted. */
+  flavor(): Flavor | null;
+  /** How an attempt stands to what this pool holds of its job, when it is to have its VM of another pool. */
+  standing(key: LeaseKey): PoolStanding;
+  /** Leases that ended from `since` on and before `until`, oldest first. */
+  usageLines(since: number, until: number, signal: AbortSignal): AsyncIterable<UsageLine>;
+  /** This pool's part of what the site's services are told; null while it is not known. */
+  followed(from: FollowedFrom): Followed | null;
   /** Takes over changed settings at once, without touching leases. */
   configure(settings: Settings): void;
   /** Ends every wait and all work, then closes what it was given (store last). */
@@ -124,6 +144,7 @@ export function startPool(parts: PoolParts): RunningPool {
       if (used !== null) parts.usage.append(used);
       metrics.told(n);
       recent.told(n);
+      parts.onNote?.(n);
       log.info({ event: n.kind, vm: n.member, lease: n.lease, job: n.job, user: n.user }, n.detail);
     }
   };
@@ -165,12 +186,12 @@ export function startPool(parts: PoolParts): RunningPool {
     }
   });
 
-  /** Of the adopted shape's flavor; a refused shape changes nothing. */
-  let processors: number | null = null;
-  let proposed: number | null = null;
+  /** Of the adopted shape; a refused shape changes nothing. */
+  let flavor: Flavor | null = null;
+  let proposed: Flavor | null = null;
   const resolve = async (shape: Shape, signal: AbortSignal): Promise<ParsedShape> => {
     const resolved = await resolveShape(cloud, shape, signal);
-    if (resolved.ok) proposed = resolved.processors;
+    if (resolved.ok) proposed = { processors: resolved.processors, memory: resolved.memory };
     return resolved;
   };
   const stopping = new AbortController();
@@ -179,36 +200,37 @@ export function startPool(parts: PoolParts): RunningPool {
   /** Each service asks twice a second; most of the time nothing has changed. */
   const inputs: Partial<
     Record<
-      'first-free' | 'address',
+      FollowedFrom,
       { readonly book: Book; readonly sights: number; readonly input: ServiceInput | null }
     >
   > = {};
+  const followedHere = (from: FollowedFrom): ServiceInput | null => {
+    const state = keeper.durable();
+    const before = inputs[from];
+    if (before?.book === state.book && before.sights === sites.revision) return before.input;
+    const acquaintance = {
+      known: told,
+      addressesOf: (member: Member) => sites.addressesOf(member),
+      complete: sites.complete,
+    };
+    const input = serviceInput(state, acquaintance, from);
+    if (from === 'first-free') for (const { name } of input?.members ?? []) told.add(name);
+    inputs[from] = { book: state.book, sights: sites.revision, input };
+    return input;
+  };
   const followers = startFollowers({
     engine,
     pool: parts.book.pool,
     clock,
     log,
-    input: (from) => {
-      const state = keeper.durable();
-      const before = inputs[from];
-      if (before?.book === state.book && before.sights === sites.revision) return before.input;
-      const acquaintance = {
-        known: told,
-        addressesOf: (member: Member) => sites.addressesOf(member),
-        complete: sites.complete,
-      };
-      const input = serviceInput(state, acquaintance, from);
-      if (from === 'first-free') for (const { name } of input?.members ?? []) told.add(name);
-      inputs[from] = { book: state.book, sights: sites.revision, input };
-      return input;
-    },
+    input: parts.followed ?? followedHere,
   });
   const adopt = async (signal: AbortSignal): ReturnType<PoolService['adopt']> => {
     try {
       const answer = await adoptOnce(keeper, engine, parts.parseOutputs, resolve, signal, (services) =>
         followers.adopt(services),
       );
-      if (answer.kind === 'done') processors = proposed;
+      if (answer.kind === 'done') flavor = proposed;
       return answer;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
@@ -272,7 +294,7 @@ export function startPool(parts: PoolParts): RunningPool {
       now: () => clock.now(),
       tell: (note) => onNotes([note]),
     }),
-    flavorProcessors: () => processors,
+    flavorProcessors: () => flavor?.processors ?? null,
     services: () => followers.views(),
     consoleLog: (server, signal) =>
       cloud.consoleLog(server, consoleLines, AbortSignal.any([signal, AbortSignal.timeout(consoleLimitMs)])),
@@ -287,6 +309,13 @@ export function startPool(parts: PoolParts): RunningPool {
       const problem = keeper.storeProblem();
       if (problem !== null) return `the store refuses to commit: ${problem}`;
       return keeper.durable().book.shape === null ? 'the pool has no shape yet' : null;
+    },
+    flavor: () => flavor,
+    standing: (key) => standingIn(keeper.durable(), key, clock.now()),
+    usageLines: (since, until, signal) => parts.usage.read(since, until, signal),
+    followed: (from) => {
+      const input = followedHere(from);
+      return input === null ? null : { input, max: keeper.durable().book.shape?.max ?? 0 };
     },
     configure: (next) => {
       settings = next;

@@ -22,6 +22,7 @@ export type Refusal = {
     | 'stale-attempt'
     | 'rival-attempt'
     | 'unsatisfiable'
+    | 'no-class-fits'
     | 'not-found'
     | 'conflict'
     | 'inconsistent-input'
@@ -87,6 +88,8 @@ export interface PoolService {
   adopt(): Promise<Answer<{ detail: string }>>;
   /** Brings the pool's stack up with a changed config and adopts it. */
   changeConfig(wish: ConfigWish): Promise<Answer<ConfigAnswer>>;
+  /** The service of that pool alone; null when it is none of this service. */
+  only(pool: string): PoolService | null;
   /** Capability of a lease: an HMAC over its id (which covers worker, job and attempt). */
   capability(id: string): string;
 }

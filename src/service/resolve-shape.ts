@@ -2,9 +2,11 @@ import { pinnedGeneration } from '../../stacks/shape.js';
 import type { Cloud, Lookup } from '../cloud/port.js';
 import type { PinnedIds, Shape } from '../pool/model.js';
 
-/** A shape whose names were found in the cloud, or everything that speaks against it, in plain words. */
+const mebibyte = 1024 ** 2;
+
+/** A shape whose names were found in the cloud, or everything that speaks against it, in plain words. `memory` in bytes. */
 export type ResolvedShape =
-  | { readonly ok: true; readonly shape: Shape; readonly processors: number }
+  | { readonly ok: true; readonly shape: Shape; readonly processors: number; readonly memory: number }
   | { readonly ok: false; readonly why: string };
 
 /**
@@ -37,5 +39,10 @@ export async function resolveShape(cloud: Cloud, shape: Shape, signal: AbortSign
     return { ok: false, why: objections.join('; ') };
   const pinned: PinnedIds = { flavor: flavor.id, image: image.id, networks, tags };
   const generation = pinnedGeneration(shape.generation, pinned);
-  return { ok: true, shape: { ...shape, spec: { ...spec, pinned }, generation }, processors: flavor.vcpus };
+  return {
+    ok: true,
+    shape: { ...shape, spec: { ...spec, pinned }, generation },
+    processors: flavor.vcpus,
+    memory: flavor.ramMiB * mebibyte,
+  };
 }

@@ -6,6 +6,8 @@ export interface PrologueArguments {
   readonly jobName: string;
   /** Seconds, from the resource list; null when the job has no limit. */
   readonly walltimeSeconds: number | null;
+  /** The resource list as Torque gives it: `nodes=1:ppn=2:big,mem=4gb,walltime=01:00:00`. */
+  readonly resources: string;
   readonly queue: string;
   readonly script: string;
 }
@@ -48,7 +50,7 @@ export function parsePrologueArguments(args: readonly string[]): Parsed<Prologue
   const [, , , jobName = '', resources = '', queue = '', , script = ''] = args;
   return {
     ok: true,
-    value: { ...first.value, jobName, walltimeSeconds: walltimeOf(resources), queue, script },
+    value: { ...first.value, jobName, walltimeSeconds: walltimeOf(resources), resources, queue, script },
   };
 }
 
@@ -73,6 +75,62 @@ export function processorsOf(env: NodeJS.ProcessEnv): number {
     if (Number.isInteger(count) && count >= 1) return count;
   }
   return 1;
+}
+
+/** The value of one resource in such a list; values of Torque's own have no commas. */
+function resourceOf(resources: string, name: string): string | null {
+  return new RegExp(`(?:^|,)${name}=([^,]*)`).exec(resources)?.[1] ?? null;
+}
+
+const sizeForm = /^(\d{1,15})([kmgtp]?)([bw]?)$/i;
+const wordBytes = 8;
+
+/** A size as Torque takes it: `4gb`, `512mb`, `1048576`, `2gw` (words of eight bytes). Null for anything else. */
+export function sizeOf(text: string): number | null {
+  const found = sizeForm.exec(text.trim());
+  if (found === null) return null;
+  const [, digits = '', unit = '', base = ''] = found;
+  const power = ['', 'k', 'm', 'g', 't', 'p'].indexOf(unit.toLowerCase());
+  const bytes = Number(digits) * 1024 ** power * (base.toLowerCase() === 'w' ? wordBytes : 1);
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : null;
+}
+
+/** Bytes of memory that the job asks for on its node: `mem`, or `pmem` for each of its processors; the larger. */
+export function memoryOf(resources: string, processors: number): number | null {
+  const [whole, each] = ['mem', 'pmem'].map((name) => sizeOf(resourceOf(resources, name) ?? ''));
+  const asked = Math.max(whole ?? 0, (each ?? 0) * processors);
+  return asked > 0 && Number.isSafeInteger(asked) ? asked : null;
+}
+
+/** Words of a node request that name no property: how a job shares the node's GPUs. */
+const gpuModes = new Set([
+  'default',
+  'shared',
+  'exclusive',
+  'exclusive_thread',
+  'exclusive_process',
+  'reseterr',
+]);
+const featureForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const mostFeatures = 64;
+
+/**
+ * Properties of a node that the job asks for: `big` and `ssd` of `nodes=1:ppn=4:big:ssd`. The first part is how many
+ * nodes, or a node's name, or a property for one node. `hosts` are the names of this node.
+ */
+export function featuresOf(resources: string, hosts: readonly string[]): readonly string[] {
+  const text = resourceOf(resources, 'nodes') ?? resourceOf(resources, 'neednodes') ?? '';
+  const [node = ''] = text.split(/[+#]/);
+  const short = (name: string): string => name.toLowerCase().replace(/\..*$/, '');
+  const own = new Set(hosts.map(short));
+  const found = node
+    .split(':')
+    .filter(
+      (part, index) =>
+        featureForm.test(part) && !(index === 0 && (/^\d+$/.test(part) || own.has(short(part)))),
+    )
+    .filter((part) => !gpuModes.has(part.toLowerCase()));
+  return [...new Set(found)].slice(0, mostFeatures);
 }
 
 /** Array jobs are `28[0].server` to the hooks and `28-0.server` in file names. */

@@ -2,6 +2,7 @@ import { formatConfigErrors, loadConfig } from '../../config/load.js';
 import { errorText } from '../../store/files.js';
 import type { AccessOptions } from '../access.js';
 import { configFileOf, type ConfigOptions } from '../configured.js';
+import { configOfPool, poolsOf } from '../../config/of-pool.js';
 import type { World } from '../world.js';
 import { checkCredentials, checkFlavor, checkImage, checkNetworks, checkQuota } from './cloud-checks.js';
 import { findingsOf, type Finding, type Verdict } from './finding.js';
@@ -63,14 +64,31 @@ export const runChecks = async (
     return all;
   }
   add('config', { ok: file });
-  const subject = openSubject(loaded.config, world.env);
-  try {
-    for (const [what, check] of checks) add(what, await verdictOf(() => check(subject, options, world)));
-  } finally {
-    subject.close();
+  const names = poolsOf(loaded.config);
+  if (options.pool !== undefined && !names.includes(options.pool)) {
+    add('config', { faults: [`there is no pool ${options.pool}; there is ${names.join(', ')}`] });
+    return all;
+  }
+  const looked = options.pool === undefined ? names : [options.pool];
+  for (const [at, pool] of looked.entries()) {
+    const subject = openSubject(configOfPool(loaded.config, pool), world.env);
+    try {
+      for (const [what, check] of checks) {
+        const own = names.length > 1 && ofOnePool.has(what);
+        if (at > 0 && !own) continue;
+        add(own ? `${pool}: ${what}` : what, await verdictOf(() => check(subject, options, world)));
+      }
+    } finally {
+      subject.close();
+    }
   }
   return all;
 };
+
+/** Checks of what each of several pools has for itself. */
+const ofOnePool: ReadonlySet<string> = new Set([
+  ...['store', 'pool stack', 'flavor', 'image', 'networks', 'quota', 'admin key', 'guest'],
+]);
 
 const verdictOf = async (check: () => Promise<Verdict>): Promise<Verdict> => {
   try {

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { projectDefaults } from '../../engine/stack-config.js';
-import { asking, withAccess, withJson } from '../access.js';
+import { asking, withAccess, withJson, withPool } from '../access.js';
 import { CliError, exitCodes } from '../exit.js';
 import { withReason, type OrderOptions } from '../member-order.js';
 import { readStackConfig, shapeIn } from '../policy/stack-file.js';
@@ -13,7 +13,9 @@ interface ApplyOptions extends OrderOptions {
 }
 
 export const applyCommand = (world: World): Command =>
-  withJson(withAccess(withReason(new Command('apply'), "kept in the stack's history")))
+  withJson(
+    withPool(withAccess(withReason(new Command('apply'), "kept in the stack's history")), 'it must be named'),
+  )
     .description(
       "bring the pool's stack up with a config file, by the service: for a pipeline without its backend",
     )

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
-import { asking, withAccess, withJson, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { audit, type Audit, type AuditedStack } from '../audit/audit.js';
-import { configOf, withConfig, type ConfigOptions } from '../configured.js';
+import { configsOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
 import { secondsOf } from '../numbers.js';
 import { untilSignal } from '../until-signal.js';
@@ -13,7 +13,7 @@ interface AuditOptions extends AccessOptions, ConfigOptions {
 }
 
 export const auditCommand = (world: World): Command =>
-  withJson(withAccess(withConfig(new Command('audit'))))
+  withJson(withPool(withAccess(withConfig(new Command('audit')))))
     .description(
       'is everything in the cloud as the stacks say? Pauses changes, previews every stack with a refresh, goes on',
     )
@@ -31,29 +31,42 @@ export const auditCommand = (world: World): Command =>
       const { terminal } = world;
       if (options.for < 60 || options.for > 86_400)
         throw new CliError('--for: give a time from 60s to 24h', exitCodes.usage);
-      const config = configOf(options, world);
+      const configs = configsOf(options, world);
+      if (configs.length > 1 && file !== undefined)
+        throw new CliError('there are several pools: say with --pool whose the file is', exitCodes.usage);
       const { plainPulumi } = await import('../plain-pulumi.js');
       const { auditPool, auditStack } = await import('../audit/stacks.js');
-      const pulumi = await plainPulumi(config, world.env);
-      const ended = await asking(world, options, (client) =>
-        untilSignal((signal) =>
-          audit({
-            client,
-            stacks: [
-              { stack: config.pool, look: (stop) => auditPool(pulumi, file ?? null, stop) },
-              ...[...pulumi.cells(), ...pulumi.services()].map((stack) => ({
-                stack,
-                look: (stop: AbortSignal) => auditStack(pulumi, stack, stop),
-              })),
-            ],
-            forSeconds: options.for,
-            waitMs: options.wait * 1000,
-            tell: (text) => terminal.err(text),
-            signal,
-          }),
-        ),
-      );
-      const { value: found, code } = ended;
+      const all: Audit[] = [];
+      let code: number | null = null;
+      for (const config of configs) {
+        const pulumi = await plainPulumi(config, world.env);
+        const own = configs.length === 1 ? options : { ...options, pool: config.pool };
+        const ended = await asking(world, own, (client) =>
+          untilSignal((signal) =>
+            audit({
+              client,
+              stacks: [
+                { stack: config.pool, look: (stop) => auditPool(pulumi, file ?? null, stop) },
+                ...[...pulumi.cells(), ...pulumi.services()].map((stack) => ({
+                  stack,
+                  look: (stop: AbortSignal) => auditStack(pulumi, stack, stop),
+                })),
+              ],
+              forSeconds: options.for,
+              waitMs: options.wait * 1000,
+              tell: (text) => terminal.err(configs.length === 1 ? text : `${config.pool}: ${text}`),
+              signal,
+            }),
+          ),
+        );
+        all.push(ended.value);
+        code = ended.code;
+        if (code !== null) break;
+      }
+      const found: Audit = {
+        stacks: all.flatMap(({ stacks }) => stacks),
+        problems: all.flatMap(({ problems }) => problems),
+      };
       if (code !== null) {
         for (const problem of found.problems) terminal.err(`vmpool: ${problem}`);
         world.exitWith(code);

@@ -1,7 +1,9 @@
+import { existsSync, statSync } from 'node:fs';
 import { Command } from 'commander';
-import { withJson } from '../access.js';
-import { configOf, withConfig, type ConfigOptions } from '../configured.js';
+import { withJson, withPool } from '../access.js';
+import { configsOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
+import type { Made } from '../../backup/make.js';
 import type { Book } from '../../pool/book.js';
 import { count, howLong, table } from '../table.js';
 import type { World } from '../world.js';
@@ -14,7 +16,7 @@ interface BackupOptions extends ConfigOptions {
 }
 
 export const backupCommand = (world: World): Command =>
-  withJson(withConfig(new Command('backup')))
+  withJson(withPool(withConfig(new Command('backup'))))
     .description(
       'copy what the service must not lose into one file; beside the running service or without one',
     )
@@ -52,32 +54,43 @@ export const backupCommand = (world: World): Command =>
         );
         return;
       }
-      const config = configOf(options, world);
+      const configs = configsOf(options, world);
+      const into = target ?? '';
+      if (configs.length > 1 && !(existsSync(into) && statSync(into).isDirectory()))
+        throw new CliError(
+          `there are several pools, each with a backup of its own: give a directory that is there, or one of them with --pool`,
+          exitCodes.usage,
+        );
       const { makeBackup } = await import('../../backup/make.js');
       const { placeOf } = await import('../../backup/place.js');
-      const place = placeOf(config);
-      const made = await makeBackup(place, {
-        target: target ?? '',
-        keep: options.keep ?? null,
-        now: Date.now(),
-      });
-      if (options.json === true) {
-        const { book, ...rest } = made;
-        out(JSON.stringify({ ...rest, counts: countsOf(book) }, null, 2));
-        return;
+      const all: Backup[] = [];
+      for (const config of configs) {
+        const place = placeOf(config);
+        const made = await makeBackup(place, { target: into, keep: options.keep ?? null, now: Date.now() });
+        all.push({ made, elsewhere: place.backend === null ? config.engine.backend : null });
+        if (options.json !== true) out(backupText(all.at(-1) as Backup));
       }
-      out(
-        [
-          `${made.path}: ${count(made.bytes, 'byte')}, mode 0600, read again and whole.`,
-          `It holds the book (${words(countsOf(made.book))}), ${count(made.manifest.files.length - 1, 'more file')} and the secret behind leases and markers: keep it as you keep keys.`,
-          ...(place.backend === null
-            ? [`Not in it: the stacks' states. ${config.engine.backend} has to keep copies of its own.`]
-            : []),
-          'Not in it: the configuration and the files that it names (passphrase, tokens, keys, credentials).',
-          ...made.removed.map((path) => `Removed: ${path}`),
-        ].join('\n'),
-      );
+      if (options.json !== true) return;
+      const told = all.map(({ made: { book, ...rest } }) => ({ ...rest, counts: countsOf(book) }));
+      out(JSON.stringify(told.length === 1 ? told[0] : { backups: told }, null, 2));
     });
+
+interface Backup {
+  readonly made: Made;
+  /** The backend that has the stacks' states, where they are not in the backup. */
+  readonly elsewhere: string | null;
+}
+
+const backupText = ({ made, elsewhere }: Backup): string =>
+  [
+    `${made.path}: ${count(made.bytes, 'byte')}, mode 0600, read again and whole.`,
+    `It holds the book (${words(countsOf(made.book))}), ${count(made.manifest.files.length - 1, 'more file')} and the secret behind leases and markers: keep it as you keep keys.`,
+    ...(elsewhere === null
+      ? []
+      : [`Not in it: the stacks' states. ${elsewhere} has to keep copies of its own.`]),
+    'Not in it: the configuration and the files that it names (passphrase, tokens, keys, credentials).',
+    ...made.removed.map((path) => `Removed: ${path}`),
+  ].join('\n');
 
 interface Counts {
   readonly vms: number;

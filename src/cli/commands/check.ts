@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { withAccess, withJson, type AccessOptions } from '../access.js';
+import { withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { concludeFindings, findingLine } from '../check/show.js';
 import { withConfig, type ConfigOptions } from '../configured.js';
 import type { World } from '../world.js';
 
 export const checkCommand = (world: World): Command =>
-  withJson(withAccess(withConfig(new Command('check'))))
+  withJson(withPool(withAccess(withConfig(new Command('check')))))
     .description('is everything in order? Each line says ok or FAIL, and what to do')
     .action(async (options: ConfigOptions & AccessOptions) => {
       const { runChecks } = await import('../check/run-checks.js');

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import type { Difference, Facts } from '../../doctor/facts.js';
 import type { Repaired } from '../../doctor/repair.js';
-import { withJson } from '../access.js';
-import { configOf, withConfig, type ConfigOptions } from '../configured.js';
+import { withJson, withPool } from '../access.js';
+import { configsOf, withConfig, type ConfigOptions } from '../configured.js';
 import { exitCodes } from '../exit.js';
 import { count } from '../table.js';
 import type { World } from '../world.js';
@@ -18,7 +18,7 @@ interface Told extends Difference {
 }
 
 export const doctorCommand = (world: World): Command =>
-  withJson(withConfig(new Command('doctor')))
+  withJson(withPool(withConfig(new Command('doctor'))))
     .description(
       'compare store, stacks, cloud, VMs and workers, explain every difference, and say who puts it right',
     )
@@ -29,24 +29,29 @@ export const doctorCommand = (world: World): Command =>
       '\nExit code 0: no difference, or only what the running service puts right by itself; 1: something is to be done.',
     )
     .action(async (options: DoctorOptions) => {
-      const config = configOf(options, world);
+      const configs = configsOf(options, world);
       const { gather, stackPlaceOf } = await import('../doctor/gather.js');
       const { differencesIn } = await import('../../doctor/differences.js');
       const { repair } = await import('../../doctor/repair.js');
-      const facts = await gather(config, world.env, options.guests);
-      const told: Told[] = [];
-      for (const difference of differencesIn(facts)) {
-        const order = options.repair === true ? difference.repair : undefined;
-        const repaired =
-          order === undefined
-            ? undefined
-            : await repair(stackPlaceOf(config), order, { now: () => Date.now() });
-        told.push(repaired === undefined ? difference : { ...difference, repaired });
+      const all: { readonly facts: Facts; readonly told: readonly Told[] }[] = [];
+      for (const config of configs) {
+        const facts = await gather(config, world.env, options.guests);
+        const here: Told[] = [];
+        for (const difference of differencesIn(facts)) {
+          const order = options.repair === true ? difference.repair : undefined;
+          const repaired =
+            order === undefined
+              ? undefined
+              : await repair(stackPlaceOf(config), order, { now: () => Date.now() });
+          here.push(repaired === undefined ? difference : { ...difference, repaired });
+        }
+        all.push({ facts, told: here });
       }
+      const told = all.flatMap((one) => one.told);
       const open = told.filter(({ who, repaired }) => who !== 'itself' && repaired?.ok !== true);
       if (options.json === true) {
         world.terminal.out(JSON.stringify({ ok: open.length === 0, differences: told }, null, 2));
-      } else world.terminal.out(text(facts, told, world));
+      } else world.terminal.out(all.map((one) => text(one.facts, one.told, world)).join('\n\n'));
       world.exitWith(open.length === 0 ? exitCodes.ok : exitCodes.notInOrder);
     });
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { quote } from '../../../hooks/src/remote/quote.js';
-import { withJson } from '../access.js';
+import { withJson, withPool } from '../access.js';
 import { configOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
 import type { World } from '../world.js';
@@ -10,7 +10,7 @@ interface EnvOptions extends ConfigOptions {
 }
 
 export const envCommand = (world: World): Command =>
-  withJson(withConfig(new Command('env')))
+  withJson(withPool(withConfig(new Command('env')), 'it must be named'))
     .description('print what the plain pulumi command line needs to see a stack as the service sees it')
     .argument('[stack]', "a cell (c001), a service (svc-nagios) or its stack; otherwise the pool's own stack")
     .addHelpText(

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { asking, withAccess, withJson, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { CliError, exitCodes } from '../exit.js';
 import { followEvents } from '../follow.js';
 import { wholeNumber } from '../numbers.js';
@@ -21,7 +21,7 @@ const isOf = (event: Told, { vm, job }: EventsOptions): boolean =>
   (job === undefined || event.job === job || event.job?.startsWith(`${job}.`) === true);
 
 export const eventsCommand = (world: World): Command =>
-  withJson(withAccess(new Command('events')))
+  withJson(withPool(withAccess(new Command('events'))))
     .description('what happened in the pool, the newest last')
     .option('-f, --follow', 'go on telling what happens, until Ctrl-C')
     .option(

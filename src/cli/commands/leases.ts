@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { asking, withAccess, withJson, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { leasesText } from '../screens/leases.js';
 import { widthOf } from '../terminal.js';
 import type { World } from '../world.js';
 
 export const leasesCommand = (world: World): Command =>
-  withJson(withAccess(new Command('leases')))
+  withJson(withPool(withAccess(new Command('leases'))))
     .description('the jobs that have a VM: those whose VM is being made ready first, then the oldest')
     .action(async (options: AccessOptions) => {
       const { terminal } = world;

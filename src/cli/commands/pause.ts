@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { asking, withAccess, withJson, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { withReason, type OrderOptions } from '../member-order.js';
 import { secondsOf } from '../numbers.js';
 import type { World } from '../world.js';
@@ -9,7 +9,7 @@ interface PauseOptions extends OrderOptions {
 }
 
 export const pauseCommand = (world: World): Command =>
-  withJson(withAccess(withReason(new Command('pause'), 'told on the status')))
+  withJson(withPool(withAccess(withReason(new Command('pause'), 'told on the status'))))
     .description(
       'make, end and update nothing in the cloud for a time; jobs go on and get what VMs there are',
     )
@@ -22,7 +22,7 @@ export const pauseCommand = (world: World): Command =>
     });
 
 export const resumeCommand = (world: World): Command =>
-  withJson(withAccess(new Command('resume')))
+  withJson(withPool(withAccess(new Command('resume'))))
     .description('end a pause: changes of the cloud go on')
     .action(async (options: AccessOptions) => {
       const answer = await asking(world, options, (client) => client.resume());

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { withJson } from '../access.js';
-import { configOf, withConfig, type ConfigOptions } from '../configured.js';
+import { withJson, withPool } from '../access.js';
+import { configsOf, withConfig, type ConfigOptions } from '../configured.js';
 import { exitCodes } from '../exit.js';
 import { changesOf, previewAll, type StackPreview } from '../preview.js';
 import { count } from '../table.js';
@@ -15,21 +15,26 @@ const atOnce = 4;
 const limitMs = 10 * 60_000;
 
 export const planCommand = (world: World): Command =>
-  withJson(withConfig(new Command('plan')))
+  withJson(withPool(withConfig(new Command('plan'))))
     .description(
       "preview the stacks of cells and services: what an update would change in the cloud and on services' hosts",
     )
     .addHelpText('after', '\nExit code 0: nothing would change; 1: something would, or a preview failed.')
     .action(async (options: PlanOptions) => {
-      const config = configOf(options, world);
+      const configs = configsOf(options, world);
       const { plainPulumi } = await import('../plain-pulumi.js');
-      const pulumi = await plainPulumi(config, world.env);
-      const stacks = [...pulumi.cells(), ...pulumi.services()];
-      const previews = await previewAll(pulumi, stacks, atOnce, AbortSignal.timeout(limitMs));
+      const previews: StackPreview[] = [];
+      for (const config of configs) {
+        const pulumi = await plainPulumi(config, world.env);
+        const stacks = [...pulumi.cells(), ...pulumi.services()];
+        previews.push(...(await previewAll(pulumi, stacks, atOnce, AbortSignal.timeout(limitMs))));
+      }
       if (options.json === true) world.terminal.out(JSON.stringify({ stacks: previews }, null, 2));
       else
         world.terminal.out(
-          stacks.length === 0 ? `Pool ${config.pool} has no cells yet.` : text(previews, world),
+          previews.length === 0
+            ? `Pool ${configs.map(({ pool }) => pool).join(', ')} has no cells yet.`
+            : text(previews, world),
         );
       const clean = previews.every((preview) => preview.changes !== null && changesOf(preview) === 0);
       world.exitWith(clean ? exitCodes.ok : exitCodes.notInOrder);

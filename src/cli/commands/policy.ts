@@ -1,12 +1,12 @@
 import { Command } from 'commander';
-import { withAccess, withJson } from '../access.js';
+import { withAccess, withJson, withPool } from '../access.js';
 import { concludeFindings, findingLine } from '../check/show.js';
 import { withConfig } from '../configured.js';
 import type { PolicyOptions } from '../policy/run-policy.js';
 import type { World } from '../world.js';
 
 export const policyCommand = (world: World): Command =>
-  withJson(withAccess(withConfig(new Command('policy'))))
+  withJson(withPool(withAccess(withConfig(new Command('policy'))), 'it must be named'))
     .description('may this shape be brought up? The rules that a pipeline holds a stack config to')
     .argument('<file>', "the pool stack's config file, Pulumi.<pool>.yaml")
     .option('--cloud <name>', 'name in clouds.yaml (otherwise OS_* of the environment)')

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { withJson } from '../access.js';
+import { withJson, withPool } from '../access.js';
 import { configOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
 import type { World } from '../world.js';
@@ -12,7 +12,7 @@ interface RecoverOptions extends ConfigOptions {
 }
 
 export const recoverCommand = (world: World): Command =>
-  withJson(withConfig(new Command('recover')))
+  withJson(withPool(withConfig(new Command('recover')), 'it must be named'))
     .description('put a damaged store aside so that the service can start again; nothing is deleted')
     .option('--from-backup', 'put the newest good copy back; every VM is looked at before it is leased')
     .option(

@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { asking, withAccess, withJson, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { noRequests, requestsText } from '../screens/leases.js';
 import { widthOf } from '../terminal.js';
 import type { World } from '../world.js';
 
 export const requestsCommand = (world: World): Command =>
-  withJson(withAccess(new Command('requests')))
+  withJson(withPool(withAccess(new Command('requests'))))
     .description('the jobs that wait for a VM, the next first, and what each waits for')
     .action(async (options: AccessOptions) => {
       const { terminal } = world;

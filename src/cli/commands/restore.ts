@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { withJson } from '../access.js';
+import { withJson, withPool } from '../access.js';
 import { configOf, withConfig, type ConfigOptions } from '../configured.js';
 import { count, howLong, table } from '../table.js';
 import type { Paint } from '../terminal.js';
@@ -12,7 +12,7 @@ interface RestoreOptions extends ConfigOptions {
 }
 
 export const restoreCommand = (world: World): Command =>
-  withJson(withConfig(new Command('restore')))
+  withJson(withPool(withConfig(new Command('restore')), 'it must be named'))
     .description('put a backup back; refused while a service runs, nothing is deleted')
     .argument('<file>', 'the backup')
     .option('-n, --dry-run', 'only say what would be done')

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { ScaleOrder } from '../../http/config-api.js';
-import { asking, withAccess, withJson } from '../access.js';
+import { asking, withAccess, withJson, withPool } from '../access.js';
 import { CliError, exitCodes } from '../exit.js';
 import { withReason, type OrderOptions } from '../member-order.js';
 import { wholeNumberOrNone } from '../numbers.js';
@@ -15,7 +15,9 @@ interface ScaleOptions extends OrderOptions {
 }
 
 export const scaleCommand = (world: World): Command =>
-  withJson(withAccess(withReason(new Command('scale'), "kept in the stack's history")))
+  withJson(
+    withPool(withAccess(withReason(new Command('scale'), "kept in the stack's history")), 'it must be named'),
+  )
     .description("change min, max or spare: the service brings the pool's stack up and adopts it")
     .option('--min <number>', 'VMs at least', wholeNumberOrNone)
     .option('--max <number>', 'VMs at most', wholeNumberOrNone)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { asking, withAccess, type AccessOptions } from '../access.js';
-import { configOf, withConfig, type ConfigOptions } from '../configured.js';
+import { wholeConfigOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError } from '../exit.js';
 import { requireSsh } from '../job-user.js';
 import { sshInto } from '../ssh-into.js';
@@ -37,7 +37,7 @@ export const sshCommand = (world: World): Command =>
           `the host key of ${vm} is not known yet: nobody can say which machine answers there`,
         );
       const isNamed = options.identity !== undefined && options.user !== undefined;
-      const { guest } = isNamed ? { guest: null } : configOf(options, world);
+      const { guest } = isNamed ? { guest: null } : wholeConfigOf(options, world);
       await requireSsh();
       if (member.job !== null)
         world.terminal.err(`Job ${member.job.id} of ${member.job.user} runs here: leave it alone.`);

@@ -1,10 +1,10 @@
 import { Command } from 'commander';
-import { asking, withAccess, withJson, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { statusText } from '../status-text.js';
 import type { World } from '../world.js';
 
 export const statusCommand = (world: World): Command =>
-  withJson(withAccess(new Command('status')))
+  withJson(withPool(withAccess(new Command('status'))))
     .description('the pool, what is wrong with it, its VMs and who waits')
     .action(async (options: AccessOptions) => {
       const status = await asking(world, options, (client) => client.status());

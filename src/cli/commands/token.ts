@@ -6,7 +6,7 @@ import { parseConfig } from '../../config/load.js';
 import { readSecretFile } from '../../config/secret-file.js';
 import { newToken, tokenHash, withHashedTokens } from '../../config/tokens.js';
 import { nodeFiles, replaceFile } from '../../store/files.js';
-import { configFileOf, configOf, withConfig, type ConfigOptions } from '../configured.js';
+import { configFileOf, wholeConfigOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
 import { writeNewFile } from '../new-file.js';
 import type { World } from '../world.js';
@@ -79,7 +79,7 @@ const make = (world: World, { name, role, worker, out }: NewOptions): void => {
 
 const migrate = async (world: World, options: ConfigOptions): Promise<void> => {
   const file = configFileOf(options, world.env);
-  const { auth } = configOf(options, world);
+  const { auth } = wholeConfigOf(options, world);
   const { text, changed } = withHashedTokens(readFileSync(file, 'utf8'), auth.tokens);
   if (changed.length === 0) {
     world.terminal.out('Every token is hashed already.');

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { asking, withAccess, withJson, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { liveScreen, onQuit } from '../live.js';
 import { topLine, topLines } from '../screens/top.js';
 import { untilSignal } from '../until-signal.js';
@@ -18,7 +18,7 @@ const everySeconds = (text: string): number => {
 };
 
 export const topCommand = (world: World): Command =>
-  withJson(withAccess(new Command('top')))
+  withJson(withPool(withAccess(new Command('top'))))
     .description('the pool as it is now, all the time: VMs, who waits, what happens; q ends')
     .option('-e, --every <seconds>', 'look so often', everySeconds, 2)
     .addHelpText('after', '\nWhere it is not shown on a terminal: a line a look, with --json the status.')

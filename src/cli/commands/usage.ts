@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { usageGroups, type UsageGroup } from '../../http/usage-api.js';
-import { asking, withAccess, withJson, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { CliError, exitCodes } from '../exit.js';
 import { momentOf } from '../numbers.js';
 import { usageCsv, usageText } from '../screens/usage.js';
@@ -25,7 +25,7 @@ const groupsOf = (text: string): readonly UsageGroup[] => {
 };
 
 export const usageCommand = (world: World): Command =>
-  withJson(withAccess(new Command('usage')))
+  withJson(withPool(withAccess(new Command('usage'))))
     .description('who used how much: ended leases summed by user, queue, day and so on')
     .option('-b, --by <list>', `any of ${usageGroups.join(', ')}, with commas`, groupsOf, ['user'] as const)
     .option('--since <when>', 'a date, or how long ago: 30d (default: 30d)', momentOf(Date.now))

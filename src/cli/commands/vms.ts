@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { asking, withAccess, withJson, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { byUrgency, vmsHead, vmsText, word } from '../screens/vms.js';
 import { widthOf } from '../terminal.js';
 import type { World } from '../world.js';
@@ -28,7 +28,7 @@ interface VmsOptions extends AccessOptions {
 }
 
 export const vmsCommand = (world: World): Command =>
-  withJson(withAccess(new Command('vms')))
+  withJson(withPool(withAccess(new Command('vms'))))
     .description('the VMs, the most urgent first')
     .option('-s, --state <state>', `only those in a state or with a reason: ${states.join(', ')}`, oneState)
     .action(async (options: VmsOptions) => {

@@ -2,6 +2,7 @@ import type { LeaseView, StatusView } from '../../http/api.js';
 import { fitted } from '../fitted.js';
 import { age, howLong } from '../table.js';
 import { harmlessLine, type Paint } from '../terminal.js';
+import { poolCell, poolColumn } from './pools.js';
 
 const at = (time: string | null): number => (time === null ? 0 : Date.parse(time));
 
@@ -18,6 +19,7 @@ export const leasesText = (
       { title: 'USER', least: 6 },
       { title: 'QUEUE', least: 6, drop: 3 },
       { title: 'WORKER', least: 8, drop: 2 },
+      ...poolColumn(leases),
       { title: 'VM', least: 12 },
       { title: 'STATE' },
       { title: 'FOR', align: 'right' },
@@ -31,6 +33,7 @@ export const leasesText = (
         lease.user ?? '-',
         lease.queue === undefined || lease.queue === '' ? '-' : harmlessLine(lease.queue),
         lease.worker,
+        ...poolCell(leases, lease),
         lease.vm?.member ?? '-',
         lease.ready ? paint('blue', 'running') : paint('yellow', 'staging'),
         age(nowMs - at(lease.grantedAt)),
@@ -51,6 +54,7 @@ export const requestsText = (
   fitted(
     [
       { title: 'PLACE', align: 'right' },
+      ...poolColumn(requests),
       { title: 'JOB', least: 10 },
       { title: 'USER', least: 6 },
       { title: 'QUEUE', least: 6, drop: 2 },
@@ -62,6 +66,7 @@ export const requestsText = (
       .sort((a, b) => (a.position ?? 0) - (b.position ?? 0))
       .map((request) => [
         String(request.position ?? '-'),
+        ...poolCell(requests, request),
         request.job,
         request.user ?? '-',
         request.queue === undefined || request.queue === '' ? '-' : harmlessLine(request.queue),

@@ -2,6 +2,7 @@ import type { MemberView, StatusView } from '../../http/api.js';
 import { fitted } from '../fitted.js';
 import { age, count } from '../table.js';
 import { harmlessLine, type Paint } from '../terminal.js';
+import { poolCell, poolColumn } from './pools.js';
 
 /** `Free`, `Busy`, or why it is unusable: one word. */
 export const word = ({ state, reason }: Pick<MemberView, 'state' | 'reason'>): string => reason ?? state;
@@ -54,6 +55,7 @@ export const vmsText = (vms: readonly MemberView[], nowMs: number, paint: Paint,
   fitted(
     [
       { title: 'VM', least: 12 },
+      ...poolColumn(vms),
       { title: 'STATE' },
       { title: 'FOR', align: 'right' },
       { title: 'AGE', align: 'right', drop: 2 },
@@ -66,6 +68,7 @@ export const vmsText = (vms: readonly MemberView[], nowMs: number, paint: Paint,
     ],
     byUrgency(vms).map((vm) => [
       vm.name,
+      ...poolCell(vms, vm),
       paintWord(vm, paint),
       age(nowMs - Date.parse(vm.since)),
       age(nowMs - Date.parse(vm.bornAt)),

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { diffConfig, mergeReload } from '../../../src/config/diff.js';
 import { formatConfigErrors, loadConfig, parseConfig, type Config } from '../../../src/config/load.js';
+import { configOfPool, poolsOf } from '../../../src/config/of-pool.js';
 import { duration, formatDuration, size } from '../../../src/config/quantities.js';
 import { configurationReference } from '../../../src/config/reference.js';
 import { loadOrMakeSecret } from '../../../src/config/secret-file.js';
@@ -41,6 +42,57 @@ const errorsOf = (text: string, env = {}): readonly string[] => {
   const result = parseConfig(text, dir, env);
   return result.ok ? [] : formatConfigErrors('f', result.errors).split('\n');
 };
+
+describe('classes', () => {
+  const withClasses = (yaml: string): string => `${minimal}classes:\n${yaml}`;
+
+  it('are none by default, and each has a directory of its own but the pool that was there before', () => {
+    expect(good().classes).toEqual([]);
+    expect(poolsOf(good())).toEqual(['batch']);
+    const config = good(
+      withClasses(
+        '  - { pool: batch, queues: [short] }\n  - { pool: large, features: [big], reserved: true, memory: 64GiB }\n',
+      ),
+    );
+    expect(poolsOf(config)).toEqual(['batch', 'large']);
+    expect(config.classes[1]).toEqual({
+      pool: 'large',
+      features: ['big'],
+      reserved: true,
+      memory: 64 * 2 ** 30,
+    });
+    expect(configOfPool(config, 'batch')).toEqual(config);
+    expect(configOfPool(config, 'large')).toEqual({
+      ...config,
+      pool: 'large',
+      stateDir: join(dir, 'state/pools/large'),
+    });
+  });
+
+  it('are refused where they could not live side by side', () => {
+    expect(errorsOf(withClasses('  - pool: large\n'))).toEqual([
+      'f:9: classes: one of the classes must be the pool batch itself (pool: batch)',
+    ]);
+    expect(errorsOf(withClasses('  - pool: batch\n  - pool: batch\n'))).toEqual([
+      'f:10: classes.1.pool: another class is named batch',
+    ]);
+    for (const name of ['batch-c1', 'batch-svc-nagios', 'batch-summary', 'batch-c001-c2'])
+      expect(errorsOf(withClasses(`  - pool: batch\n  - pool: ${name}\n`))).toEqual([
+        expect.stringContaining('is also the name of a stack of pool batch'),
+      ]);
+    for (const name of ['batch-large', 'batch-cold', 'batch-c', 'batchy'])
+      expect(errorsOf(withClasses(`  - pool: batch\n  - pool: ${name}\n`))).toEqual([]);
+    expect(errorsOf(withClasses('  - { pool: batch, reserved: true }\n'))).toEqual([
+      'f:9: classes.0.reserved: nobody can ask for a class without features: name some, or leave this out',
+    ]);
+    expect(errorsOf(withClasses('  - { pool: batch, queues: [] }\n'))).toEqual([
+      'f:9: classes.0.queues: needs a queue; leave it out for every queue',
+    ]);
+    expect(errorsOf(withClasses('  - { pool: batch, queue: short }\n'))).toEqual([
+      'f:9: classes.0.queue: unknown key; did you mean queues?',
+    ]);
+  });
+});
 
 describe('the configuration file', () => {
   it('needs only a few keys; the rest has defaults', () => {

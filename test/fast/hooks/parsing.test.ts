@@ -10,7 +10,14 @@ import { jobOfSafeName, safeName, type AttemptRecord } from '../../../hooks/src/
 import { makeKeyPair } from '../../../hooks/src/ssh-key.js';
 import { Environment, splitScriptLine } from '../../../hooks/src/starter/input.js';
 import { waitLimitMs } from '../../../hooks/src/starter/waiting.js';
-import { jobOfFileName, walltimeOf } from '../../../hooks/src/torque/arguments.js';
+import {
+  featuresOf,
+  jobOfFileName,
+  memoryOf,
+  sizeOf,
+  walltimeOf,
+} from '../../../hooks/src/torque/arguments.js';
+import { leaseRequest } from '../../../src/http/api.js';
 import { parseQstat } from '../../../hooks/src/torque/qstat.js';
 
 describe('what Torque tells', () => {
@@ -19,6 +26,52 @@ describe('what Torque tells', () => {
     expect(walltimeOf('walltime=1:00:00:00')).toBe(86_400);
     expect(walltimeOf('walltime=90')).toBe(90);
     expect(walltimeOf('nodes=1')).toBeNull();
+  });
+
+  it('memory in a resource list: mem, or pmem for each processor', () => {
+    const mib = 1024 ** 2;
+    expect(memoryOf('neednodes=1:ppn=4,nodes=1:ppn=4,mem=4gb,walltime=1', 4)).toBe(4096 * mib);
+    expect(memoryOf('nodes=1:ppn=4,pmem=512mb', 4)).toBe(2048 * mib);
+    expect(memoryOf('mem=1gb,pmem=512mb', 4)).toBe(2048 * mib);
+    expect(memoryOf('vmem=8gb,pvmem=2gb,nodes=1', 2)).toBeNull();
+    expect([sizeOf('1048576'), sizeOf('1024b'), sizeOf('1GB'), sizeOf('2mw'), sizeOf('3g')]).toEqual([
+      mib,
+      1024,
+      1024 * mib,
+      16 * mib,
+      3072 * mib,
+    ]);
+    for (const text of ['', '0gb', '-1gb', '4 gb', '4gbb', '999999999999pb', 'lots'])
+      expect(sizeOf(text)).toBeNull();
+  });
+
+  it('properties of a node in a resource list', () => {
+    const hosts = ['w1', 'w1.site.example', ''];
+    const asked: readonly (readonly [string, readonly string[]])[] = [
+      ['neednodes=1:ppn=2,nodes=1:ppn=2,walltime=1', []],
+      ['nodes=1:ppn=2:big:ssd-2,walltime=1', ['big', 'ssd-2']],
+      ['nodes=big:ppn=2', ['big']],
+      ['nodes=w1:ppn=2:big', ['big']],
+      ['nodes=W1.other.example:big:big', ['big']],
+      ['nodes=1:gpus=2:exclusive_process:big#shared', ['big']],
+      ['nodes=1:big+1:small', ['big']],
+      ['mem=4gb,neednodes=1:big', ['big']],
+      ['walltime=1', []],
+      ['nodes=1:$(x):-a:b c', []],
+    ];
+    for (const [resources, features] of asked) expect(featuresOf(resources, hosts)).toEqual(features);
+  });
+
+  it('whatever a resource list holds, what is sent of it is what the service takes', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.integer({ min: 1, max: 64 }), (text, processors) => {
+        const resources = `nodes=1:${text},mem=${text}`;
+        const memory = memoryOf(resources, processors);
+        const features = featuresOf(resources, []);
+        const sent = { memory: memory ?? undefined, features: [...features] };
+        expect(leaseRequest.pick({ memory: true, features: true }).safeParse(sent).success).toBe(true);
+      }),
+    );
   });
 
   it('qstat -f with broken lines', () => {

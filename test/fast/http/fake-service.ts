@@ -102,6 +102,10 @@ export class FakePool implements PoolService {
     });
   }
 
+  only(pool: string): PoolService | null {
+    return pool === this.status().pool ? this : null;
+  }
+
   release(worker: string, body: { job: string }): ReturnType<PoolService['release']> {
     this.called('release', worker, body.job);
     return done({ outcome: 'nothing-to-end', detail: 'no lease of that job' });

@@ -1,0 +1,180 @@
+import type { LeaseView } from '../../http/api.js';
+import type { Note } from '../../pool/book.js';
+import { summed } from '../../usage/sum.js';
+import type { UsageLine } from '../../usage/journal.js';
+import type { Clock } from '../clock.js';
+import type { Answer, PoolService, Refusal } from '../port.js';
+import { Recent } from '../recent.js';
+import { offerOf, type ClassedPool } from './classed-pool.js';
+import { RequestRouter } from './request.js';
+import { statusTogether } from './status.js';
+
+export interface ClassedService extends PoolService {
+  /** What a pool decides: becomes one of the events of all. */
+  told(note: Note): void;
+  /** Lets go of the pools. */
+  close(): void;
+}
+
+type Done = Answer<{ detail: string }>;
+
+/**
+ * Several pools behind one service: a request goes to the pool of its class, what has an id or a name to the pool that
+ * has it, and what is of a worker or of no pool in particular to all of them. One pool's failure is told, after the
+ * others have done their part.
+ */
+export function createClassedService(classes: readonly ClassedPool[], clock: Clock): ClassedService {
+  const [main] = classes;
+  if (main === undefined) throw new Error('there is no class');
+  const services = new Map(classes.map(({ rule, pool }) => [rule.pool, pool.service]));
+  const each = [...services.values()];
+  const router = new RequestRouter(classes);
+  const recent = new Recent();
+  const named = (pool: string, view: LeaseView): LeaseView => ({ ...view, pool });
+
+  /** The pool where that id lives, or else one that remembers it. */
+  const homeOf = (id: string): readonly [string, PoolService] | null => {
+    const knowing = [...services].filter(([, service]) => service.lease(id) !== null);
+    return knowing.find(([, service]) => service.lease(id)?.state !== 'ended') ?? knowing[0] ?? null;
+  };
+  const lease = (id: string): LeaseView | null => {
+    const [pool, home] = homeOf(id) ?? [];
+    const view = home?.lease(id) ?? null;
+    return view === null || pool === undefined ? null : named(pool, view);
+  };
+  const ownerOf = (member: string): readonly [string, PoolService] | null =>
+    [...services].find(([, service]) => service.member(member) !== null) ?? null;
+  const order = async (member: string, give: (service: PoolService) => Promise<Done>): Promise<Done> =>
+    give(ownerOf(member)?.[1] ?? main.pool.service);
+  const status = () =>
+    statusTogether(classes.map((one) => ({ offer: offerOf(one), status: one.pool.service.status() })));
+
+  const count = (): void => {
+    const now = clock.now();
+    if (recent.isDue(now)) recent.counted(now, status().counts);
+  };
+  const unwatch = each.map((service) => service.watch(count));
+
+  return {
+    request: async (worker, body) => {
+      const answer = await router.route(worker, body);
+      if (answer.kind !== 'done') return answer;
+      return { kind: 'done', value: lease(answer.value.id) ?? answer.value };
+    },
+    lease,
+    waitFor: async (id, until, ms, signal, asOwner) => {
+      const [pool, home] = homeOf(id) ?? [];
+      const view = (await home?.waitFor(id, until, ms, signal, asOwner)) ?? null;
+      return view === null || pool === undefined ? null : named(pool, view);
+    },
+    release: async (worker, body) => {
+      const answers = await everywhere(each, (service) => service.release(worker, body));
+      return (
+        answers.find((answer) => answer.kind !== 'done' || answer.value.outcome === 'ended') ?? answers[0]
+      );
+    },
+    releaseById: (id, reason) => (homeOf(id)?.[1] ?? main.pool.service).releaseById(id, reason),
+    sync: async (worker, body) => {
+      const answers = await everywhere(each, (service) => service.sync(worker, body));
+      const refused = answers.find((answer) => answer.kind === 'refused');
+      if (refused !== undefined) return refused;
+      const ended = answers.flatMap((answer) => (answer.kind === 'done' ? answer.value.ended : []));
+      return { kind: 'done', value: { ended } };
+    },
+    node: (worker) => {
+      // One node stands for all classes: it is out of service when none of them can have a job.
+      const verdicts = [...services].map(([pool, service]) => ({ pool, ...service.node(worker) }));
+      if (verdicts.some(({ ok }) => ok)) return { ok: true, detail: '' };
+      return { ok: false, detail: verdicts.map(({ pool, detail }) => `${pool}: ${detail}`).join('; ') };
+    },
+    status,
+    watch: (callback) => {
+      const ends = each.map((service) => service.watch(callback));
+      return () => {
+        for (const end of ends) end();
+      };
+    },
+    events: (after) => recent.events(after),
+    trend: () => recent.trend(),
+    member: (name) => {
+      const [pool, owner] = ownerOf(name) ?? [];
+      const found = owner?.member(name) ?? null;
+      if (found === null || pool === undefined) return null;
+      return {
+        ...found,
+        member: { ...found.member, pool },
+        lease: found.lease === null ? null : named(pool, found.lease),
+      };
+    },
+    console: (name, signal) => (ownerOf(name)?.[1] ?? main.pool.service).console(name, signal),
+    history: async (query, signal) => {
+      const entries = await Promise.all(each.map((service) => service.history(query, signal)));
+      return entries.flat().toSorted(byTime).slice(-query.most);
+    },
+    usage: (wish, signal) =>
+      summed(chained(classes.map(({ pool }) => pool.usageLines(wish.since, wish.until, signal))), wish),
+
+    hold: (member, reason, limitMs) => order(member, (service) => service.hold(member, reason, limitMs)),
+    drain: (member, reason) => order(member, (service) => service.drain(member, reason)),
+    kill: (member, reason) => order(member, (service) => service.kill(member, reason)),
+    unhold: (member) => order(member, (service) => service.unhold(member)),
+    retire: (member, reason) => order(member, (service) => service.retire(member, reason)),
+    pause: (reason, forMs) => together(services, (service) => service.pause(reason, forMs)),
+    resume: () => together(services, (service) => service.resume()),
+    adopt: () => together(services, (service) => service.adopt()),
+    changeConfig: () => Promise.resolve(ambiguous(services)),
+    capability: (id) => main.pool.service.capability(id),
+    only: (pool) => services.get(pool) ?? null,
+
+    told: (note) => recent.told(note),
+    close: () => {
+      for (const end of unwatch) end();
+    },
+  };
+}
+
+const byTime = (a: { readonly at: string }, b: { readonly at: string }): number =>
+  a.at === b.at ? 0 : a.at < b.at ? -1 : 1;
+
+/** All do their part before the first failure is told. */
+async function everywhere<T>(
+  services: readonly PoolService[],
+  ask: (service: PoolService) => Promise<T>,
+): Promise<[T, ...T[]]> {
+  const outcomes = await Promise.allSettled(services.map(ask));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+  const [first, ...rest] = outcomes.flatMap((outcome) =>
+    outcome.status === 'fulfilled' ? [outcome.value] : [],
+  );
+  if (first === undefined) throw new Error('there is no class');
+  return [first, ...rest];
+}
+
+/** An order to every pool. Refused only when each refuses it: a pool that is paused already stays paused. */
+async function together(
+  services: ReadonlyMap<string, PoolService>,
+  give: (service: PoolService) => Promise<Done>,
+): Promise<Done> {
+  const names = [...services.keys()];
+  const answers = await everywhere([...services.values()], give);
+  const detail = answers
+    .map(
+      (answer, at) => `${names[at] ?? ''}: ${answer.kind === 'done' ? answer.value.detail : answer.detail}`,
+    )
+    .join('; ');
+  const [first] = answers;
+  if (first.kind === 'refused' && answers.every(({ kind }) => kind === 'refused'))
+    return { ...first, detail };
+  return { kind: 'done', value: { detail } };
+}
+
+const ambiguous = (services: ReadonlyMap<string, PoolService>): Refusal => ({
+  kind: 'refused',
+  code: 'conflict',
+  detail: `this service has several pools: say which one (--pool, or pool in the query): ${[...services.keys()].join(', ')}`,
+});
+
+async function* chained(sources: readonly AsyncIterable<UsageLine>[]): AsyncIterable<UsageLine> {
+  for (const source of sources) yield* source;
+}
