@@ -7,12 +7,8 @@ export interface StackFacts {
   readonly stack: string;
   readonly cell: string;
   readonly instances: readonly { readonly member: MemberName; readonly serverId: ServerId }[];
-  /** Why the state cannot be read, and the copy that could take its place. */
-  readonly broken: {
-    readonly why: string;
-    readonly path: string | null;
-    readonly copy: string | null;
-  } | null;
+  /** Why the state cannot be read, and its file in a `file://` backend. `torn`: the service puts that right. */
+  readonly broken: { readonly why: string; readonly path: string | null; readonly torn: boolean } | null;
   /** Names whose create was lost; null when that list is damaged. */
   readonly lost: readonly MemberName[] | null;
   readonly lostPath: string;
@@ -67,7 +63,6 @@ export type Repair =
   | { readonly kind: 'mode'; readonly path: string; readonly mode: number }
   | { readonly kind: 'installation'; readonly installation: string }
   | { readonly kind: 'book-from-copy' }
-  | { readonly kind: 'state-from-copy'; readonly stack: string; readonly path: string; readonly copy: string }
   | {
       readonly kind: 'lost-list';
       readonly stack: string;

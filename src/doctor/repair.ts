@@ -1,7 +1,4 @@
-import { chmodSync, readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
-import { parseCheckpointFile } from '../engine/deployment.js';
-import { breakFileLocks, describeLock } from '../engine/locks.js';
+import { chmodSync } from 'node:fs';
 import { installationIs } from '../service/installation.js';
 import { bookFormat } from '../pool/book-schema.js';
 import { bookPath } from '../service/open-book.js';
@@ -53,17 +50,6 @@ const carryOut = async (place: StackPlace, order: Repair, clock: { now(): number
         ok: true,
         detail: `the copy of ${result.restored?.savedAt ?? ''} is put back, the damaged file is ${result.setAside.join(', ')}`,
       };
-    }
-    case 'state-from-copy': {
-      const locks = place.backend === null ? [] : breakFileLocks(place.backend, order.stack, hostname(), []);
-      if (locks.length > 0)
-        return { ok: false, why: `stack ${order.stack} is locked by ${locks.map(describeLock).join(', ')}` };
-      if (parseCheckpointFile(readFileSync(order.path, 'utf8')).ok)
-        return { ok: true, detail: 'it can be read again' };
-      const copy = readFileSync(order.copy);
-      const aside = await setAside(nodeFiles, [order.path], stamp);
-      await replaceFile(nodeFiles, order.path, copy);
-      return { ok: true, detail: `the damaged state is ${aside.join(', ')}` };
     }
     case 'lost-list': {
       const aside = await setAside(nodeFiles, [order.path], stamp);

@@ -8,23 +8,24 @@ export const stackDifferences = (facts: Facts): readonly Difference[] =>
 const brokenState = ({ stack, broken }: StackFacts): readonly Difference[] => {
   if (broken === null) return [];
   const what = `the state of stack ${stack} cannot be read: ${broken.why}`;
-  if (broken.path === null || broken.copy === null) {
+  if (broken.torn) {
     return [
       {
-        who: 'operator',
+        who: 'itself',
         about: stack,
         what,
-        next: 'its cell stands still, its VMs run on. Put back a copy of the state that your backend keeps, or that of a backup (stop the service, vmpool restore FILE); without one, remove the file: the VMs then end through Nova',
+        next: 'the newest whole copy that Pulumi left takes its place; VMs made after it run on, and end through Nova after their jobs',
       },
     ];
   }
   return [
     {
-      who: 'repair',
+      who: 'operator',
       about: stack,
       what,
-      next: `${broken.copy} takes its place; servers made after it are held until they are explained`,
-      repair: { kind: 'state-from-copy', stack, path: broken.path, copy: broken.copy },
+      next:
+        'its cell stands still, its VMs run on. Put back a copy of the state that your backend keeps, or that of a backup (stop the service, vmpool restore FILE)' +
+        (broken.path === null ? '' : `, unless a newer Pulumi than the service's wrote ${broken.path}`),
     },
   ];
 };

@@ -1,8 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { instanceType, nameOfUrn, parseCheckpointFile, type ParsedState } from '../engine/deployment.js';
-import { projectName } from '../engine/options.js';
 import { StackFiles } from '../engine/stack-files.js';
+import { statePath } from '../engine/state-copies.js';
 import { stacksDirectory } from '../engine/environment.js';
 import type { MemberName, ServerId } from '../pool/model.js';
 import { errorText } from '../store/files.js';
@@ -31,8 +31,8 @@ export const stackFactsOf = (place: StackPlace, stack: string, state: ParsedStat
       instances: [],
       broken: {
         why: state.why,
-        path: place.backend === null ? null : stateFile(place.backend, stack),
-        copy: place.backend === null ? null : newestWholeCopy(place.backend, stack),
+        path: place.backend === null ? null : statePath(place.backend, stack),
+        torn: state.torn && place.backend !== null,
       },
     };
   }
@@ -46,29 +46,11 @@ export const stackFactsOf = (place: StackPlace, stack: string, state: ParsedStat
 
 /** A stack's state in a `file://` backend; null when there is none. */
 export const readStateFile = (backend: string, stack: string): ParsedState | null => {
-  const path = stateFile(backend, stack);
+  const path = statePath(backend, stack);
   if (!existsSync(path)) return null;
   try {
     return parseCheckpointFile(readFileSync(path, 'utf8'));
   } catch (error) {
-    return { ok: false, why: errorText(error) };
+    return { ok: false, why: errorText(error), torn: false };
   }
-};
-
-const stateFile = (backend: string, stack: string): string =>
-  join(backend, '.pulumi', 'stacks', projectName, `${stack}.json`);
-
-/** Pulumi keeps a copy of the state with each update; the last few are left by the engine. */
-const newestWholeCopy = (backend: string, stack: string): string | null => {
-  const directory = join(backend, '.pulumi', 'history', projectName, stack);
-  if (!existsSync(directory)) return null;
-  const stamp = (name: string): string => /-(\d+)\.checkpoint\.json$/.exec(name)?.[1] ?? '';
-  const names = readdirSync(directory)
-    .filter((name) => stamp(name) !== '')
-    .sort((a, b) => (stamp(a) < stamp(b) ? 1 : -1));
-  for (const name of names) {
-    const path = join(directory, name);
-    if (parseCheckpointFile(readFileSync(path, 'utf8')).ok) return path;
-  }
-  return null;
 };

@@ -12,14 +12,15 @@ import {
 } from './deployment.js';
 import { stateCommandLimitMs } from './limits.js';
 import { breakFileLocks, busyMessage, isStaleLockOfOurs, locksInMessage } from './locks.js';
-import { projectName } from './options.js';
 import { PulumiFailed, type PulumiCli } from './pulumi-command.js';
 import type { Runs } from './runs.js';
+import { historyDirectory, newestWholeCopy, statePath, takePlaceOf, type WholeCopy } from './state-copies.js';
 
 export type StateFound =
   | { readonly kind: 'found'; readonly state: VersionedDeployment }
   | { readonly kind: 'none' }
-  | { readonly kind: 'broken'; readonly message: string };
+  /** `torn`: `readOrPutBack` puts that right. */
+  | { readonly kind: 'broken'; readonly message: string; readonly torn: boolean };
 
 export type LockCheck = { readonly kind: 'free' } | { readonly kind: 'busy'; readonly message: string };
 
@@ -64,20 +65,43 @@ export class Backend {
       ? { kind: 'found', state: parsed.state }
       : {
           kind: 'broken',
+          torn: parsed.torn && this.directory !== null,
           message:
             `the state of stack ${stack} cannot be read and has not been touched (${parsed.why}). ` +
             (this.directory === null
               ? `Look at it with \`pulumi stack export --stack ${stack}\``
-              : `Put one of the copies of ${this.historyDirectory(this.directory, stack)}/*.checkpoint.json in place of ` +
-                `${this.filePath(this.directory, stack)} (the newest that is whole); ` +
-                'servers made after it are then held by the service until they are explained'),
+              : `If no newer Pulumi wrote it, put the newest whole copy of ${historyDirectory(this.directory, stack)}/` +
+                `*.checkpoint.json in place of ${statePath(this.directory, stack)}`),
         };
+  }
+
+  /**
+   * Reads a state; a torn one (half a file after a full disk or a lost power) gives way to the newest whole copy that
+   * Pulumi left beside it, or to none where there is no copy, after `before` was told which. The torn file is kept. No
+   * lock is taken: with such a state no Pulumi does anything with the stack, and the caller has looked for locks.
+   * `putBack` says in words what was done.
+   */
+  async readOrPutBack(
+    stack: string,
+    signal: AbortSignal,
+    before: (copy: WholeCopy | null) => void = () => undefined,
+  ): Promise<StateFound & { readonly putBack: string | null }> {
+    const found = await this.read(stack, signal);
+    if (this.directory === null || found.kind !== 'broken' || !found.torn) return { ...found, putBack: null };
+    const copy = newestWholeCopy(this.directory, stack);
+    before(copy);
+    const aside = takePlaceOf(statePath(this.directory, stack), copy);
+    const what = copy === null ? 'there was no whole copy: it begins anew' : `${copy.path} has taken its place`;
+    return {
+      ...(await this.read(stack, signal)),
+      putBack: `the state of stack ${stack} was torn, and ${what}; the torn file is ${aside}`,
+    };
   }
 
   /** Names of all stacks of the project, whoever made them. */
   async stacks(signal: AbortSignal): Promise<readonly string[]> {
     if (this.directory !== null) {
-      const directory = dirname(this.filePath(this.directory, 'any'));
+      const directory = dirname(statePath(this.directory, 'any'));
       return existsSync(directory)
         ? readdirSync(directory).flatMap((name) => /^(.+)\.json$/.exec(name)?.[1] ?? [])
         : [];
@@ -162,7 +186,7 @@ export class Backend {
     if (this.directory === null) {
       return;
     }
-    const directory = this.historyDirectory(this.directory, stack);
+    const directory = historyDirectory(this.directory, stack);
     if (!existsSync(directory)) {
       return;
     }
@@ -191,15 +215,7 @@ export class Backend {
   }
 
   private readFile(stack: string): string | null {
-    const path = this.directory === null ? null : this.filePath(this.directory, stack);
+    const path = this.directory === null ? null : statePath(this.directory, stack);
     return path !== null && existsSync(path) ? readFileSync(path, 'utf8') : null;
-  }
-
-  private filePath(directory: string, stack: string): string {
-    return join(directory, '.pulumi', 'stacks', projectName, `${stack}.json`);
-  }
-
-  private historyDirectory(directory: string, stack: string): string {
-    return join(directory, '.pulumi', 'history', projectName, stack);
   }
 }

@@ -24,6 +24,7 @@ import {
   membersToRun,
   prepareState,
   unknownToState,
+  unsureAfter,
   type ListedAndRetiring,
 } from './prepare.js';
 import { PulumiFailed } from './pulumi-command.js';
@@ -80,7 +81,8 @@ export class Cells {
         continue;
       }
       const found = await this.backend.read(stack, signal);
-      const instances = found.kind === 'found' ? [...instancesIn(found.state.deployment)] : [];
+      const deployment = found.kind === 'found' ? found.state.deployment : {};
+      const instances = found.kind === 'broken' ? null : [...instancesIn(deployment)];
       cells.push({ cell: cell as CellName, instances });
     }
     return cells;
@@ -89,7 +91,7 @@ export class Cells {
   async preview(wish: CellWish, signal: AbortSignal): Promise<PreviewResult> {
     const stack = cellStackName(this.options.pool, wish.cell);
     return this.alone(stack, async () => {
-      const ready = await this.makeReady(stack, wish, signal);
+      const ready = await this.makeReady(stack, wish, () => undefined, signal);
       if (ready.kind === 'refused') {
         throw new Error(ready.message);
       }
@@ -105,7 +107,7 @@ export class Cells {
       if (locks.kind === 'busy') {
         throw new Error(locks.message);
       }
-      const found = await this.backend.read(stack, signal);
+      const found = await this.backend.readOrPutBack(stack, signal);
       if (found.kind === 'broken') {
         throw new Error(found.message);
       }
@@ -144,7 +146,7 @@ export class Cells {
     signal: AbortSignal,
   ): Promise<ConvergeResult> {
     for (let attempt = 1; ; attempt += 1) {
-      const ready = await this.makeReady(stack, wish, signal);
+      const ready = await this.makeReady(stack, wish, emit, signal);
       if (ready.kind === 'refused') {
         return { ok: false, state: ready.state, message: ready.message };
       }
@@ -179,20 +181,32 @@ export class Cells {
   }
 
   /** Locks broken, state read and put in order, config written: what comes before every update and preview. */
-  private async makeReady(stack: string, wish: CellWish, signal: AbortSignal): Promise<Ready> {
+  private async makeReady(
+    stack: string,
+    wish: CellWish,
+    emit: (event: EngineEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Ready> {
     signal.throwIfAborted();
     const locks = this.backend.breakLocks(stack);
     if (locks.kind === 'busy') {
       return { kind: 'refused', message: locks.message, state: null };
     }
-    const found = await this.backend.read(stack, signal);
-    if (found.kind === 'broken') {
-      return { kind: 'refused', message: found.message, state: null };
-    }
     const remembered = this.files.lostCreates(stack);
     if (remembered.kind === 'broken') {
       return { kind: 'refused', message: remembered.message, state: null };
     }
+    const found = await this.backend.readOrPutBack(stack, signal, (copy) => {
+      // Whatever was wished for and is in no state any more may have been made: it is on record before the earlier
+      // state is there, so that nothing is made a second time.
+      const unsure = unsureAfter(wish, copy?.deployment ?? {});
+      remembered.names.push(...unsure.filter((name) => !remembered.names.includes(name)));
+      this.files.writeLostCreates(stack, remembered.names);
+    });
+    if (found.kind === 'broken') {
+      return { kind: 'refused', message: found.message, state: null };
+    }
+    if (found.putBack !== null) emit({ type: 'statePutBack', cell: wish.cell, message: found.putBack });
     const deployment = found.kind === 'found' ? found.state.deployment : {};
     const lost = [
       ...new Set([...remembered.names, ...lostIn(deployment), ...unknownToState(wish.members, deployment)]),

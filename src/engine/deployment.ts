@@ -12,6 +12,7 @@ export type StateResource = z.infer<typeof resourceSchema>;
 
 /** A stack's state as Pulumi keeps it; what is not named here is carried along untouched. */
 const deploymentSchema = z.looseObject({
+  manifest: z.looseObject({ time: z.string().optional() }).nullish(),
   resources: z.array(resourceSchema).nullish(),
   pending_operations: z
     .array(z.looseObject({ type: z.string(), resource: z.looseObject({ urn: z.string(), type: z.string() }) }))
@@ -32,7 +33,9 @@ export interface VersionedDeployment {
 }
 
 export type ParsedState =
-  { readonly ok: true; readonly state: VersionedDeployment } | { readonly ok: false; readonly why: string };
+  | { readonly ok: true; readonly state: VersionedDeployment }
+  /** `torn`: it is not even JSON, so no Pulumi can have meant it; anything else may be of one that this does not know. */
+  | { readonly ok: false; readonly why: string; readonly torn: boolean };
 
 /** Parses the output of `pulumi stack export`. */
 export const parseExport = (text: string): ParsedState =>
@@ -53,7 +56,7 @@ const parseText = (text: string, read: (value: unknown) => VersionedDeployment):
     return { ok: true, state: read(JSON.parse(text)) };
   } catch (error) {
     const why = error instanceof z.ZodError ? z.prettifyError(error).replaceAll('\n', ' ') : String(error);
-    return { ok: false, why };
+    return { ok: false, why, torn: error instanceof SyntaxError };
   }
 };
 

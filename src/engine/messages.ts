@@ -79,6 +79,7 @@ const eventSchema: z.ZodType<EngineEvent> = z.discriminatedUnion('type', [
   z.object({ type: z.literal('createFailed'), cell: cellName, member: memberName, message: z.string() }),
   z.object({ type: z.literal('removed'), cell: cellName, member: memberName }),
   z.object({ type: z.literal('removeFailed'), cell: cellName, member: memberName, message: z.string() }),
+  z.object({ type: z.literal('statePutBack'), cell: cellName, message: z.string() }),
 ]);
 
 const stateSchema: z.ZodType<CellState> = z.object({
@@ -105,7 +106,7 @@ export const answerSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('cells'),
     id,
-    cells: z.array(z.object({ cell: cellName, instances: z.array(memberName) })),
+    cells: z.array(z.object({ cell: cellName, instances: z.array(memberName).nullable() })),
   }),
   z.object({
     type: z.literal('poolConfig'),

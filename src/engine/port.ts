@@ -39,7 +39,9 @@ export type EngineEvent =
     }
   | { readonly type: 'createFailed'; readonly cell: CellName; readonly member: MemberName; readonly message: string }
   | { readonly type: 'removed'; readonly cell: CellName; readonly member: MemberName }
-  | { readonly type: 'removeFailed'; readonly cell: CellName; readonly member: MemberName; readonly message: string };
+  | { readonly type: 'removeFailed'; readonly cell: CellName; readonly member: MemberName; readonly message: string }
+  /** The cell's state was torn, and an earlier one took its place. */
+  | { readonly type: 'statePutBack'; readonly cell: CellName; readonly message: string };
 
 /** What a cell's state holds after an `up` (or is found to hold at recovery). */
 export interface CellState {
@@ -59,8 +61,8 @@ export type ConvergeResult =
 /** A cell as the engine finds it on its own. */
 export interface FoundCell {
   readonly cell: CellName;
-  /** Instances in its stack's state. */
-  readonly instances: readonly MemberName[];
+  /** Instances in its stack's state; null when that cannot be read. */
+  readonly instances: readonly MemberName[] | null;
 }
 
 /** Pulumi behind one door. One call for each cell at a time; different cells run side by side. */
@@ -74,7 +76,7 @@ export interface Engine {
   poolOutputs(signal: AbortSignal): Promise<unknown>;
   /**
    * The pool's cells of which there is anything, a stack or the config of one, whether the caller knows them or not.
-   * Reads only; one whose state cannot be read has no instances here, and its next `converge` says why.
+   * Reads only; the next `converge` of one whose state cannot be read puts an earlier one in its place, or says why not.
    */
   cells(signal: AbortSignal): Promise<readonly FoundCell[]>;
   /** The pool stack's config as its last good update had it, `null` when there was none. */

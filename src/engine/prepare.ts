@@ -9,7 +9,7 @@ import {
   type Deployment,
   type StateResource,
 } from './deployment.js';
-import type { CellMember, CellState } from './port.js';
+import type { CellMember, CellState, CellWish } from './port.js';
 
 /** What an `up` needs to know of the wish for a cell. */
 export interface ListedAndRetiring {
@@ -53,6 +53,15 @@ export const unknownToState = (
 ): readonly MemberName[] => {
   const instances = instancesIn(deployment);
   return members.flatMap(({ name, made }) => (made && !instances.has(name) ? [name] : []));
+};
+
+/**
+ * Members of which an earlier state, put back in place of a torn one, holds nothing: each may have been made by the
+ * update that it does not know of. One that was never begun is given up as well, and another is made in its place.
+ */
+export const unsureAfter = (wish: CellWish, earlier: Deployment): readonly MemberName[] => {
+  const instances = instancesIn(earlier);
+  return [...wish.members.map(({ name }) => name), ...wish.retire].filter((name) => !instances.has(name));
 };
 
 /** Members whose instance is in the state. */

@@ -104,7 +104,14 @@ const serve = async (
         await poolStack.bringUp(request.wish, signal);
         return { type: 'published', id };
       case 'cells':
-        return { type: 'cells', id, cells: [...(await cells.found(signal))].map(({ cell, instances }) => ({ cell, instances: [...instances] })) };
+        return {
+          type: 'cells',
+          id,
+          cells: (await cells.found(signal)).map(({ cell, instances }) => ({
+            cell,
+            instances: instances === null ? null : [...instances],
+          })),
+        };
       case 'publishSummary':
         await cells.publishSummary(request.members, signal);
         return { type: 'published', id };

@@ -55,7 +55,7 @@ export class Services {
     signal.throwIfAborted();
     const locks = this.backend.breakLocks(stack);
     if (locks.kind === 'busy') throw new Error(locks.message);
-    const found = await this.backend.read(stack, signal);
+    const found = await this.backend.readOrPutBack(stack, signal);
     if (found.kind === 'broken') throw new Error(found.message);
     if (found.kind === 'none') return { exists: false, outputs: null };
     const { deployment } = found.state;

@@ -7,7 +7,7 @@ import { writeFileAtomically } from './atomic-file.js';
 import { stackConfigPath, stacksDirectory } from './environment.js';
 
 export type LostCreates =
-  | { readonly kind: 'read'; readonly names: readonly MemberName[] }
+  | { readonly kind: 'read'; readonly names: MemberName[] }
   | { readonly kind: 'broken'; readonly message: string };
 
 /** The engine's working directory for Pulumi: a copy of the project file, and one config file a stack. */

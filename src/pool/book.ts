@@ -192,6 +192,8 @@ export interface Sight {
   readonly cells: Readonly<Record<string, CellSight>>;
   /** Cells of which the engine found more than the book knows: each is run once, so that what it holds is known. */
   readonly unexplored: readonly CellName[];
+  /** Retired names that the state of a cell holds again, because an earlier one was put back. */
+  readonly resurfaced: Readonly<Record<string, readonly MemberName[]>>;
   readonly lastListing: { readonly at: Millis; readonly complete: boolean } | null;
   readonly cloudProblem: string | null;
   /** The cloud asked to be left alone until then (429, Retry-After): creates are calls, too. */
@@ -243,6 +245,7 @@ export const emptySight: Sight = {
   forgotAt: 0,
   cells: {},
   unexplored: [],
+  resurfaced: {},
   lastListing: null,
   cloudProblem: null,
   restUntil: null,

@@ -58,13 +58,13 @@ export function removed(s: State, name: MemberName): State {
 /**
  * What the engine found on its own. After a lost or restored store there are cells that the book does not know, and
  * instances in others: their next run finds what they hold, which is then held like a server that only the cloud shows.
- * Nothing is dropped by it, because such an instance is on no list.
+ * Nothing is dropped by it, because such an instance is on no list. After a torn state there are instances that the book
+ * has retired, or nobody knows what there is: the next run puts an earlier state in its place, and finds them.
  */
 export function cellsFound(s: State, found: readonly FoundCell[]): State {
-  const isKnown = (name: MemberName): boolean =>
-    s.book.members.get(name) !== undefined || s.book.retired.get(name) !== undefined;
+  const isMember = (name: MemberName): boolean => s.book.members.get(name) !== undefined;
   const unexplored = found
-    .filter(({ cell, instances }) => !s.book.cells.includes(cell) || !instances.every(isKnown))
+    .filter(({ cell, instances }) => !s.book.cells.includes(cell) || instances?.every(isMember) !== true)
     .map(({ cell }) => cell);
   return { ...s, sight: { ...s.sight, unexplored } };
 }
@@ -72,6 +72,14 @@ export function cellsFound(s: State, found: readonly FoundCell[]): State {
 /** Cells of the book, then those that only the engine knows. */
 export function cellsOf(s: State): readonly CellName[] {
   return [...s.book.cells, ...s.sight.unexplored.filter((cell) => !s.book.cells.includes(cell))];
+}
+
+/** What an earlier state of a cell, put back, still holds of names that are long retired: it is dropped once more. */
+function withResurfaced(s: State, cell: CellName, names: readonly MemberName[]): State {
+  const { [cell]: before = [], ...others } = s.sight.resurfaced;
+  if (before.length === 0 && names.length === 0) return s;
+  const resurfaced = names.length === 0 ? others : { ...others, [cell]: names };
+  return { ...s, sight: { ...s.sight, resurfaced } };
 }
 
 function explored(s: State, cell: CellName): State {
@@ -103,6 +111,8 @@ export function runEnded(
       const id = held.get(name);
       if (id !== undefined) state = adoptInstance(state, wish.cell, name, id, c, note);
     }
+    const resurfaced = [...held.keys()].filter((name) => s.book.retired.get(name) !== undefined);
+    state = withResurfaced(state, wish.cell, resurfaced);
     for (const name of wish.retire) {
       if (lost.has(name)) state = lostCreate(state, name, c, note);
       else if (!held.has(name)) state = removed(state, name);

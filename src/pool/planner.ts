@@ -1,6 +1,6 @@
 import type { CellWish } from '../engine/port.js';
 import type { Context, Member, State } from './book.js';
-import { isDeleting, membersOf } from './book.js';
+import { entryAt, isDeleting, membersOf } from './book.js';
 import { cellSight } from './engine-events.js';
 import type { NoteSink } from './members.js';
 import { putMember, withBook } from './members.js';
@@ -115,9 +115,12 @@ export function wishOf(s: State, cell: CellName): CellWish {
         spec,
         made: server !== null || engine === 'managed',
       })),
-    retire: members.filter(isDeleting).map((m) => m.name),
+    retire: [...members.filter(isDeleting).map((m) => m.name), ...resurfacedIn(s, cell)],
   };
 }
+
+const resurfacedIn = (s: State, cell: CellName): readonly MemberName[] =>
+  (entryAt(s.sight.resurfaced, cell) ?? []).filter((name) => s.book.retired.get(name) !== undefined);
 
 /** Requests come in bursts (arrays): a cell's run waits so long for the rest of the burst before it locks the cell. */
 export const gatherMs = 50;
@@ -136,7 +139,8 @@ export function cellsDue(s: State, c: Context): CellName[] {
     if (sight.running || sight.notBefore > c.now) continue;
     due.set(member.cell, Math.min(due.get(member.cell) ?? 1, deleting ? 1 : 0));
   }
-  for (const cell of s.sight.unexplored) {
+  const again = s.book.cells.filter((cell) => resurfacedIn(s, cell).length > 0);
+  for (const cell of [...s.sight.unexplored, ...again]) {
     const sight = cellSight(s, cell);
     if (!sight.running && sight.notBefore <= c.now) due.set(cell, due.get(cell) ?? 1);
   }

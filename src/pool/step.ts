@@ -210,6 +210,9 @@ function engineEvent(s: State, event: EngineEvent, c: Context, note: NoteSink): 
         detail: `could not be removed: ${event.message}`,
       });
       return s;
+    case 'statePutBack':
+      note({ at: c.now, kind: 'cell', detail: `${event.cell}: ${event.message}` });
+      return s;
   }
 }
 

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { CellWish, ConvergeResult } from '../../src/engine/port.js';
 import { collectEvents, stackOf, startEngineBench, until, type EngineBench } from '../support/engine.js';
+import { historyDirectory, statePath } from '../../src/engine/state-copies.js';
 
 const minutes = 60_000;
 const never = new AbortController().signal;
@@ -195,16 +196,75 @@ describe('an engine that was killed', () => {
   );
 
   it(
-    'leaves a state that cannot be read alone and says what to do',
+    'leaves a state of a Pulumi that it does not know alone and says what to do',
     async () => {
       const { cell, name } = next();
-      const path = join(bench.directory, '.pulumi', 'stacks', 'vmpool', `${stackOf(bench, cell)}.json`);
-      writeFileSync(path, '{"version": 3, "checkpoi');
+      const path = statePath(bench.directory, stackOf(bench, cell));
+      writeFileSync(path, '{"version": "4"}');
       const broken = await converge(bench.wish(cell, [bench.member(name)]));
       expect(broken).toMatchObject({ ok: false, state: null, message: expect.stringContaining('has not been touched') });
-      expect(readFileSync(path, 'utf8')).toBe('{"version": 3, "checkpoi');
+      expect(readFileSync(path, 'utf8')).toBe('{"version": "4"}');
       rmSync(path);
     },
     minutes,
+  );
+
+  it(
+    'puts the newest whole copy in place of a torn state: nothing is made twice, touched or left behind',
+    async () => {
+      const { cell, name, other } = next();
+      const stack = stackOf(bench, cell);
+      const path = statePath(bench.directory, stack);
+      const gone = `${name}-gone`;
+      const first = await converge(bench.wish(cell, [bench.member(name), bench.member(gone)]));
+      expect(first.ok).toBe(true);
+      const earlier = readFileSync(path);
+      const second = await converge(bench.wish(cell, [bench.member(name), bench.member(other)], [gone]));
+      expect(second.ok).toBe(true);
+      // The copies that are left know of `gone` and not yet of `other`.
+      for (const file of readdirSync(historyDirectory(bench.directory, stack)))
+        rmSync(join(historyDirectory(bench.directory, stack), file));
+      writeFileSync(`${path}.bak`, earlier);
+      writeFileSync(path, readFileSync(path).subarray(0, 4096));
+      const before = await bench.servers();
+      const found = (await bench.engine.cells(never)).find((each) => each.cell === cell);
+      expect(found?.instances).toBeNull();
+
+      const { putBack, take } = collectEvents();
+      const wish = bench.wish(cell, [bench.member(name), bench.member(other)]);
+      const third = await bench.engine.converge(wish, take, never);
+      expect(putBack).toEqual([expect.stringContaining(`${path}.bak has taken its place`)]);
+      expect(third).toMatchObject({ ok: true, state: { lostCreates: [other], unlisted: [gone] } });
+      expect(await bench.servers()).toEqual(before);
+      expect(existsSync(`${path}.torn`)).toBe(true);
+
+      // What is long gone leaves the state as soon as it is on the list of those that go.
+      const fourth = await converge(bench.wish(cell, [bench.member(name), bench.member(other)], [gone]));
+      expect(fourth).toMatchObject({ ok: true, state: { lostCreates: [other], unlisted: [] } });
+      expect(membersIn(fourth)).toEqual([name]);
+      expect(await bench.servers()).toEqual(before);
+      const actions = await bench.actions();
+      expect(actions[name]).toEqual([]);
+      expect(actions[other]).toEqual([]);
+    },
+    2 * minutes,
+  );
+
+  it(
+    'begins anew where there is no whole copy of a torn state, and makes nothing that may have been made',
+    async () => {
+      const { cell, name, other } = next();
+      const path = statePath(bench.directory, stackOf(bench, cell));
+      writeFileSync(path, '');
+      const { putBack, take } = collectEvents();
+      const torn = await bench.engine.converge(bench.wish(cell, [bench.member(name)]), take, never);
+      expect(putBack).toEqual([expect.stringContaining('there was no whole copy')]);
+      expect(torn).toMatchObject({ ok: true, state: { instances: [], lostCreates: [name] } });
+      const after = await converge(bench.wish(cell, [bench.member(name), bench.member(other)]));
+      expect(after).toMatchObject({ ok: true, state: { lostCreates: [name] } });
+      expect(membersIn(after)).toEqual([other]);
+      expect((await bench.servers()).has(name)).toBe(false);
+    },
+    2 * minutes,
   );
 });

@@ -9,7 +9,11 @@ interface CellFile {
   readonly instances: Map<MemberName, ServerId>;
   /** Creates that a killed run left unconfirmed: never tried again under that name. */
   readonly lost: Set<MemberName>;
+  /** What the instances were after earlier runs, the newest first: Pulumi's copies. */
+  copies: readonly ReadonlyMap<MemberName, ServerId>[];
 }
+
+const keptCopies = 3;
 
 export interface RunResult {
   readonly ok: boolean;
@@ -51,7 +55,7 @@ export class SimEngine {
   private file(cell: CellName): CellFile {
     let file = this.files.get(cell);
     if (file === undefined) {
-      file = { instances: new Map(), lost: new Set() };
+      file = { instances: new Map(), lost: new Set(), copies: [] };
       this.files.set(cell, file);
     }
     return file;
@@ -107,6 +111,7 @@ export class SimEngine {
       this.finish(run, true);
       return;
     }
+    if (this.faults.strikes('state-torn')) this.putBack(run, file);
     run.pending = 1;
     for (const member of wish.members) {
       if (file.instances.has(member.name)) continue;
@@ -115,6 +120,20 @@ export class SimEngine {
     }
     for (const name of wish.retire) this.removeOne(run, file, name);
     this.stepDone(run);
+  }
+
+  /** An earlier copy, or none, takes the place of a torn state; what is not in it and may have been made is lost. */
+  private putBack({ wish, onEvent }: SimRun, file: CellFile): void {
+    const copy = this.random.pick(file.copies) ?? new Map<MemberName, ServerId>();
+    file.instances.clear();
+    for (const [name, id] of copy) file.instances.set(name, id);
+    for (const name of [...wish.members.map((member) => member.name), ...wish.retire])
+      if (!copy.has(name)) file.lost.add(name);
+    onEvent({
+      type: 'statePutBack',
+      cell: wish.cell,
+      message: 'an earlier copy took the place of its state',
+    });
   }
 
   private stepDone(run: SimRun): void {
@@ -128,6 +147,7 @@ export class SimEngine {
       run.ended = true;
       this.runs.delete(run.wish.cell);
       const file = this.file(run.wish.cell);
+      file.copies = [new Map(file.instances), ...file.copies].slice(0, keptCopies);
       const named = new Set([...run.wish.members.map((m) => m.name), ...run.wish.retire]);
       const state: CellState = {
         instances: [...file.instances].map(([member, serverId]) => ({ member, serverId })),

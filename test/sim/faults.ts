@@ -19,6 +19,7 @@ export const faultRates = {
   'engine-killed': 0.06,
   'engine-fails': 0.03,
   'engine-event-lost': 0.1,
+  'state-torn': 0.01,
   'service-crash': 0.004,
   'power-cut': 0.002,
   'commit-fails': 0.003,

@@ -229,16 +229,27 @@ export const writePoolConfig = (
 
 export const stackOf = (bench: EngineBench, cell: string): string => cellStackName(bench.options.pool, cell);
 
-/** Collects events with the moment of their coming, in milliseconds since the collection began. */
+type MemberEvent = Exclude<EngineEvent, { readonly type: 'statePutBack' }>;
+
+/**
+ * Collects the events of members with the moment of their coming, in milliseconds since the collection began, and apart
+ * from them what was said of a state that was put back.
+ */
 export const collectEvents = (): {
-  readonly events: (EngineEvent & { readonly afterMs: number })[];
+  readonly events: (MemberEvent & { readonly afterMs: number })[];
+  readonly putBack: string[];
   readonly take: (event: EngineEvent) => void;
 } => {
   const began = performance.now();
-  const events: (EngineEvent & { readonly afterMs: number })[] = [];
+  const events: (MemberEvent & { readonly afterMs: number })[] = [];
+  const putBack: string[] = [];
   return {
     events,
-    take: (event) => events.push({ ...event, afterMs: Math.round(performance.now() - began) }),
+    putBack,
+    take: (event) => {
+      if (event.type === 'statePutBack') putBack.push(event.message);
+      else events.push({ ...event, afterMs: Math.round(performance.now() - began) });
+    },
   };
 };
 

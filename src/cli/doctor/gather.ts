@@ -143,7 +143,7 @@ const exported = (result: {
   readonly stderr: string;
 }): ParsedState | null => {
   if (result.code === 0) return parseExport(result.stdout);
-  return /no stack named/.test(result.stderr) ? null : { ok: false, why: result.stderr.trim() };
+  return /no stack named/.test(result.stderr) ? null : { ok: false, why: result.stderr.trim(), torn: false };
 };
 
 /** Reads the markers of VMs whose host keys are known; one that is being made, cleaned or ended has nothing to say. */

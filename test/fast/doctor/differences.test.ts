@@ -149,15 +149,15 @@ describe('the doctor', () => {
     ]);
   });
 
-  it('offers a whole copy for a state that cannot be read, and waits for the cloud before it writes a list anew', () => {
+  it('leaves a torn state to the service, any other that cannot be read to an operator, and waits for the cloud before it writes a list anew', () => {
     const pool = calm();
     const stack = stackOf(pool.book, 'c001');
-    const broken = { why: 'cut off', path: '/b/s.json', copy: '/b/h/s-1.checkpoint.json' };
-    expect(differencesIn(factsOf(pool, { stacks: [{ ...stack, instances: [], broken }] }))).toMatchObject([
-      { who: 'repair', repair: { kind: 'state-from-copy', path: '/b/s.json', copy: broken.copy } },
+    const broken = { why: 'cut off', path: '/b/s.json', torn: true };
+    expect(told(factsOf(pool, { stacks: [{ ...stack, instances: [], broken }] }))).toEqual([
+      expect.stringMatching(/^itself p-c001: .*cut off/),
     ]);
-    const without = { ...broken, copy: null };
-    expect(told(factsOf(pool, { stacks: [{ ...stack, instances: [], broken: without }] }))).toEqual([
+    const unknown = { ...broken, torn: false };
+    expect(told(factsOf(pool, { stacks: [{ ...stack, instances: [], broken: unknown }] }))).toEqual([
       expect.stringMatching(/^operator p-c001: .*vmpool restore/),
     ]);
     const damaged = { ...stack, lost: null };

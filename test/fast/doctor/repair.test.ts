@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { chmodSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { repair } from '../../../src/doctor/repair.js';
 import { readStateFile, stackFactsOf } from '../../../src/doctor/stacks.js';
-import { installation, stateText, TestPlace } from '../backup/place.js';
+import { installation, TestPlace } from '../backup/place.js';
 
 const clock = { now: () => Date.parse('2026-11-23T10:00:00.000Z') };
 const stateOf = (name: string): string => `pulumi/.pulumi/stacks/vmpool/${name}.json`;
@@ -19,37 +18,12 @@ afterEach(() => here.close());
 const facts = (): ReturnType<typeof stackFactsOf> =>
   stackFactsOf(here.place, 'batch-c001', readStateFile(here.path('pulumi'), 'batch-c001'));
 
-it('a state that cannot be read gets the newest whole copy of its history, and not while it is locked', async () => {
-  const history = 'pulumi/.pulumi/history/vmpool/batch-c001/batch-c001';
-  here.put(`${history}-100.checkpoint.json`, stateText('old'));
-  here.put(`${history}-200.checkpoint.json`, stateText('newest whole'));
-  here.put(`${history}-300.checkpoint.json`, 'torn');
+it('a torn state is told from one that is none of a Pulumi known here', () => {
   expect(facts().broken).toBeNull();
   here.put(stateOf('batch-c001'), '{"version":3,"check');
-  const { broken } = facts();
-  expect(broken).toMatchObject({ copy: here.path(`${history}-200.checkpoint.json`) });
-  const order = {
-    kind: 'state-from-copy',
-    stack: 'batch-c001',
-    path: broken?.path ?? '',
-    copy: broken?.copy ?? '',
-  } as const;
-  const lock = 'pulumi/.pulumi/locks/organization/vmpool/batch-c001/1.json';
-  const owner = { pid: process.pid, username: 'me', hostname: hostname(), timestamp: '2026-11-23T09:00:00Z' };
-  here.put(lock, JSON.stringify(owner));
-  expect(await repair(here.place, order, clock)).toMatchObject({
-    ok: false,
-    why: expect.stringMatching(/locked by me@/),
-  });
-  rmSync(here.path(lock));
-  expect(await repair(here.place, order, clock)).toMatchObject({ ok: true });
-  expect(readFileSync(here.path(stateOf('batch-c001')), 'utf8')).toBe(stateText('newest whole'));
-  const names = readdirSync(here.path('pulumi/.pulumi/stacks/vmpool'));
-  expect(names.filter((name) => name.startsWith('batch-c001.json.aside-'))).toHaveLength(1);
-  // The service, or somebody else, was faster: what can be read is left alone.
-  here.put(stateOf('batch-c001'), stateText('newer'));
-  expect(await repair(here.place, order, clock)).toMatchObject({ ok: true, detail: 'it can be read again' });
-  expect(readFileSync(here.path(stateOf('batch-c001')), 'utf8')).toBe(stateText('newer'));
+  expect(facts().broken).toMatchObject({ torn: true, path: here.path(stateOf('batch-c001')) });
+  here.put(stateOf('batch-c001'), '{"version":"4"}');
+  expect(facts().broken).toMatchObject({ torn: false });
 });
 
 it('a damaged list of lost creates is written anew', async () => {

@@ -100,7 +100,7 @@ describe('a cell that the book knows', () => {
     expect(wishes(pool)).toMatchObject([{ cell: own, members: [{ name }], retire: [] }]);
   });
 
-  it('is left alone when what its stack still holds is of a name that the book has retired', () => {
+  it('drops once more what an earlier state, put back, still holds of a name that the book has retired', () => {
     const pool = ready(1);
     const { cell: own, name } = pool.member();
     pool.event({ type: 'retire', member: name, why: 'told so' });
@@ -108,6 +108,26 @@ describe('a cell that the book knows', () => {
     pool.pass(1_000);
     expect(pool.book.retired.has(name)).toBe(true);
     pool.event({ type: 'cellsFound', cells: [found(own, name)] });
-    expect(pool.state.sight.unexplored).toEqual([]);
+    const resurfaced = {
+      instances: [{ member: name, serverId: 's-1' as ServerId }],
+      lostCreates: [],
+      unlisted: [name],
+    };
+    run(pool, own, resurfaced);
+    expect(pool.book.members.has(name)).toBe(false);
+    expect(wishes(pool)).toMatchObject([{ cell: own, retire: [name] }]);
+    // It cannot be dropped yet: it is tried again.
+    run(pool, own, { ...resurfaced, unlisted: [] }, 'the cloud does not answer');
+    pool.pass(5_000);
+    expect(wishes(pool)).toMatchObject([{ cell: own, retire: [name] }]);
+    run(pool, own, nothing);
+    expect(wishes(pool).flatMap(({ retire }) => retire)).toEqual([]);
+  });
+
+  it('is run when its state cannot be read, so that an earlier one is put back', () => {
+    const pool = ready(1);
+    const { cell: own } = pool.member();
+    pool.event({ type: 'cellsFound', cells: [{ cell: own, instances: null }] });
+    expect(wishes(pool)).toMatchObject([{ cell: own, retire: [] }]);
   });
 });
