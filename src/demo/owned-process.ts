@@ -14,6 +14,9 @@ export interface ProcessOptions {
   readonly stopLimitMs: number;
 }
 
+/** From the end of a process to that of its output. */
+const lastWordsMs = 5_000;
+
 /**
  * A Node program that lives no longer than the demo: the kernel sends it SIGTERM when the demo dies, however it
  * dies. In a session of its own, so that Ctrl-C reaches the demo alone, which then ends things in their order.
@@ -43,6 +46,13 @@ export class OwnedProcess {
         log.end(() => resolve(how));
       };
       child.once('error', (error) => settle(error.message));
+      // Whoever inherited its output may keep that open for ever.
+      child.once('exit', () => {
+        setTimeout(() => {
+          child.stdout.destroy();
+          child.stderr.destroy();
+        }, lastWordsMs).unref();
+      });
       child.once('close', (code, signal) =>
         settle(signal === null ? `exit code ${String(code)}` : `signal ${signal}`),
       );

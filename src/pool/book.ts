@@ -190,7 +190,7 @@ export interface Sight {
   /** When what may be forgotten was last looked for. */
   readonly forgotAt: Millis;
   readonly cells: Readonly<Record<string, CellSight>>;
-  /** Cells of which the engine found more than the book knows: each is run once, so that what it holds is known. */
+  /** Cells whose stack holds what the book does not know, or nobody knows what: each is run until that is known. */
   readonly unexplored: readonly CellName[];
   /** Retired names that the state of a cell holds again, because an earlier one was put back. */
   readonly resurfaced: Readonly<Record<string, readonly MemberName[]>>;

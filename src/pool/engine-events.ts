@@ -82,6 +82,12 @@ function withResurfaced(s: State, cell: CellName, names: readonly MemberName[]):
   return { ...s, sight: { ...s.sight, resurfaced } };
 }
 
+/** Nobody knows what the stack holds now: it is run again, also when the book wants nothing of it. */
+function unexplored(s: State, cell: CellName): State {
+  if (s.sight.unexplored.includes(cell)) return s;
+  return { ...s, sight: { ...s.sight, unexplored: [...s.sight.unexplored, cell] } };
+}
+
 function explored(s: State, cell: CellName): State {
   if (!s.sight.unexplored.includes(cell)) return s;
   const unexplored = s.sight.unexplored.filter((each) => each !== cell);
@@ -118,6 +124,8 @@ export function runEnded(
       else if (!held.has(name)) state = removed(state, name);
     }
     state = explored(state, wish.cell);
+  } else {
+    state = unexplored(state, wish.cell);
   }
   const { beganAt } = before;
   if (result.ok)

@@ -9,6 +9,7 @@ import { bookPath } from '../../src/service/open-book.js';
 import { nodeFiles } from '../../src/store/files.js';
 import { readDocument } from '../../src/store/store.js';
 import type { EndEvidence, JobEvidence } from './evidence.js';
+import { isWhole } from './faults/backend.js';
 import type { ChaosJob } from './jobs.js';
 import type { ChaosSite } from './site.js';
 
@@ -61,6 +62,10 @@ export const unrest = async (site: ChaosSite): Promise<readonly string[]> => {
       .cells()
       .filter((stack) => !status.cells.some((cell) => cell.stack === stack))
       .map((stack) => `${stack} is not known yet`),
+    ...site.pulumi
+      .cells()
+      .filter((stack) => !isWhole(join(site.config.stateDir, 'pulumi'), stack))
+      .map((stack) => `the state of ${stack} cannot be read`),
     ...status.problems,
     ...tracesOn(site, status, servers),
   ];

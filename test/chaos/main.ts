@@ -1,6 +1,7 @@
 import { readlinkSync, rmSync } from 'node:fs';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { startJanitor } from '../../src/demo/janitor.js';
 import { leftOnMachine, lookAtMachine } from '../../src/demo/leftovers.js';
@@ -19,6 +20,8 @@ import { openSite, preparePlace } from './site.js';
  */
 
 const progressEveryMs = 10_000;
+/** A service may take a minute to be killed; what takes longer is left to the look at the machine, which names it. */
+const closeLimitMs = 90_000;
 
 const numberOf = (text: string | undefined, otherwise: number): number => {
   if (text === undefined || text === '') return otherwise;
@@ -78,7 +81,7 @@ const main = async (): Promise<number> => {
   }
   progress.phase = 'cleaning up';
   for (const close of closers.reverse())
-    await close().catch((error: unknown) => say(`cleaning up: ${String(error)}`));
+    await withinLimit(close()).catch((error: unknown) => say(`cleaning up: ${String(error)}`));
   await endJanitor();
   await unmountState(place);
   const left = leftOnMachine(place.directory, before, demoUids, [process.pid]);
@@ -92,6 +95,14 @@ const main = async (): Promise<number> => {
   if (interrupted.signal.aborted) return 130;
   return failed.length === 0 ? 0 : 1;
 };
+
+const withinLimit = (closing: Promise<void>): Promise<void> =>
+  Promise.race([
+    closing,
+    sleep(closeLimitMs, undefined, { ref: false }).then(() => {
+      throw new Error(`a part of the site is not closed after ${String(closeLimitMs / 1000)} s`);
+    }),
+  ]);
 
 const endOf = (end: Seen['end'], left: readonly string[]): EndEvidence | null =>
   end === null ? null : { ...end, leftOnMachine: left };
@@ -129,4 +140,5 @@ const report = ({ checks, outcomes }: Verdict, progress: Progress, say: (text: s
   );
 };
 
-process.exitCode = await main();
+// What could not be closed must not keep this process.
+process.exit(await main());

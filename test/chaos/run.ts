@@ -1,10 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { demoUids, type DemoWorker } from '../../src/demo/worker.js';
 import { Random, seedFor } from '../sim/random.js';
 import type { EndEvidence, Evidence, FaultEvidence, JobEvidence } from './evidence.js';
-import { putStateBack, stateFile } from './faults/backend.js';
 import { playFault } from './faults/play.js';
 import { endEvidence, jobEvidence, unrest } from './gather.js';
 import { submitJob, type ChaosJob } from './jobs.js';
@@ -228,21 +225,6 @@ class Chaos {
     }
   }
 
-  /**
-   * The operator's part again: a full disk can tear a state, because Pulumi leaves in place what it could write of it. The
-   * service then says which copy to put back.
-   */
-  async #putStatesBack(): Promise<void> {
-    const { problems } = await this.site.client.status();
-    const backend = join(this.site.config.stateDir, 'pulumi');
-    for (const text of problems) {
-      const stack = /the state of stack (\S+) cannot be read/.exec(text)?.[1];
-      if (stack === undefined || !text.includes('.checkpoint.json')) continue;
-      const back = putStateBack(backend, stack, readFileSync(stateFile(backend, stack)));
-      noteIn(this.site.place, `the state of ${stack} could not be read, as the status says: ${back}`);
-    }
-  }
-
   /** A job that stays held while the service is there is held for good: it has ended, as far as chaos goes. */
   #notYetEnded(heldSince: Map<string, number>): readonly string[] {
     const now = performance.now();
@@ -274,7 +256,6 @@ class Chaos {
       for (const { worker } of this.site.workers) worker.mom.poll();
       // A service that does not answer is what is waited for.
       await this.#retireDead().catch(() => undefined);
-      await this.#putStatesBack().catch(() => undefined);
       const left = await inTheWay().catch((error: unknown) => [String(error)]);
       progress.over = this.#jobs.length - this.#open().length;
       if (left.length === 0) return true;

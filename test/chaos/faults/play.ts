@@ -6,13 +6,14 @@ import { ownEnvironment } from '../../../src/demo/parts.js';
 import type { StatusView } from '../../../src/http/api.js';
 import { repoRoot } from '../../../src/repo-root.js';
 import { bookPath } from '../../../src/service/open-book.js';
+import { statePath } from '../../../src/engine/state-copies.js';
 import { decode } from '../../../src/store/envelope.js';
 import { journalPath } from '../../../src/store/journal.js';
 import type { Random } from '../../sim/random.js';
 import type { FaultEvidence } from '../evidence.js';
 import type { Fault } from '../plan.js';
 import type { ChaosSite } from '../site.js';
-import { lockStack, putStateBack, stateFile } from './backend.js';
+import { isWhole, lockStack } from './backend.js';
 import { fillDisk } from './disk.js';
 import { cutWithinCommit, flipBit, truncate } from './store.js';
 
@@ -176,7 +177,7 @@ const damagedInUse = async (site: ChaosSite, random: Random, signal: AbortSignal
 
 const anyCell = async (site: ChaosSite, random: Random): Promise<string | null> => {
   const backend = join(site.config.stateDir, 'pulumi');
-  const cells = site.pulumi.cells().filter((stack) => existsSync(stateFile(backend, stack)));
+  const cells = site.pulumi.cells().filter((stack) => existsSync(statePath(backend, stack)));
   return Promise.resolve(random.pick(cells) ?? null);
 };
 
@@ -195,22 +196,24 @@ const backendLocked = async (site: ChaosSite, random: Random, signal: AbortSigna
   }
 };
 
+/** A whole copy takes its place when the cell is used next, or looked at when the service starts. */
 const stateCorrupted = async (site: ChaosSite, random: Random, signal: AbortSignal): Promise<Played> => {
   const stack = await anyCell(site, random);
   if (stack === null) return { what: 'there was no cell yet' };
   const backend = join(site.config.stateDir, 'pulumi');
-  const path = stateFile(backend, stack);
-  const saved = readFileSync(path);
-  const done = truncate(path, random);
-  const told = await noticed(
-    site,
-    signal,
-    ({ cells }) =>
-      cells.some((cell) => cell.stack === stack && (cell.lastError ?? '').includes('cannot be read')),
-    2 * noticedWithinMs,
-  );
-  const back = putStateBack(backend, stack, saved);
-  return { what: `${stack} ${done}, ${told ? 'told on the status' : 'nobody had to read it'}; ${back}` };
+  const done = truncate(statePath(backend, stack), random);
+  const whole = async (limitMs: number): Promise<boolean> => {
+    const end = performance.now() + limitMs;
+    while (!isWhole(backend, stack) && performance.now() < end && !signal.aborted) await pause(200, signal);
+    return isWhole(backend, stack);
+  };
+  if (await whole(noticedWithinMs)) return { what: `${stack} ${done}, put right when it was used` };
+  site.service.kill();
+  const mended = (await site.service.ready(startLimitMs)) && (await whole(startLimitMs));
+  return {
+    what: `${stack} ${done}, nobody had to read it before the service was killed`,
+    wrong: mended || signal.aborted ? [] : ['the state was not put right after the start of the service'],
+  };
 };
 
 const clockMoved = async (site: ChaosSite, random: Random, signal: AbortSignal): Promise<Played> => {

@@ -124,6 +124,19 @@ describe('a cell that the book knows', () => {
     expect(wishes(pool).flatMap(({ retire }) => retire)).toEqual([]);
   });
 
+  it('is run again when nobody knows what its stack holds, although nothing is wanted of it', () => {
+    const pool = ready(1);
+    const { cell: own, name } = pool.member();
+    const wish = { cell: own, members: [], retire: [] };
+    pool.event({ type: 'runBegan', cell: own });
+    pool.runEnded(wish, null, 'no space left on device');
+    expect(wishes(pool)).toEqual([]);
+    pool.pass(5_000);
+    expect(wishes(pool)).toMatchObject([{ cell: own, members: [{ name }], retire: [] }]);
+    run(pool, own, { ...nothing, instances: [{ member: name, serverId: 's-1' as ServerId }] });
+    expect(wishes(pool)).toEqual([]);
+  });
+
   it('is run when its state cannot be read, so that an earlier one is put back', () => {
     const pool = ready(1);
     const { cell: own } = pool.member();
