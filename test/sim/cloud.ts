@@ -1,4 +1,4 @@
-import type { ServerView } from '../../src/cloud/port.js';
+import type { QuotaView, ServerView } from '../../src/cloud/port.js';
 import { identityKeys } from '../../src/cloud/port.js';
 import type { LeaseId, MemberName, ServerId } from '../../src/pool/model.js';
 import type { Marker } from '../../src/guest/port.js';
@@ -47,6 +47,7 @@ export class SimCloud {
   private readonly random: Random;
   private made = 0;
   private downUntil = 0;
+  private restUntil = 0;
   private quota = Number.POSITIVE_INFINITY;
   private readonly snapshots: { at: number; views: ServerView[] }[] = [];
   /** Called before a server is deleted, by whomever. */
@@ -73,10 +74,33 @@ export class SimCloud {
     this.quota = this.faults.strikes('quota-low') ? Math.max(1, max - 2) : Number.POSITIVE_INFINITY;
   }
 
+  /** How long it still asks to be left alone, as its answer to a call says; null when it does not. */
+  restMs(): number | null {
+    const rest = this.faults.over ? 0 : this.restUntil - this.agenda.now;
+    return rest > 0 ? rest : null;
+  }
+
+  /** What it tells of the number of servers, true or not; null when the call fails. */
+  readQuota(): QuotaView | null {
+    if (!this.up()) return null;
+    const limit = this.faults.over || this.quota === Number.POSITIVE_INFINITY ? null : this.quota;
+    const used = this.live().length;
+    const plenty = { used: 0, limit: null };
+    const instances = this.faults.strikes('quota-misread')
+      ? { used: this.random.between(0, used + 2), limit: this.random.between(0, 8) }
+      : { used, limit };
+    const none = { ports: null, floatingIps: null, volumes: null, volumeGiB: null };
+    return { instances, cores: plenty, ramMiB: plenty, ...none };
+  }
+
   /** Null when a call fails. */
   private up(): boolean {
     if (this.faults.over) return true;
-    if (this.agenda.now < this.downUntil) return false;
+    if (this.agenda.now < Math.max(this.downUntil, this.restUntil)) return false;
+    if (this.faults.strikes('rate-limited')) {
+      this.restUntil = this.agenda.now + this.random.between(1_000, 900_000);
+      return false;
+    }
     if (this.faults.strikes('cloud-down')) {
       this.downUntil = this.agenda.now + this.random.between(5_000, 120_000);
       return false;

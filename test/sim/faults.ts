@@ -12,6 +12,8 @@ export const faultRates = {
   'create-report-fails': 0.03,
   'cloud-down': 0.004,
   'cloud-call-fails': 0.03,
+  'rate-limited': 0.004,
+  'quota-misread': 0.2,
   'list-incomplete': 0.06,
   'list-lies': 0.05,
   'list-stale': 0.05,

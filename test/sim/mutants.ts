@@ -35,6 +35,15 @@ function after(change: (before: State, event: PoolEvent, stepped: Stepped) => Bo
   };
 }
 
+/** A core that does not hear that of what the cloud says. */
+const deaf = (to: 'quota' | 'restMs'): Core => ({
+  workOf,
+  step: (s, event, c) => {
+    if (to === 'quota' && event.type === 'quota') return step(s, { type: 'tick' }, c);
+    return step(s, event.type === 'cloudFailed' && to === 'restMs' ? { ...event, restMs: null } : event, c);
+  },
+});
+
 function withMember(book: Book, member: Member): Book {
   return { ...book, members: book.members.with(member.name, member) };
 }
@@ -186,6 +195,18 @@ export const mutants: readonly Mutant[] = [
         return step(s, { ...event, result: { ...event.result, marker } }, c);
       },
     },
+  },
+  {
+    invariant: 3,
+    breaks: 'does not look at the quota',
+    rates: { 'quota-low': 1 },
+    core: deaf('quota'),
+  },
+  {
+    invariant: 8,
+    breaks: 'orders VMs from a cloud that asked for a pause',
+    rates: { 'rate-limited': 0.01 },
+    core: deaf('restMs'),
   },
   {
     invariant: 3,

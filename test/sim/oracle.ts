@@ -7,6 +7,7 @@ import { BookRules } from './book-rules.js';
 import type { SimCloud, SimGuest, SimServer } from './cloud.js';
 import { Explanations } from './explanations.js';
 import { LimitRules } from './limit-rules.js';
+import { RestraintRules } from './restraint-rules.js';
 import type { Checks } from './rules.js';
 import { holdsSecret } from './secrets.js';
 import type { Core, SimService, Watcher } from './service.js';
@@ -43,6 +44,7 @@ export class Oracle implements Watcher {
   private readonly looked = new Set<string>();
   private readonly book: BookRules;
   private readonly limits: LimitRules;
+  private readonly restraint: RestraintRules;
   readonly explanations: Explanations;
   private poolTime = 0;
   service!: SimService;
@@ -55,6 +57,7 @@ export class Oracle implements Watcher {
   ) {
     this.book = new BookRules(checks, cloud, () => this.service);
     this.limits = new LimitRules(checks, cloud, agenda, () => this.service);
+    this.restraint = new RestraintRules(checks);
     this.explanations = new Explanations(checks);
     cloud.onDelete = (server, by) => this.deleting(server, by);
     cloud.onCreate = (metadata, cell) => {
@@ -243,6 +246,7 @@ export class Oracle implements Watcher {
     this.poolTime = book.at;
     this.explanations.restarted();
     this.limits.restarted();
+    this.restraint.restarted();
     if (forgetful) {
       this.book.recovered(book);
       for (const [id, p] of this.promises) {
@@ -280,6 +284,7 @@ export class Oracle implements Watcher {
       }
     }
     this.limits.check(a, b);
+    this.restraint.stepped(before, event, after.state, now);
     if (this.service.steps % 8 === 0) this.asksAgain(after.state);
   }
 

@@ -98,6 +98,7 @@ export class SimService implements Employer {
     this.begin();
     this.tick();
     this.watch();
+    this.readQuota();
     this.readShape();
   }
 
@@ -186,7 +187,7 @@ export class SimService implements Employer {
     this.agenda.after(5_000, () => {
       if (this.up) {
         const listing = this.cloud.list();
-        if (listing === null) this.dispatch({ type: 'cloudFailed', why: '503' });
+        if (listing === null) this.dispatch({ type: 'cloudFailed', why: '503', restMs: this.cloud.restMs() });
         else {
           const alive = this.life();
           this.agenda.after(this.random.between(10, 2_000), () => {
@@ -195,6 +196,14 @@ export class SimService implements Employer {
         }
       }
       this.watch();
+    });
+  }
+
+  private readQuota(): void {
+    this.agenda.after(this.random.between(30_000, 240_000), () => {
+      const quota = this.up ? this.cloud.readQuota() : null;
+      if (quota !== null) this.dispatch({ type: 'quota', quota, flavor: { vcpus: 1, ramMiB: 1 } });
+      this.readQuota();
     });
   }
 
