@@ -63,10 +63,10 @@ export function sentence(member: MemberView, now: number): string {
 }
 
 /** What a person may order for that VM now, besides looking at it. */
-export function ordersFor(member: MemberView): readonly ('hold' | 'unhold' | 'retire')[] {
+export function ordersFor(member: MemberView): readonly ('hold' | 'unhold' | 'drain' | 'retire')[] {
   if (member.reason === 'deleting') return [];
   if (member.reason === 'held') return ['unhold', 'retire'];
-  return member.retiring === null ? ['hold', 'retire'] : ['hold'];
+  return member.retiring === null ? ['hold', 'drain', 'retire'] : ['hold'];
 }
 
 /** Facts of one VM for its panel, in reading order. */

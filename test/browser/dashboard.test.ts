@@ -216,7 +216,7 @@ describe('the pool, live', () => {
 });
 
 describe("an operator's orders", () => {
-  it('hold a VM with a reason, give it back, and retire one after a second click', async () => {
+  it('hold a VM with a reason, give it back, drain one, and retire one after a second click', async () => {
     await open();
     await signIn();
     const vm = pool.keeper.durable().book.members.keys()[0] ?? '';
@@ -231,6 +231,15 @@ describe("an operator's orders", () => {
     await panel.getByRole('button', { name: 'Give back' }).click();
     await panel.getByText(`${vm} goes to the scrub`).waitFor();
     await panel.getByRole('button', { name: 'Close' }).click();
+
+    const drained = pool.keeper.durable().book.members.keys()[2] ?? '';
+    await tile(new RegExp(`^${drained} ?Free`)).click();
+    const third = page.getByRole('dialog', { name: drained });
+    await third.getByLabel('Reason').fill('new kernel');
+    await third.getByRole('button', { name: 'Drain' }).click();
+    await third.getByText(`${drained} is drained`).waitFor();
+    await third.getByRole('button', { name: 'Give back' }).waitFor();
+    await third.getByRole('button', { name: 'Close' }).click();
 
     const other = pool.keeper.durable().book.members.keys()[1] ?? '';
     await tile(new RegExp(`^${other} ?Free`)).click();

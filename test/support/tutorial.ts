@@ -13,6 +13,14 @@ export interface Step {
   readonly seen: readonly string[];
 }
 
+/** Pages whose commands are said to a pool that runs: a test runs each of them on the pool of the first tutorial. */
+export const pagesOnThePool = [
+  ...['vms', 'drain', 'lost-vm', 'new-image', 'out-of-quota', 'usage', 'restore'].map(
+    (name) => `docs/how-to/${name}.md`,
+  ),
+  ...['torque', 'monitoring'].map((name) => `docs/tutorials/${name}.md`),
+];
+
 /** The steps of a page in their order: its `sh` blocks but for those that a paragraph marks as *By hand*. */
 export function stepsOf(path: string): readonly Step[] {
   const steps: { title: string; commands: string; seen: string[] }[] = [];
@@ -20,7 +28,7 @@ export function stepsOf(path: string): readonly Step[] {
   let byHand = false;
   let block: { kind: string; lines: string[] } | null = null;
   for (const line of readFileSync(path, 'utf8').split('\n')) {
-    const fence = /^```(\w*)$/.exec(line);
+    const fence = /^ *```(\w*)$/.exec(line);
     if (fence !== null && block === null) block = { kind: fence[1] ?? '', lines: [] };
     else if (fence !== null && block !== null) {
       if (block.kind === 'sh' && !byHand) steps.push({ title, commands: block.lines.join('\n'), seen: [] });
@@ -28,7 +36,7 @@ export function stepsOf(path: string): readonly Step[] {
       block = null;
     } else if (block !== null) block.lines.push(line);
     else if (line.startsWith('#')) title = line.replace(/^#+ /, '');
-    if (block === null && line !== '' && fence === null) byHand = line.startsWith('*By hand*');
+    if (block === null && line !== '' && fence === null) byHand = /^(\d+\. )?\*By hand\*/.test(line);
   }
   return steps;
 }

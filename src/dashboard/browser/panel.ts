@@ -5,6 +5,7 @@ import { element, make, setText } from './page.js';
 const words = {
   hold: ['Hold', 'Keep this VM as it is, for a person to look at. A job on it goes on.'],
   unhold: ['Give back', 'Scrub it, verify it, and let jobs have it again.'],
+  drain: ['Drain', 'Give it no other job: when it is clean it is kept without jobs, until it is given back.'],
   retire: ['Retire', 'End this VM: now when it is free, after its job when it is busy.'],
 } as const;
 

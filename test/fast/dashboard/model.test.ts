@@ -98,7 +98,7 @@ describe('a filter', () => {
 
 describe('orders on offer', () => {
   it.each([
-    ['a VM in use', {}, ['hold', 'retire']],
+    ['a VM in use', {}, ['hold', 'drain', 'retire']],
     ['one that goes after its job', { retiring: 'old' }, ['hold']],
     ['a held one', { state: 'Unusable', reason: 'held' }, ['unhold', 'retire']],
     ['one that is being deleted', { state: 'Unusable', reason: 'deleting' }, []],

@@ -1,0 +1,173 @@
+import { problemCodes } from '../http/api.js';
+import { problemKinds } from '../http/problem.js';
+import type { HoldKind } from '../pool/book.js';
+import { lifecycle, type Occurrence, type Place } from '../pool/lifecycle.js';
+import { defaultPolicy, type Policy } from '../pool/policy.js';
+
+interface PlaceWords {
+  readonly meaning: string;
+  /** The setting that ends it, and what then follows. */
+  readonly limit: keyof Policy | null;
+  readonly operator: string;
+}
+
+const places: Readonly<Record<Place, PlaceWords>> = {
+  Free: {
+    meaning: 'Probed, clean, waiting for a job.',
+    limit: null,
+    operator: 'nothing; `vmpool drain` or `retire` takes it out of use',
+  },
+  Busy: {
+    meaning: "A job's. Only the job's end, or an operator's `kill`, ends this.",
+    limit: null,
+    operator: 'nothing; `vmpool why JOB` has its story',
+  },
+  building: {
+    meaning: 'Ordered, not yet seen with SSH and the contract of the image.',
+    limit: 'bootLimitMs',
+    operator:
+      'if it happens often: `vmpool vm show NAME` of one that was given up has the end of its console',
+  },
+  unreachable: {
+    meaning: 'Has answered before and does not now, or could not be made ready for its job.',
+    limit: 'unreachableLimitMs',
+    operator: 'nothing; when it answers again it is cleaned and verified first',
+  },
+  error: {
+    meaning: 'Nova says ERROR or that somebody stopped it, or it breaks the contract of the image.',
+    limit: 'errorLimitMs',
+    operator: '`vmpool vm show NAME` says which; an image that breaks the contract needs mending',
+  },
+  scrubbing: {
+    meaning: 'Being cleaned after a job, or verified before its next.',
+    limit: 'scrubLimitMs',
+    operator: 'nothing; what cannot be cleaned is terminated',
+  },
+  held: {
+    meaning: 'Kept from jobs: see [why VMs are held](#why-vms-are-held).',
+    limit: 'heldLimitMs',
+    operator: 'what `vmpool status` says of it',
+  },
+  deleting: {
+    meaning: 'On its way out; counts until Nova says that it is gone.',
+    limit: 'deleteFallbackMs',
+    operator: 'nothing; if it stays, `vmpool status` names the stack and the error',
+  },
+  lost: {
+    meaning: 'Nova says that there is no such server, to a look by id.',
+    limit: 'errorLimitMs',
+    operator: 'find out who deleted it; the pool makes another',
+  },
+};
+
+const occurrences: Readonly<Record<Occurrence, string>> = {
+  welcomed: 'SSH answers with the known host key, the contract of the image is kept, the baseline is taken',
+  answered: 'SSH answers as it should',
+  silent: 'SSH does not answer, several times in a row',
+  rebooted: 'somebody rebooted it',
+  foreignMarker: 'a marker of a job that the book does not expect stands on it',
+  unfit: 'the image lacks what the contract asks for, or the host key is another',
+  broken: 'Nova reports ERROR, or somebody stopped, paused, shelved or rescued it',
+  disturbed: "Nova is at work on it by somebody else's order",
+  createFailed: 'it could not be created',
+  absent: 'Nova says 404 to a look by id',
+  reappeared: 'Nova knows it again',
+  granted: 'leased to a job',
+  unstageable: 'it could not be made ready for the job; nothing of the job has reached it',
+  released: 'its job has ended',
+  scrubbed: 'cleaned, and verified against its baseline',
+  dirty: 'the verification found something left',
+  rebuilt: 'rebuilt from its image (`policy.reuse: rebuild`)',
+  held: 'an order of an operator',
+  unheld: 'given back, or what held it is explained',
+  overdue: 'its time is over, or it is to be retired while no job is on it',
+};
+
+const holds: Readonly<Record<HoldKind, readonly [why: string, ends: string]>> = {
+  operator: ['`vmpool hold`', '`vmpool unhold`, or the end of `--for`'],
+  drain: ['`vmpool drain`: clean, and without jobs', '`vmpool undrain`'],
+  unknown: [
+    'a server of this pool that the book does not know (after a lost store)',
+    'by itself: its marker was read and every worker has synced. A job that lives gets its lease back, otherwise it is retired',
+  ],
+  restored: [
+    'the book is a copy from earlier: a job may have come since',
+    'by itself, as above; without a job it is cleaned, verified and used again',
+  ],
+  'foreign-marker': [
+    'a job was on it that this book never sent there',
+    'by itself when no worker has that job: it is retired; `vmpool retire` after a look',
+  ],
+  'copy-back': [
+    "the job's output could not be brought to the user's home and is still on it",
+    '`vmpool unhold`, when the files were fetched',
+  ],
+};
+
+/** The key in the configuration file for a field of the policy: `bootLimitMs` is `policy.bootLimit`. */
+const setting = (field: keyof Policy): string => `policy.${field.replace(/Ms$/, '')}`;
+
+const span = (value: Policy[keyof Policy]): string =>
+  value === null ? 'never' : `${String(Number(value) / 60_000)} min`;
+
+const row = (...cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+
+const table = (heads: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [row(...heads), row(...heads.map(() => '---')), ...rows.map((cells) => row(...cells))].join('\n');
+
+/** The reference of states, reasons and codes as Markdown, from the tables that the program goes by. */
+export function statesReference(): string {
+  const all = Object.keys(lifecycle) as Place[];
+  const moves = all.flatMap((from) =>
+    Object.entries(lifecycle[from]).map(([what, to]) => [
+      from,
+      occurrences[what as Occurrence],
+      to,
+      `\`${what}\``,
+    ]),
+  );
+  return `# States, reasons and codes
+
+<!-- Generated from src/reference/states.ts; a test compares. -->
+
+A VM is Free, Busy or Unusable; an Unusable one has a reason. \`vmpool vms\`, \`vmpool vm show\`, the dashboard, the HTTP API (\`state\`, \`reason\`) and the metrics (\`vmpool_members\`) use these words.
+
+${table(
+  ['state', 'meaning', 'at most (default), then terminated', 'what to do'],
+  all.map((place) => {
+    const { meaning, limit, operator } = places[place];
+    const time = limit === null ? 'no limit' : `\`${setting(limit)}\` (${span(defaultPolicy[limit])})`;
+    const name = place === 'Free' || place === 'Busy' ? `**${place}**` : `Unusable: **${place}**`;
+    return [name, meaning, place === 'deleting' ? `${time}, then deleted through Nova` : time, operator];
+  }),
+)}
+
+## What moves a VM
+
+What is not in this table leaves a VM where it is. In particular nothing moves a Busy one but the end of its job. A VM that is to be retired goes when it would have become Free; one for which a hold was ordered is held when its job ends.
+
+${table(['from', 'what happens', 'to', 'name in the sources'], moves)}
+
+## Why VMs are held
+
+${table(
+  ['kind', 'because', 'ends'],
+  Object.entries(holds).map(([kind, [why, ends]]) => [`\`${kind}\``, why, ends]),
+)}
+
+Held VMs count against \`max\`. \`policy.heldLimit\` terminates those for which it is not unknown whether a job runs on them.
+
+## Problem codes
+
+Errors of the HTTP API have \`type: urn:vmpool:problem:<code>\`; the command line prints title and detail and ends with code 4 ([exit codes](cli.md#exit-codes)), the prologue requeues or ends the job ([hooks](hooks.md)).
+
+${table(
+  ['code', 'status', 'meaning'],
+  Object.values(problemCodes).map((code) => [
+    `\`${code}\``,
+    String(problemKinds[code].status),
+    problemKinds[code].title,
+  ]),
+)}
+`;
+}
