@@ -18,8 +18,14 @@ puppet_settings() {
   [ -d "$cadir" ] || { echo "there is no certificate authority in $cadir: run puppetserver ca setup, or set host to where the CA is"; return 1; }
 }
 puppet_asks_us() {
-  [ "$signer" = "$autosign" ] && return 0
-  echo "the CA decides by autosign = $signer and not by ours: write autosign = $autosign into the section [server] of puppet.conf, once, and restart puppetserver"
+  asked=$signer
+  for pool in 1 2 3 4 5 6 7 8 9 10; do
+    [ "$asked" = "$autosign" ] && return 0
+    # The policy of another pool asks that of the next.
+    asked=$(sed -n "s/^OTHERWISE = '\(.*\)'$/\1/p" "$asked" 2>/dev/null)
+    [ -n "$asked" ] || break
+  done
+  echo "the CA decides by autosign = $signer and not by ours: write autosign = $autosign into the section [server] of puppet.conf, once, and restart puppetserver; or make it the otherwise of the pool that the CA asks"
   return 1
 }
 # Certificates and requests of the names on stdin: revoked and taken out, and seen to be gone.

@@ -68,6 +68,7 @@ export const puppetPolicy = (settings: PuppetSettings, pool: string, id: string)
     `SERVER_ID = ${String(settings.serverId)}`,
     `CHALLENGE = ${maybe(settings.challengeFile)}`,
     `OTHERWISE = ${maybe(settings.otherwise)}`,
+    `POOLS = ${rubyString(`${settings.directory}/`)}`,
     // Names as the pool makes them: its own, a number, a suffix.
     `OURS = Regexp.new('\\A' + Regexp.escape(${rubyString(pool)}) + '-\\d+-[a-z0-9]+' + Regexp.escape(${rubyString(domain)}) + '\\z')`,
     policyProgram.trimStart(),

@@ -106,6 +106,17 @@ describe("Puppet's autosign policy, run", () => {
     expect(ask('batch-0007-gone.web.example.org', request('x')).yes).toBe(false);
   });
 
+  it("may be the first of two pools, before and after the other's is there", () => {
+    write({ otherwise: '/etc/puppet/vmpool/other/autosign' });
+    expect(spawnSync(join(folder, 'autosign'), ['--check']).status).toBe(0);
+    expect(ask('elsewhere', request('elsewhere'))).toEqual({ yes: false, why: '' });
+    write({ otherwise: join(folder, 'not-there') });
+    expect(spawnSync(join(folder, 'autosign'), ['--check'], { encoding: 'utf8' })).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('not-there is not there'),
+    });
+  });
+
   it('signs nobody by a list that is damaged', () => {
     write();
     writeFileSync(join(folder, 'members'), `# x\n${name} 1795600800\n`);

@@ -55,12 +55,13 @@ describe("Puppet's autosign policy", () => {
       'batch',
       id,
     );
-    expect(text.split('\n').slice(0, 6)).toEqual([
+    expect(text.split('\n').slice(0, 7)).toEqual([
       '#!/opt/puppetlabs/puppet/bin/ruby',
       '# vmpool:batch-svc-puppet writes this file; changes by hand are lost.',
       'SERVER_ID = true',
       "CHALLENGE = '/etc/puppet/challenge'",
       "OTHERWISE = '/etc/puppet/autosign.conf'",
+      "POOLS = '/etc/puppet/vmpool/'",
       String.raw`OURS = Regexp.new('\A' + Regexp.escape('batch') + '-\d+-[a-z0-9]+' + Regexp.escape('.example.org') + '\z')`,
     ]);
   });
