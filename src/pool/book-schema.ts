@@ -57,6 +57,7 @@ const member = z.strictObject({
   cell: z.string(),
   seq: z.int(),
   bornAt: millis,
+  diskSince: millis.optional(),
   generation: z.string(),
   spec,
   state,

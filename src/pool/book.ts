@@ -67,6 +67,8 @@ export interface Member {
   readonly cell: CellName;
   readonly seq: number;
   readonly bornAt: Millis;
+  /** Of its last rebuild by our order; absent while it has the disk that it was born with. */
+  readonly diskSince?: Millis | undefined;
   readonly generation: string;
   readonly spec: MemberSpec;
   readonly state: VmState;

@@ -1,4 +1,4 @@
-import type { ServiceInput, ServiceMember } from '../../stacks/services/plan.js';
+import type { FollowedFrom, ServiceInput, ServiceMember } from '../../stacks/services/plan.js';
 import type { Member, State } from './book.js';
 import { entryAt, isDeleting, membersOf } from './book.js';
 
@@ -13,8 +13,7 @@ const isFollowed = (member: Member, known: ReadonlySet<string>): boolean =>
   // `bootId` is set by the welcome that makes a VM Free for the first time.
   !isDeleting(member) && (member.bootId !== null || known.has(member.name));
 
-/** Who is told of: VMs that were Free once, or all that have an address. */
-export type FollowedFrom = 'first-free' | 'address';
+export type { FollowedFrom };
 
 /** What is known besides the book of whom the services are to be told of. */
 export interface Acquaintance {
@@ -28,7 +27,8 @@ export interface Acquaintance {
 /**
  * What the services that follow the nodes are told of the pool. `from`: with `first-free` the VMs that were Free once, so
  * that none is watched while it is only building; with `address` all that have an address, for what a VM needs before its
- * first lease. Null while addresses of the former may still turn up. Pure.
+ * first lease; with `disk` the same, and since when each has its disk. Null while addresses of the first may still turn
+ * up. Pure.
  */
 export function serviceInput(
   s: State,
@@ -38,7 +38,7 @@ export function serviceInput(
   const members: ServiceMember[] = [];
   for (const member of membersOf(s.book).toSorted((a, b) => a.seq - b.seq)) {
     const followed = isFollowed(member, known);
-    if (isDeleting(member) || !(followed || from === 'address')) continue;
+    if (isDeleting(member) || !(followed || from !== 'first-free')) continue;
     const addresses = addressesOf(member);
     if (addresses === null || addresses.length === 0) {
       if (followed && !complete) return null;
@@ -52,6 +52,7 @@ export function serviceInput(
       image: member.spec.image,
       cell: member.cell,
       bornAt: new Date(member.bornAt).toISOString(),
+      ...(from === 'disk' ? { diskSince: new Date(member.diskSince ?? member.bornAt).toISOString() } : {}),
       generation: member.generation,
     });
   }

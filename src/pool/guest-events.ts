@@ -174,7 +174,7 @@ export function rebuilt(s: State, name: MemberName, c: Context, note: NoteSink):
   const member = s.book.members.get(name);
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
   return moveMember(
-    patchMember(s, name, { hostKeys: [], bootId: null }),
+    patchMember(s, name, { hostKeys: [], bootId: null, diskSince: c.now }),
     name,
     'rebuilt',
     'rebuilt from its image',

@@ -1,6 +1,6 @@
-import type { ServiceInput } from '../../stacks/services/plan.js';
+import type { FollowedFrom, ServiceInput } from '../../stacks/services/plan.js';
 import {
-  followsBuilding,
+  followedFrom,
   followsMembers,
   followsSlots,
   serviceStackName,
@@ -28,7 +28,7 @@ export interface FollowerParts {
   readonly clock: Clock;
   readonly log: Log;
   /** What the services are told now; null while it is not known. */
-  readonly input: (from: 'first-free' | 'address') => ServiceInput | null;
+  readonly input: (from: FollowedFrom) => ServiceInput | null;
 }
 
 /** One service: a lane of its own. */
@@ -68,8 +68,7 @@ export function startFollowers(parts: FollowerParts): Followers {
   /** Stacks of services that an earlier run of this service left; null until they could be listed. */
   let foundStacks = false;
 
-  const told = ({ type }: ServiceSettings): ServiceInput | null =>
-    parts.input(followsBuilding(type) ? 'address' : 'first-free');
+  const told = ({ type }: ServiceSettings): ServiceInput | null => parts.input(followedFrom(type));
   /** What of it is this kind's business. */
   const wanted = ({ type }: ServiceSettings, { pool: name, members, slots }: ServiceInput): ServiceInput => ({
     pool: name,

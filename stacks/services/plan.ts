@@ -6,9 +6,12 @@ import { z } from 'zod';
  */
 
 /**
- * A member as the services see it: a VM that has been Free at least once (or, for the kinds in `followsBuilding` of
- * registry.ts, that has an address) and is not being retired.
+ * Which VMs a kind is told of (`followedFrom` of registry.ts): those that were Free once; or all that have an address; or
+ * these, and since when each has its disk.
  */
+export type FollowedFrom = 'first-free' | 'address' | 'disk';
+
+/** A member as the services see it. One that is being retired is none. */
 export const serviceMemberSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'is no member name'),
   /** Of the server in the cloud (Nova's UUID); null while it is not known. */
@@ -21,6 +24,8 @@ export const serviceMemberSchema = z.strictObject({
   /** ISO 8601, when the pool decided to have it. */
   bornAt: z.string(),
   generation: z.string(),
+  /** ISO 8601, its birth or the end of its last rebuild; only for who follows the disks. */
+  diskSince: z.string().optional(),
 });
 export type ServiceMember = z.infer<typeof serviceMemberSchema>;
 

@@ -9,9 +9,12 @@
 const words = String.raw`
 known=$VMPOOL_STATE/known
 lines() { grep -v '^#' "$1" 2>/dev/null | cut -d ' ' -f 1,2; }
-# As the server reads them: $cadir, $signer, $own.
+# As the server reads them: $cadir, $signer, $own. Asked once a run: Puppet takes seconds to start.
 puppet_settings() {
-  said=$("$puppet" config print cadir autosign certname --section server 2>&1) || { printf '%s\n' "$said"; return 1; }
+  if ! said=$(cat "$VMPOOL_WORK/settings" 2>/dev/null); then
+    said=$("$puppet" config print cadir autosign certname --section server 2>&1) || { printf '%s\n' "$said"; return 1; }
+    printf '%s\n' "$said" >"$VMPOOL_WORK/settings"
+  fi
   cadir=$(printf '%s\n' "$said" | sed -n 's/^cadir = //p')
   signer=$(printf '%s\n' "$said" | sed -n 's/^autosign = //p')
   own=$(printf '%s\n' "$said" | sed -n 's/^certname = //p')
@@ -82,9 +85,8 @@ puppet_settings || exit 1
 touch "$known" || exit 1
 lines "$list" | sort -u >"$VMPOOL_WORK/wanted"
 {
-  # Who is on the list no more; and who is there again as another VM.
-  grep -vxF -f "$VMPOOL_WORK/wanted" "$known" | cut -d ' ' -f 1 >"$VMPOOL_WORK/gone"
-  cut -d ' ' -f 1 "$VMPOOL_WORK/wanted" | grep -vxF -f - "$VMPOOL_WORK/gone"
+  # Who is on the list no more; and who is there again with a newer disk, by whatever clock the CA goes.
+  awk 'FILENAME == ARGV[1] { wanted[$1] = $2; next } !($1 in wanted) || $2 + 0 < wanted[$1] + 0 { print $1 }' "$VMPOOL_WORK/wanted" "$known"
   # A certificate that is older than the VM is another's that had the name.
   while read -r name born; do
     made=$(stat -c %Y "$cadir/signed/$name.pem" 2>/dev/null) || continue

@@ -42,13 +42,13 @@ const certnameOf = ({ certname }: PuppetSettings, { name }: ServiceMember): stri
 const serverWord = (id: string | null): string =>
   id !== null && /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(id) ? id : '-';
 
-/** Seconds of the epoch, rounded down: a certificate of the same second is the VM's own. */
-const bornSeconds = ({ bornAt }: ServiceMember): string => {
-  const ms = Date.parse(bornAt);
+/** Seconds of the epoch, rounded down: a certificate of the same second is the VM's own. A new disk has a new key. */
+const bornSeconds = ({ bornAt, diskSince }: ServiceMember): string => {
+  const ms = Date.parse(diskSince ?? bornAt);
   return String(Number.isFinite(ms) && ms > 0 ? Math.floor(ms / 1000) : 0);
 };
 
-/** A line for each member: certname, birth (seconds of the epoch), server's id or `-`. Pure. */
+/** A line for each member: certname, birth of its disk (seconds of the epoch), server's id or `-`. Pure. */
 export const puppetMembers = (settings: PuppetSettings, input: ServiceInput, id: string): string =>
   [
     `# vmpool:${id} writes this file; changes by hand are lost.`,

@@ -4,7 +4,7 @@ import { gangliaSettings, planGanglia } from './ganglia.js';
 import { nagiosSettings, planNagios } from './nagios.js';
 import { ganeshaSettings, planGanesha } from './nfs-ganesha.js';
 import { kernelNfsSettings, planKernelNfs } from './nfs-kernel.js';
-import type { HostPlan, ServiceInput } from './plan.js';
+import type { FollowedFrom, HostPlan, ServiceInput } from './plan.js';
 import { planPuppet, puppetSettings } from './puppet.js';
 import { planTorque, torqueSettings } from './torque.js';
 
@@ -30,12 +30,9 @@ export type Services = z.infer<typeof servicesSchema>;
 
 /** Whether it follows the number of processors of each worker too; the others see none. */
 export const followsSlots = (type: ServiceType): boolean => type === 'torque';
-/**
- * Whether its members are those that have an address, building ones included; else those that were Free once. What a VM
- * needs before its first lease is here.
- */
-export const followsBuilding = (type: ServiceType): boolean =>
-  type === 'nfs-ganesha' || type === 'nfs-kernel' || type === 'puppet';
+/** What a VM needs before its first lease follows it from its address on; a certificate belongs to one disk. */
+export const followedFrom = (type: ServiceType): FollowedFrom =>
+  type === 'puppet' ? 'disk' : type === 'nfs-ganesha' || type === 'nfs-kernel' ? 'address' : 'first-free';
 /** Whether it follows the members. */
 export const followsMembers = (type: ServiceType): boolean => type !== 'torque';
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { serviceInput, slotsOf, type Acquaintance } from '../../../src/pool/followed.js';
 import type { Member } from '../../../src/pool/book.js';
+import type { FollowedFrom } from '../../../stacks/services/plan.js';
 import { keyOf, Pool, ready, shapeOf } from './fixture.js';
 
 const address = (member: Member): readonly string[] => [`10.0.0.${String(member.seq)}`];
@@ -33,6 +34,25 @@ describe('who is followed', () => {
     expect(names(pool, { addressesOf: one }, 'address')).toEqual([first]);
     expect(names(pool, { addressesOf: () => [] }, 'address')).toEqual([]);
     expect(names(pool, {}, 'address')).toEqual([first, second]);
+  });
+
+  it('is told with the age of its disk only to who asks: a rebuild is no news to the others', () => {
+    const pool = ready(1, { min: 1, max: 1 }, { reuse: 'rebuild' });
+    const told = (from?: FollowedFrom) => serviceInput(pool.state, all(), from)?.members;
+    const [before] = [told(), told('address')];
+    const { name, bornAt } = pool.member();
+    const bornDisk = new Date(bornAt).toISOString();
+    expect(told('disk')).toEqual(before?.map((member) => ({ ...member, diskSince: bornDisk })));
+    pool.stage(pool.ask(keyOf('1')));
+    pool.release(keyOf('1'));
+    pool.pass(60_000);
+    expect(told('disk')).toMatchObject([{ diskSince: bornDisk }]);
+    pool.event({ type: 'rebuilt', member: name });
+    expect(told('disk')).toMatchObject([{ name, diskSince: new Date(pool.now).toISOString() }]);
+    expect(told('address')).toEqual(before);
+    pool.boot();
+    expect(told()).toEqual(before);
+    expect(told('disk')).not.toMatchObject([{ diskSince: bornDisk }]);
   });
 
   it('is also one that is Busy, silent or held, so that nothing flaps', () => {

@@ -7,7 +7,7 @@ import {
   puppetSettings,
 } from '../../../../stacks/services/puppet.js';
 import { rubyString } from '../../../../stacks/services/puppet-policy.js';
-import { followsBuilding, parseServices } from '../../../../stacks/services/registry.js';
+import { followedFrom, parseServices } from '../../../../stacks/services/registry.js';
 import { serviceInput, serviceMember } from '../../../support/service-host.js';
 
 const parse = (changes: object) => puppetSettings.safeParse({ type: 'puppet', host: 'local', ...changes });
@@ -24,6 +24,11 @@ batch-2-abcd.hpc.example.org 1795600800 -
 `);
   });
 
+  it('has the birth of the disk, where a VM was rebuilt since it was born', () => {
+    const members = [serviceMember(1, { diskSince: '2026-11-25T11:00:00.500Z' })];
+    expect(puppetMembers(settings(), serviceInput(0, { members }), id)).toContain('batch-1-abcd 1795604400 ');
+  });
+
   it('has three words in every line, whatever a member is', () => {
     const word = fc.string({ unit: 'binary', maxLength: 40 });
     fc.assert(
@@ -37,7 +42,7 @@ batch-2-abcd.hpc.example.org 1795600800 -
   });
 
   it('knows a VM from its address on, and needs no type where the service is called puppet', () => {
-    expect(followsBuilding('puppet')).toBe(true);
+    expect(followedFrom('puppet')).toBe('disk');
     expect(parseServices({ puppet: { host: 'local' } })).toMatchObject({ ok: true });
   });
 });
