@@ -20,7 +20,7 @@ export const leasesText = (
       { title: 'QUEUE', least: 6, drop: 3 },
       { title: 'WORKER', least: 8, drop: 2 },
       ...poolColumn(leases),
-      { title: 'VM', least: 12 },
+      { title: 'VM' },
       { title: 'STATE' },
       { title: 'FOR', align: 'right' },
       { title: 'WAITED', align: 'right', drop: 1 },

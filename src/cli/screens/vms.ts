@@ -54,7 +54,7 @@ export const remarksOf = (vm: MemberView): string =>
 export const vmsText = (vms: readonly MemberView[], nowMs: number, paint: Paint, width: number): string =>
   fitted(
     [
-      { title: 'VM', least: 12 },
+      { title: 'VM' },
       ...poolColumn(vms),
       { title: 'STATE' },
       { title: 'FOR', align: 'right' },

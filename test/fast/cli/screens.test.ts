@@ -47,6 +47,12 @@ batch-0005-abcd  held    5s  60m  -    -     10.0.0.7  c001       -  disk is ful
     );
   });
 
+  it('with whole names while there is room for them: a name is what commands take', () => {
+    const vms = sample.map((vm, at) => ({ ...vm, name: `a-rather-long-pool-000${String(at)}-k3f9` }));
+    const text = vmsText(vms, now, plain, 60);
+    for (const { name } of vms) expect(text).toContain(name);
+  });
+
   it.each([200, 120, 80, 60, 40, 20, 5])('keeps to %d columns, painted or not, a row a line', (width) => {
     const many = Array.from({ length: 200 }, (_, at) => ({
       ...sample[at % 6],
