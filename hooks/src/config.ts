@@ -41,6 +41,8 @@ export interface WorkerConfig {
   readonly remoteDir: string;
   /** `vm`: PBS_NODEFILE names the VM, so that mpirun stays on it. `worker`: as Torque wrote it. */
   readonly nodefile: 'vm' | 'worker';
+  /** What a job used on its VM is printed at the end of its output. */
+  readonly printUsage: boolean;
 }
 
 export type ConfigResult =
@@ -198,6 +200,7 @@ export function parseWorkerConfig(text: string): ConfigResult {
     },
     remoteDir: top.path('remoteDir', '/tmp'),
     nodefile: top.text('nodefile', 'vm', /^(vm|worker)$/, '"vm" or "worker"') === 'worker' ? 'worker' : 'vm',
+    printUsage: top.flag('printUsage', false),
   };
   if (config.service.url !== '' && !URL.canParse(config.service.url))
     errors.push('service.url: must be http(s)://host:port');

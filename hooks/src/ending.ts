@@ -16,6 +16,8 @@ export interface EndingContext {
   readonly starterProgram: string;
   readonly remainingMs: () => number;
   readonly say: (message: string) => void;
+  /** The job's exit status of the session that an epilogue was told of. */
+  readonly exit?: { readonly session: number; readonly status: number } | undefined;
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -112,10 +114,18 @@ async function release(
   record: AttemptRecord,
   holdFor: string | null,
 ): Promise<boolean> {
+  const told = context.exit;
+  // Session 0 is of a job that never began, whatever of it is found.
+  const isOurs = told !== undefined && (told.session === 0 || told.session === record.starter.pid);
+  const exit = isOurs && !record.superseded ? told.status : undefined;
   for (let pauseMs = 200; ; pauseMs = Math.min(pauseMs * 2, 5000)) {
     const rest = context.remainingMs() - 5000;
     const answer = await context.client.release(
-      { ...releaseOf(record), reason: 'job ended', ...(holdFor === null ? {} : { holdFor }) },
+      {
+        ...{ ...releaseOf(record), reason: 'job ended' },
+        ...(holdFor === null ? {} : { holdFor }),
+        ...(exit === undefined ? {} : { exit }),
+      },
       Math.max(1000, Math.min(10_000, rest)),
     );
     if (answer.kind === 'done') return true;

@@ -26,7 +26,9 @@ export function attemptsToEnd(
 }
 
 /** Idempotent; safe beside a second copy of itself and beside a live prologue. */
-export async function epilogue(context: EndingContext, args: EpilogueArguments, boot: string): Promise<void> {
+export async function epilogue(given: EndingContext, args: EpilogueArguments, boot: string): Promise<void> {
+  const { session, exitStatus } = args;
+  const context = exitStatus === null ? given : { ...given, exit: { session, status: exitStatus } };
   const { spool } = context;
   const lives = (attempt: AttemptRecord): boolean => alive(attempt.starter);
   const selfTicks = statOf('self')?.ticks ?? 0;

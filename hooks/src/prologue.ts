@@ -14,6 +14,7 @@ import { Spool, type AttemptRecord } from './spool/spool.js';
 import { makeKeyPair } from './ssh-key.js';
 import { lookUpAccount, type Account } from './torque/account.js';
 import { featuresOf, memoryOf, processorsOf, type PrologueArguments } from './torque/arguments.js';
+import { limitsOf } from './torque/limits.js';
 import { askQstat, hold, type JobFacts } from './torque/qstat.js';
 import type { LeaseRequest } from '../../src/http/api.js';
 import { sleep } from '../../src/sleep.js';
@@ -158,6 +159,7 @@ async function askForVm(
       .map((one) => client.release({ ...releaseOf(one), reason: 'the job was started again' }, limitMs)),
   );
 
+  const limits = limitsOf(args.resources);
   const body: LeaseRequest = {
     job: record.job,
     attempt: attemptOf(record),
@@ -166,6 +168,7 @@ async function askForVm(
     ...wishOf(args.resources, env, config.worker),
     queue: args.queue,
     jobName: args.jobName.slice(0, 4096),
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
   };
   const lease = await askUntil(context, client, body);
   if (lease.kind === 'unreachable')

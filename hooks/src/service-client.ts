@@ -65,6 +65,12 @@ export function readLease(body: unknown): Lease | null {
   };
 }
 
+/** A service of before the field refuses it, and the job must not hang on that: what can be done without is left out. */
+async function orWithout<T>(asked: Promise<Answer<T>>, again: () => Promise<Answer<T>>): Promise<Answer<T>> {
+  const answer = await asked;
+  return answer.kind === 'problem' && answer.code === 'invalid-input' ? again() : answer;
+}
+
 /** The lease service as the hooks see it. Every call has a time limit of its own and opens no lasting connection. */
 export class ServiceClient {
   readonly #url: URL;
@@ -157,7 +163,10 @@ export class ServiceClient {
   request(body: LeaseRequest, waitMs: number, limitMs: number, signal?: AbortSignal): Promise<Answer<Lease>> {
     const wait = Math.floor(waitMs / 1000);
     const path = `/v1/leases?wait=${wait}&until=granted`;
-    return this.#ask('POST', path, body, limitMs, readLease, signal);
+    const ask = (given: LeaseRequest): Promise<Answer<Lease>> =>
+      this.#ask('POST', path, given, limitMs, readLease, signal);
+    const { limits, ...rest } = body;
+    return limits === undefined ? ask(body) : orWithout(ask(body), () => ask(rest));
   }
 
   /** `waitMs` is the long poll's; the answer is given `graceMs` on top. */
@@ -173,9 +182,12 @@ export class ServiceClient {
   }
 
   release(body: ReleaseRequest, limitMs: number): Promise<Answer<string>> {
-    return this.#ask('POST', '/v1/releases', body, limitMs, (answer) =>
-      isObject(answer) ? textOr(answer['detail'], '') : null,
-    );
+    const tell = (given: ReleaseRequest): Promise<Answer<string>> =>
+      this.#ask('POST', '/v1/releases', given, limitMs, (answer) =>
+        isObject(answer) ? textOr(answer['detail'], '') : null,
+      );
+    const { exit, ...rest } = body;
+    return exit === undefined ? tell(body) : orWithout(tell(body), () => tell(rest));
   }
 
   sync(body: SyncRequest, limitMs: number): Promise<Answer<readonly string[]>> {

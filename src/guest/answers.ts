@@ -1,5 +1,7 @@
+import type { Measured } from '../pool/measured.js';
 import type { MemberName } from '../pool/model.js';
 import type { Marker } from './port.js';
+import { parseMeasured } from './measured.js';
 import { parseMarker, type MarkerSeal } from './marker.js';
 
 /**
@@ -12,12 +14,14 @@ export type ProbeAnswer =
   | { readonly ok: false; readonly why: string };
 
 export type OrderAnswer =
-  | { readonly kind: 'ok'; readonly notes: readonly string[] }
+  | { readonly kind: 'ok'; readonly notes: readonly string[]; readonly measured: Measured | null }
   | {
       /** `stale`: a later order was carried out before; `why` is its number. */
       readonly kind: 'refused' | 'foreign' | 'stale' | 'failed';
       readonly why: string;
       readonly notes: readonly string[];
+      /** What the lease has used, where the order was a scrub's. */
+      readonly measured: Measured | null;
     };
 
 export function printable(text: string, limit = 300): string {
@@ -60,16 +64,22 @@ export function parseContract(output: string): ContractAnswer | null {
   };
 }
 
-/** The answer of welcome.sh, stage.sh and scrub.sh; null when it is none. */
+const usagePrefix = 'usage ';
+
+/** The answer of welcome.sh, stage.sh, scrub.sh and measure.sh; null when it is none. */
 export function parseOrderAnswer(output: string): OrderAnswer | null {
   const lines = output.split('\n');
   if (lines.pop() !== '') return null;
   const last = lines.pop();
-  if (last === undefined || !lines.every((line) => line.startsWith('note '))) return null;
-  const notes = lines.slice(0, 50).map((line) => printable(line.slice('note '.length)));
-  if (last === 'ok') return { kind: 'ok', notes };
+  if (last === undefined) return null;
+  const told = lines.filter((line) => !line.startsWith(usagePrefix));
+  if (lines.length - told.length > 1 || !told.every((line) => line.startsWith('note '))) return null;
+  const usage = lines.find((line) => line.startsWith(usagePrefix));
+  const measured = usage === undefined ? null : parseMeasured(usage.slice(usagePrefix.length));
+  const notes = told.slice(0, 50).map((line) => printable(line.slice('note '.length)));
+  if (last === 'ok') return { kind: 'ok', notes, measured };
   const match = /^(refused|foreign|stale|failed) (.+)$/.exec(last);
   const kind = match?.[1];
   if (kind !== 'refused' && kind !== 'foreign' && kind !== 'stale' && kind !== 'failed') return null;
-  return { kind, why: printable(match?.[2] ?? ''), notes };
+  return { kind, why: printable(match?.[2] ?? ''), notes, measured };
 }

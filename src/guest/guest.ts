@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import type { Measured } from '../pool/measured.js';
 import type { LeaseId, MemberName } from '../pool/model.js';
 import { sleep } from '../sleep.js';
 import { parseContract, parseOrderAnswer, parseProbe, printable, type OrderAnswer } from './answers.js';
@@ -208,12 +209,25 @@ class SshGuest implements Guest {
               kind: 'dirty',
               why: `the scrub did not end: ${answer.why}`,
               findings: [`scrub: ${answer.why}`, ...answer.notes],
+              measured: answer.measured,
             };
           case 'ok':
-            return this.#verify(target, baseline, answer.notes, within);
+            return this.#verify(target, baseline, answer, within);
         }
       },
       (step, why) => ({ ok: false, kind: 'unreachable', why: `${step}: ${why}`, findings: [] }),
+    );
+  }
+
+  async measure(target: GuestTarget, lease: LeaseId, signal: AbortSignal): Promise<Measured | null> {
+    if (!leaseIdPattern.test(lease)) throw new Error(`not a lease id: ${JSON.stringify(lease)}`);
+    return this.#patience.call(
+      target.member,
+      'measure',
+      this.limits.probeMs,
+      signal,
+      async (within) => (await this.#order(target, 'measure', [lease], Buffer.alloc(0), within)).measured,
+      () => null,
     );
   }
 
@@ -237,7 +251,7 @@ class SshGuest implements Guest {
   async #verify(
     target: GuestTarget,
     baseline: Baseline,
-    notes: readonly string[],
+    { notes, measured }: OrderAnswer,
     signal: AbortSignal,
   ): Promise<ScrubResult> {
     let findings = await this.#look(target, baseline, signal);
@@ -245,7 +259,7 @@ class SshGuest implements Guest {
       await sleep(secondLookMs, signal);
       findings = await this.#look(target, baseline, signal);
     }
-    if (findings.length === 0) return { ok: true };
+    if (findings.length === 0) return { ok: true, measured };
     const shown = findings.slice(0, this.limits.maxFindings).map(({ text }) => text);
     if (findings.length > shown.length) shown.push(`and ${findings.length - shown.length} more`);
     shown.push(...notes.map((note) => `scrub: ${note}`));
@@ -254,6 +268,7 @@ class SshGuest implements Guest {
       kind: 'dirty',
       why: `${findings.length} things differ from the VM's baseline: ${shown[0] ?? ''}`,
       findings: shown,
+      measured,
     };
   }
 

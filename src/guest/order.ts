@@ -1,5 +1,6 @@
 import type { JobUser } from '../pool/model.js';
 import { leaseIdPattern } from './marker.js';
+import { limitsText } from './measured.js';
 import { mountFields, type Mount } from './mounts.js';
 import type { StageOrder } from './port.js';
 import { shellWord } from './quote.js';
@@ -67,6 +68,7 @@ export function checkOrder(
     order.publicKey,
     environmentText(environment),
     marker,
+    limitsText(order.limits ?? {}),
     shared.length,
     ...shared,
     ...user.groups.flatMap(({ name, gid }) => [name, gid]),

@@ -1,3 +1,4 @@
+import type { JobLimits, Measured } from '../pool/measured.js';
 import type { Endpoint, HostKey, JobUser, LeaseId, LeaseKey, MemberName } from '../pool/model.js';
 
 /** A VM as the guest part reaches it. */
@@ -45,6 +46,8 @@ export interface StageOrder {
   readonly publicKey: string;
   /** Written for the job, root-owned and readable by it; no secrets. */
   readonly environment: Readonly<Record<string, string>>;
+  /** The VM ends the job beyond them. */
+  readonly limits?: JobLimits | undefined;
 }
 
 export type StageResult =
@@ -53,13 +56,15 @@ export type StageResult =
   | { readonly ok: false; readonly kind: 'unreachable' | 'refused' | 'foreign-marker'; readonly why: string };
 
 export type ScrubResult =
-  | { readonly ok: true }
+  | { readonly ok: true; readonly measured?: Measured | null }
   | {
       readonly ok: false;
       /** `dirty`: the verification found what the scrub had left. */
       readonly kind: 'unreachable' | 'dirty' | 'foreign-marker';
       readonly why: string;
       readonly findings: readonly string[];
+      /** What the lease has used on the VM; null or absent where nothing was measured, or is not yet known. */
+      readonly measured?: Measured | null;
     };
 
 /**
@@ -81,6 +86,11 @@ export interface Guest {
    * answers `foreign-marker`, and nothing is touched: a job may be running. The marker goes last.
    */
   scrub(target: GuestTarget, lease: LeaseId | null, signal: AbortSignal): Promise<ScrubResult>;
+  /**
+   * What that lease has used, for a VM that is not scrubbed after it. Ends the measuring. Null where nothing was measured
+   * or the VM does not tell.
+   */
+  measure(target: GuestTarget, lease: LeaseId, signal: AbortSignal): Promise<Measured | null>;
   /** Drops the connection and the baseline of a member that is gone. */
   forget(member: MemberName): Promise<void>;
   /**

@@ -91,6 +91,20 @@ export const publicKey = z
     'an OpenSSH public key',
   );
 
+const limit = (what: string) => z.int().min(1).max(Number.MAX_SAFE_INTEGER).optional().describe(what);
+
+/** As Torque defines them. */
+export const jobLimits = z
+  .strictObject({
+    mem: limit('Bytes of memory of all processes together.'),
+    pmem: limit('Bytes of memory of each process.'),
+    vmem: limit('Bytes of address space of all processes together.'),
+    pvmem: limit('Bytes of address space of each process.'),
+    cput: limit('Seconds of processor time of all processes together.'),
+    pcput: limit('Seconds of processor time of each process.'),
+  })
+  .meta({ id: 'JobLimits' });
+
 export const leaseRequest = z
   .strictObject({
     job: jobId,
@@ -111,6 +125,7 @@ export const leaseRequest = z
       .describe('Properties of a node that the job asks for; told apart by classes alone.'),
     queue: z.string().max(255).default(''),
     jobName: z.string().max(4096).default(''),
+    limits: jobLimits.optional().describe('The VM ends the job beyond them.'),
   })
   .meta({ id: 'LeaseRequest' });
 export type LeaseRequest = z.infer<typeof leaseRequest>;
@@ -127,6 +142,14 @@ export const releaseRequest = z
       .max(1024)
       .optional()
       .describe('Files could not be copied back: the VM is held for the user instead of scrubbed.'),
+    exit: z
+      .int()
+      .min(-9_999)
+      .max(9_999)
+      .optional()
+      .describe(
+        "The job's exit status as Torque tells it to the epilogue: 256 and more after its signals, negative where it ended the job.",
+      ),
   })
   .meta({ id: 'ReleaseRequest' });
 export type ReleaseRequest = z.infer<typeof releaseRequest>;

@@ -1,5 +1,6 @@
 /** The shapes of the account of ended leases. Version 1, as `api.ts`. */
 import { z } from 'zod';
+import { jobEnds, type JobEnd } from '../pool/measured.js';
 import { userName } from './api.js';
 import { poolQuery } from './class-api.js';
 
@@ -41,6 +42,15 @@ const sums = {
   processorSeconds: z.number().describe('The same times the processors that the jobs had asked for.'),
   waitSeconds: z.number().describe('From requests to grants.'),
   longestWaitSeconds: z.number(),
+  measured: z.int().describe('Leases of which it is known what their jobs used on the VM.'),
+  cpuSeconds: z.number().describe('User and system time that those jobs used.'),
+  jobProcessorSeconds: z
+    .number()
+    .describe('For which those jobs ran, times the processors that they had asked for.'),
+  mostMemoryBytes: z.number().describe('The most that one of them used.'),
+  ends: z
+    .object(Object.fromEntries(jobEnds.map((end) => [end, z.int()])) as Record<JobEnd, z.ZodInt>)
+    .describe('How the jobs ended. Leases that ended before this was kept are in none.'),
 };
 
 export const usageView = z

@@ -91,6 +91,7 @@ export const meteredGuest = (guest: Guest, metrics: PoolMetrics): Guest => ({
     if (!signal.aborted) metrics.scrubbed(result.ok ? 'ok' : result.kind);
     return result;
   },
+  measure: (target, lease, signal) => guest.measure(target, lease, signal),
   forget: (member) => guest.forget(member),
   keepOnly: (members) => guest.keepOnly(members),
   close: () => guest.close(),

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
-import type { Note, State } from '../pool/book.js';
+import type { Note, Spent, State } from '../pool/book.js';
 import { membersOf } from '../pool/book.js';
 import { isOpen } from '../pool/breaker.js';
 import { cellSight, cellsOf } from '../pool/engine-events.js';
@@ -20,6 +20,8 @@ export interface MetricsView {
 const waitBuckets = [0.01, 0.05, 0.25, 1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14_400];
 const shortBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const longBuckets = [0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300, 600, 1800];
+/** 64 MiB to 1 TiB. */
+const memoryBuckets = [6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20].map((power) => 2 ** (20 + power));
 
 const seconds = (ms: Millis): number => ms / 1000;
 
@@ -92,6 +94,26 @@ export class PoolMetrics {
     'Time for which ended leases had their VM.',
     ['queue'],
   );
+  private readonly jobs = this.counter(
+    'vmpool_jobs_ended_total',
+    'Jobs whose lease has ended, by how they ended.',
+    ['queue', 'end'],
+  );
+  private readonly cpu = this.counter(
+    'vmpool_job_cpu_seconds_total',
+    'User and system time that ended jobs used on their VMs.',
+    ['queue'],
+  );
+  private readonly wall = this.counter(
+    'vmpool_job_processor_seconds_total',
+    'For which ended jobs ran on their VMs, times the processors that they had asked for; of those that were measured.',
+    ['queue'],
+  );
+  private readonly memory = this.histogram(
+    'vmpool_job_memory_bytes',
+    'The most memory that an ended job used on its VM.',
+    memoryBuckets,
+  );
   private readonly moves = this.counter('vmpool_member_moves_total', 'Changes of state of VMs.', [
     'from',
     'to',
@@ -137,7 +159,8 @@ export class PoolMetrics {
   }
 
   /** Counts what a durable decision tells. */
-  told({ kind, from, to, ms, queue = '' }: Note): void {
+  told({ kind, from, to, ms, queue = '', spent }: Note): void {
+    if (spent !== undefined) this.jobEnded(spent);
     if (kind === 'lease-ended') {
       this.ended.inc({ queue });
       this.used.inc({ queue }, seconds(ms ?? 0));
@@ -148,6 +171,14 @@ export class PoolMetrics {
     }
     if (kind === 'lease' && ms !== undefined) this.wait.observe(seconds(ms));
     if (kind === 'staged' && ms !== undefined) this.stage.observe(seconds(ms));
+  }
+
+  private jobEnded({ queue, end, measured, processors }: Spent): void {
+    this.jobs.inc({ queue, end });
+    if (measured === null) return;
+    this.cpu.inc({ queue }, measured.cpuSeconds);
+    this.wall.inc({ queue }, measured.wallSeconds * processors);
+    this.memory.observe(measured.memoryBytes);
   }
 
   scrubbed(outcome: string): void {

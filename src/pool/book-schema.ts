@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Book } from './book.js';
+import { limitNames } from './measured.js';
 import { Table } from '../table.js';
 
 /** The stored form of the book: what a file must look like to be believed. */
@@ -52,6 +53,20 @@ const hold = {
   at: millis,
   limitMs: millis.optional(),
 };
+const tenantEnd = z.strictObject({
+  at: millis,
+  user: z.string(),
+  queue: z.string(),
+  processors: z.int(),
+  flavor: z.string(),
+  grantedAt: millis,
+  ready: z.boolean(),
+  lost: z.boolean(),
+  exit: z.int().nullable(),
+});
+const limits = z.strictObject(
+  Object.fromEntries(limitNames.map((name) => [name, z.number().positive().optional()])),
+);
 const member = z.strictObject({
   name: z.string(),
   cell: z.string(),
@@ -66,7 +81,14 @@ const member = z.strictObject({
   endpoint: z.strictObject({ host: z.string(), port: z.int() }).nullable(),
   hostKeys: z.array(z.string()),
   bootId: z.string().nullable(),
-  tenant: z.strictObject({ lease: z.string(), worker: z.string(), job: z.string() }).nullable(),
+  tenant: z
+    .strictObject({
+      lease: z.string(),
+      worker: z.string(),
+      job: z.string(),
+      ended: tenantEnd.optional(),
+    })
+    .nullable(),
   retire: z.string().nullable(),
   hold: z.strictObject({ ...hold, before: z.strictObject(hold).optional() }).nullable(),
 });
@@ -78,6 +100,7 @@ const request = z.strictObject({
   processors: z.int(),
   queue: z.string(),
   jobName: z.string(),
+  limits: limits.optional(),
   seq: z.int(),
   askedAt: millis,
 });

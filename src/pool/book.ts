@@ -14,6 +14,7 @@ import type {
   Shape,
   VmState,
 } from './model.js';
+import type { JobEnd, JobLimits, Measured, TenantEnd } from './measured.js';
 import { Table } from '../table.js';
 import type { Policy } from './policy.js';
 import type { QuotaSight, TightQuota } from './quota.js';
@@ -40,6 +41,8 @@ export interface Tenant {
   readonly lease: LeaseId;
   readonly worker: string;
   readonly job: string;
+  /** Its lease has ended, and what it used is not in the account yet. */
+  readonly ended?: TenantEnd | undefined;
 }
 
 /**
@@ -93,6 +96,7 @@ export interface Request {
   readonly processors: number;
   readonly queue: string;
   readonly jobName: string;
+  readonly limits?: JobLimits | undefined;
   /** Place in the line: the smaller is served first. Kept when a lease falls back into the line. */
   readonly seq: number;
   readonly askedAt: Millis;
@@ -295,6 +299,13 @@ export interface LeaseFacts {
   readonly grantedAt: Millis;
 }
 
+/** How a job ended and what it used on its VM. */
+export interface Spent extends TenantEnd {
+  readonly end: JobEnd;
+  /** Null: not measured. */
+  readonly measured: Measured | null;
+}
+
 /** One line of history: a decision with its reason. */
 export interface Note {
   readonly at: Millis;
@@ -313,6 +324,8 @@ export interface Note {
   readonly queue?: string;
   /** Of the end of a lease, for the account of who used what. */
   readonly used?: LeaseFacts;
+  /** Of what it used on its VM, told when that was asked or can be asked no more. */
+  readonly spent?: Spent;
   readonly detail: string;
 }
 

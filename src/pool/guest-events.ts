@@ -5,6 +5,7 @@ import { createSucceeded, createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
 import { checked, moveMember, patchMember } from './members.js';
 import type { HostKey, LeaseId, MemberName } from './model.js';
+import { spent } from './spent.js';
 import { disturbanceOf, troubleOf } from './observe.js';
 
 /** Outcome of welcoming a new VM: probe, contract, baseline. */
@@ -149,7 +150,8 @@ export function scrubbed(
   const member = s.book.members.get(name);
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
   if (result.ok) {
-    const state = patchMember(checked(s, name, true, c), name, bootId === null ? {} : { bootId });
+    const told = spent(s, name, result.measured ?? null, c, note);
+    const state = patchMember(checked(told, name, true, c), name, bootId === null ? {} : { bootId });
     return moveMember(state, name, 'scrubbed', 'scrubbed and verified', c, note);
   }
   switch (result.kind) {
@@ -157,7 +159,8 @@ export function scrubbed(
       return detailOf(checked(s, name, false, c), member, `scrubbing: ${result.why}`);
     case 'dirty':
       return moveMember(
-        s,
+        // Without figures it is asked once more on its way out.
+        result.measured == null ? s : spent(s, name, result.measured, c, note),
         name,
         'dirty',
         `not clean after the scrub: ${result.why}: ${result.findings.slice(0, 5).join('; ')}`,
@@ -174,7 +177,7 @@ export function rebuilt(s: State, name: MemberName, c: Context, note: NoteSink):
   const member = s.book.members.get(name);
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
   return moveMember(
-    patchMember(s, name, { hostKeys: [], bootId: null, diskSince: c.now }),
+    patchMember(spent(s, name, null, c, note), name, { hostKeys: [], bootId: null, diskSince: c.now }),
     name,
     'rebuilt',
     'rebuilt from its image',

@@ -4,6 +4,8 @@ import { censusOf } from './census.js';
 import { compareAttempts, leaseIdOf } from './ids.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
+import type { JobLimits } from './measured.js';
+import { tenantEnded } from './spent.js';
 import type { Attempt, JobUser, LeaseId, LeaseKey } from './model.js';
 
 export interface Ask {
@@ -13,6 +15,7 @@ export interface Ask {
   readonly processors: number;
   readonly queue: string;
   readonly jobName: string;
+  readonly limits?: JobLimits | undefined;
 }
 
 export type AskOutcome =
@@ -137,7 +140,14 @@ export function ask(s: State, a: Ask, c: Context, note: NoteSink): { state: Stat
 }
 
 /** Ends a request or a lease: the VM goes to the scrub (or is held, or retired), the attempt is remembered. */
-export function endLive(s: State, live: Live, detail: string, c: Context, note: NoteSink): State {
+export function endLive(
+  s: State,
+  live: Live,
+  detail: string,
+  c: Context,
+  note: NoteSink,
+  exit: number | null = null,
+): State {
   const { request, lease } = live;
   let state = rememberEnd(s, request.key, detail, c);
   state = withBook(state, {
@@ -165,6 +175,7 @@ export function endLive(s: State, live: Live, detail: string, c: Context, note: 
     detail,
   });
   if (lease === null) return state;
+  state = tenantEnded(state, lease, exit, c);
   return moveMember(state, lease.member, 'released', `job ${request.key.job} ended: ${detail}`, c, note);
 }
 
@@ -181,6 +192,8 @@ export interface Release {
   readonly reason: string;
   /** Set: the VM is held with this reason instead of scrubbed. */
   readonly holdFor: string | null;
+  /** The job's exit status, as Torque told it. */
+  readonly exit?: number | null;
 }
 
 /** The end of an attempt, known here or not: a release that comes before its request refuses it later. */
@@ -211,7 +224,7 @@ export function release(
   if (r.holdFor !== null && mine.lease !== null) {
     state = patchMember(state, mine.lease.member, { hold: { kind: 'copy-back', why: r.holdFor, at: c.now } });
   }
-  state = endLive(state, mine, r.reason, c, note);
+  state = endLive(state, mine, r.reason, c, note, r.exit ?? null);
   return { state, outcome: { ended: [mine.request.id], detail: 'ended' } };
 }
 

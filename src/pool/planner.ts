@@ -5,6 +5,7 @@ import { cellSight } from './engine-events.js';
 import type { NoteSink } from './members.js';
 import { putMember, withBook } from './members.js';
 import type { CellName, MemberName } from './model.js';
+import { isBeingAsked } from './spent.js';
 
 /** Nova's default quotas (`server_group_members`, `server_groups`): a group for each cell has to fit in them. */
 const groupMembersQuota = 10;
@@ -134,7 +135,7 @@ export function cellsDue(s: State, c: Context): CellName[] {
       ? mayBeInState(member)
       : member.engine === 'planned' && member.state.kind === 'Unusable' && member.state.reason === 'building';
     if (!differs || member.cell === '') continue;
-    if (!deleting && c.now - member.bornAt < gatherMs) continue;
+    if (deleting ? isBeingAsked(member, c.now) : c.now - member.bornAt < gatherMs) continue;
     const sight = cellSight(s, member.cell);
     if (sight.running || sight.notBefore > c.now) continue;
     due.set(member.cell, Math.min(due.get(member.cell) ?? 1, deleting ? 1 : 0));

@@ -6,6 +6,7 @@ import { explain } from './explain.js';
 import { expireLeases, forgetEnded, grantAll } from './leases.js';
 import { isUnseen, limitOf } from './limits.js';
 import type { NoteSink } from './members.js';
+import { spent } from './spent.js';
 import { dropMember, moveMember, patchMember, placeOf, withBook } from './members.js';
 import { resumed } from './operator.js';
 import { decideMembers } from './planner.js';
@@ -62,9 +63,11 @@ function expireMember(s: State, member: Member, c: Context, note: NoteSink): Sta
   const unlistedFor = unlistedSince === undefined ? null : c.now - unlistedSince;
   if (place === 'deleting') {
     if (member.server !== null) return s;
-    if (member.engine === 'dropped') return dropMember(s, name, stateDetail(member), c, note);
+    const gone = (state: State): State =>
+      dropMember(spent(state, name, null, c, note), name, stateDetail(member), c, note);
+    if (member.engine === 'dropped') return gone(s);
     const gaveUp = member.engine === 'stateless' && unlistedFor !== null && unlistedFor >= lateCreateMs;
-    return gaveUp ? dropMember(s, name, stateDetail(member), c, note) : s;
+    return gaveUp ? gone(s) : s;
   }
   if (place === 'Free' && member.retire !== null)
     return moveMember(s, name, 'overdue', member.retire, c, note);

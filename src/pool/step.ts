@@ -7,6 +7,7 @@ import type { WelcomeResult } from './guest-events.js';
 import { probed, rebuilt, scrubbed, welcomed } from './guest-events.js';
 import type { Ask, AskOutcome, Release, ReleaseOutcome } from './leases.js';
 import { ask, polled, release, releaseById, stageFailed, stageRefused, staged, sync } from './leases.js';
+import type { Measured } from './measured.js';
 import type { NoteSink } from './members.js';
 import { checked, patchMember, withBook } from './members.js';
 import type { CellName, LeaseId, MemberName, Millis, ServerId, Shape } from './model.js';
@@ -14,6 +15,7 @@ import { cloudFailed, listed, looked, strayGone } from './observe.js';
 import type { OperatorOutcome } from './operator.js';
 import { drain, hold, kill, pause, resume, retire, unhold } from './operator.js';
 import { quotaRead, type QuotaSight } from './quota.js';
+import { measuredOn } from './spent.js';
 import { settle } from './settle.js';
 
 /** Everything that can happen to the pool. */
@@ -68,6 +70,12 @@ export type PoolEvent =
       readonly bootId: string | null;
     }
   | { readonly type: 'rebuilt'; readonly member: MemberName }
+  | {
+      readonly type: 'measured';
+      readonly member: MemberName;
+      readonly lease: LeaseId;
+      readonly measured: Measured | null;
+    }
   | { readonly type: 'hold'; readonly member: string; readonly why: string; readonly limitMs?: Millis | null }
   | { readonly type: 'drain'; readonly member: string; readonly why: string }
   | { readonly type: 'kill'; readonly member: string; readonly why: string }
@@ -161,6 +169,8 @@ function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state:
       return plain(scrubbed(s, event.member, event.result, event.bootId, c, note));
     case 'rebuilt':
       return plain(rebuilt(s, event.member, c, note));
+    case 'measured':
+      return plain(measuredOn(s, event.member, event.lease, event.measured, c, note));
     case 'hold':
       return operator(hold(s, event.member, event.why, event.limitMs ?? null, c, note));
     case 'drain':

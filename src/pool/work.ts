@@ -8,6 +8,7 @@ import { placeOf } from './members.js';
 import type { LeaseId, MemberName, Millis, ServerId } from './model.js';
 import { strayMayGo } from './observe.js';
 import { cellsDue, wishOf } from './planner.js';
+import { isBeingAsked } from './spent.js';
 
 /**
  * What has to be done in the world, derived from the durable state alone. Each item's `key` names the thing it
@@ -41,6 +42,14 @@ export type Work =
       readonly member: MemberName;
       readonly target: GuestTarget;
       readonly lease: LeaseId | null;
+    }
+  /** Of a VM that goes after its job without a scrub: what the job used. */
+  | {
+      readonly kind: 'measure';
+      readonly key: string;
+      readonly member: MemberName;
+      readonly target: GuestTarget;
+      readonly lease: LeaseId;
     }
   | {
       readonly kind: 'rebuild';
@@ -94,6 +103,8 @@ export function workOf(s: State, c: Context): Work[] {
   for (const member of membersOf(s.book)) {
     const item = memberWork(s, member, c);
     if (item !== null) work.push(item);
+    const last = measureWork(member, c);
+    if (last !== null) work.push(last);
   }
   if (s.book.paused !== undefined) return work;
   for (const stray of Object.values(s.book.strays)) {
@@ -135,6 +146,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
           user: request.user,
           publicKey: request.publicKey,
           environment: {},
+          ...(request.limits === undefined ? {} : { limits: request.limits }),
         };
         return pace(s, member, c, () => stageRetryMs)
           ? { kind: 'stage', key, member: name, target: to, order }
@@ -178,6 +190,14 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
     case 'deleting':
       return null;
   }
+}
+
+/** Beside what ends the VM, which waits for it a little (`cellsDue`). */
+function measureWork(member: Member, c: Context): Work | null {
+  const to = target(member);
+  if (to === null || member.tenant === null || !isBeingAsked(member, c.now)) return null;
+  const { name, tenant } = member;
+  return { kind: 'measure', key: `measure/${name}`, member: name, target: to, lease: tenant.lease };
 }
 
 function probeWork(s: State, member: Member, c: Context, everyMs: Millis): Work | null {

@@ -199,6 +199,9 @@ export class Executor {
           result: { ok: false, kind: 'unreachable', why, findings: [] },
         });
         return;
+      case 'measure':
+        await this.tell({ type: 'measured', member: item.member, lease: item.lease, measured: null });
+        return;
       case 'converge':
         await this.tell({
           type: 'runEnded',
@@ -251,6 +254,12 @@ export class Executor {
           result,
           bootId: probe?.ok === true ? probe.bootId : null,
         });
+        return;
+      }
+      case 'measure': {
+        const { member, target, lease } = item;
+        const measured = await guest.measure(target, lease, signal);
+        if (!signal.aborted) await this.tell({ type: 'measured', member, lease, measured });
         return;
       }
       case 'rebuild':
@@ -313,6 +322,10 @@ export class Executor {
       const result = { ok: false, kind: 'foreign-marker', why, findings: [] } as const;
       await this.tell({ type: 'scrubbed', member, bootId: null, result });
       return;
+    }
+    if (probe?.ok === true && item.target !== null && item.lease !== null) {
+      const measured = await guest.measure(item.target, item.lease, signal);
+      await this.tell({ type: 'measured', member, lease: item.lease, measured });
     }
     await cloud.rebuildServer(server, image, signal);
     await guest.forget(member);

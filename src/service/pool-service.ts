@@ -89,10 +89,13 @@ export function createPoolService(parts: ServiceParts): PoolService {
         };
       }
       const key = { worker, job: body.job, attempt: body.attempt };
-      const { user, publicKey, queue, jobName } = body;
+      const { user, publicKey, queue, jobName, limits } = body;
       const outcome = await keeper.dispatch({
         type: 'ask',
-        ask: { key, user, publicKey, processors: body.processors, queue, jobName },
+        ask: {
+          ...{ key, user, publicKey, processors: body.processors, queue, jobName },
+          ...(limits === undefined ? {} : { limits }),
+        },
       });
       if (outcome.type !== 'ask') return unexpected(outcome);
       if (outcome.outcome.kind === 'refused') return outcome.outcome;
@@ -139,6 +142,7 @@ export function createPoolService(parts: ServiceParts): PoolService {
             attempt: body.attempt ?? null,
             reason: body.reason,
             holdFor: body.holdFor ?? null,
+            exit: body.exit ?? null,
           },
         }),
       );

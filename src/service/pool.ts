@@ -23,7 +23,7 @@ import { startFollowers } from './followers.js';
 import type { Log } from './log.js';
 import type { Loop, ParsedShape, WatchPeriods } from './loops.js';
 import { adoptOnce, lookForCells, publishSummaries, startLoop, watchCloud } from './loops.js';
-import { lineOf, type UsageJournal, type UsageLine } from '../usage/journal.js';
+import { jobLineOf, lineOf, type AccountLine, type UsageJournal } from '../usage/journal.js';
 import { summed } from '../usage/sum.js';
 import type { PoolService } from './port.js';
 import { createPoolService, type ServiceParts } from './pool-service.js';
@@ -85,7 +85,7 @@ export interface RunningPool {
   /** How an attempt stands to what this pool holds of its job, when it is to have its VM of another pool. */
   standing(key: LeaseKey): PoolStanding;
   /** Leases that ended from `since` on and before `until`, oldest first. */
-  usageLines(since: number, until: number, signal: AbortSignal): AsyncIterable<UsageLine>;
+  usageLines(since: number, until: number, signal: AbortSignal): AsyncIterable<AccountLine>;
   /** This pool's part of what the site's services are told; null while it is not known. */
   followed(from: FollowedFrom): Followed | null;
   /** Takes over changed settings at once, without touching leases. */
@@ -140,7 +140,7 @@ export function startPool(parts: PoolParts): RunningPool {
   const onNotes = (notes: readonly Note[]): void => {
     for (const n of notes) {
       history.append({ ...n });
-      const used = lineOf(n);
+      const used = lineOf(n) ?? jobLineOf(n);
       if (used !== null) parts.usage.append(used);
       metrics.told(n);
       recent.told(n);

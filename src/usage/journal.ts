@@ -1,6 +1,7 @@
 import { stat, unlink } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Note } from '../pool/book.js';
+import { exitCodeOf, jobEnds } from '../pool/measured.js';
 import { openHistory } from '../store/history.js';
 import { historyFiles, linesOf } from '../store/history-read.js';
 
@@ -24,6 +25,42 @@ export const usageLine = z.object({
 });
 export type UsageLine = z.infer<typeof usageLine>;
 
+/**
+ * What a job used on its VM: a line of its own, because the VM is asked after the lease has ended, and by then the
+ * service may have been started anew. Has all that is summed up by, so that no line must be looked for.
+ */
+export const jobLine = z.object({
+  /** When the lease ended. */
+  at: z.number(),
+  lease: z.string(),
+  job: z.string(),
+  user: z.string(),
+  queue: z.string(),
+  worker: z.string(),
+  vm: z.string(),
+  flavor: z.string(),
+  processors: z.number(),
+  end: z.enum(jobEnds),
+  /** The job's exit code, or Torque's exit status where the VM told none. */
+  exit: z.number().nullable(),
+  /** Null: not measured. */
+  measured: z.object({ cpuSeconds: z.number(), memoryBytes: z.number(), wallSeconds: z.number() }).nullable(),
+});
+export type JobLine = z.infer<typeof jobLine>;
+export type AccountLine = UsageLine | JobLine;
+
+/** The job's line for a note of the core; null for every other note. Pure. */
+export const jobLineOf = ({ lease, job, worker, member, spent }: Note): JobLine | null => {
+  if (spent === undefined) return null;
+  const { at, user, queue, processors, flavor, end, measured } = spent;
+  const { cpuSeconds = 0, memoryBytes = 0, wallSeconds = 0 } = measured ?? {};
+  return {
+    ...{ at, lease: lease ?? '', job: job ?? '', user, queue, worker: worker ?? '', vm: member ?? '' },
+    ...{ flavor, processors, end, exit: exitCodeOf(spent, measured) },
+    measured: measured === null ? null : { cpuSeconds, memoryBytes, wallSeconds },
+  };
+};
+
 /** The line for a note of the core; null for every note that is no end of a lease. Pure. */
 export const lineOf = ({
   kind,
@@ -45,9 +82,9 @@ export const lineOf = ({
       };
 
 export interface UsageJournal {
-  append(line: UsageLine): void;
-  /** Every line that ended from `since` on and before `until`, oldest first. */
-  read(since: number, until: number, signal: AbortSignal): AsyncIterable<UsageLine>;
+  append(line: AccountLine): void;
+  /** Every line of a lease that ended from `since` on and before `until`, in the order in which they were written. */
+  read(since: number, until: number, signal: AbortSignal): AsyncIterable<AccountLine>;
   close(): Promise<void>;
 }
 
@@ -84,7 +121,7 @@ export const openUsage = async (options: {
   await forgetSafely();
   return {
     append: (line) => {
-      history.append({ kind: 'lease', ...line });
+      history.append({ kind: isJobLine(line) ? 'job' : 'lease', ...line });
       if (now() - forgottenAt > day) void forgetSafely();
     },
     async *read(since, until, signal) {
@@ -99,9 +136,13 @@ export const openUsage = async (options: {
   };
 };
 
-const parsed = (text: string): UsageLine | null => {
+export const isJobLine = (line: AccountLine): line is JobLine => 'end' in line;
+
+const parsed = (text: string): AccountLine | null => {
   try {
-    const line = usageLine.safeParse(JSON.parse(text));
+    const json: unknown = JSON.parse(text);
+    const isJob = typeof json === 'object' && json !== null && 'kind' in json && json.kind === 'job';
+    const line = (isJob ? jobLine : usageLine).safeParse(json);
     return line.success ? line.data : null;
   } catch {
     // A line that a crash cut off.

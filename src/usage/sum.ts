@@ -1,5 +1,6 @@
 import type { UsageGroup, UsageView } from '../http/usage-api.js';
-import type { UsageLine } from './journal.js';
+import { jobEnds } from '../pool/measured.js';
+import { isJobLine, type AccountLine, type JobLine, type UsageLine } from './journal.js';
 
 export interface UsageWish {
   readonly since: number;
@@ -14,7 +15,7 @@ type Row = UsageView['rows'][number];
 /** Rows of an answer; a sum by job over years would be of millions. */
 export const mostRows = 50_000;
 
-const keyOf = (line: UsageLine, group: UsageGroup): string => {
+const keyOf = (line: AccountLine, group: UsageGroup): string => {
   switch (group) {
     case 'user':
       return line.user;
@@ -40,9 +41,26 @@ const empty = (keys: Row['keys']): Row => ({
   processorSeconds: 0,
   waitSeconds: 0,
   longestWaitSeconds: 0,
+  measured: 0,
+  cpuSeconds: 0,
+  jobProcessorSeconds: 0,
+  mostMemoryBytes: 0,
+  ends: Object.fromEntries(jobEnds.map((end) => [end, 0])) as Row['ends'],
 });
 
-const added = (row: Row, { at, askedAt, grantedAt, processors }: UsageLine): Row => {
+const withJob = (row: Row, { end, measured, processors }: JobLine): Row => {
+  const ends = { ...row.ends, [end]: row.ends[end] + 1 };
+  if (measured === null) return { ...row, ends };
+  const { cpuSeconds, wallSeconds, memoryBytes } = measured;
+  return {
+    ...{ ...row, ends, measured: row.measured + 1 },
+    cpuSeconds: row.cpuSeconds + cpuSeconds,
+    jobProcessorSeconds: row.jobProcessorSeconds + wallSeconds * processors,
+    mostMemoryBytes: Math.max(row.mostMemoryBytes, memoryBytes),
+  };
+};
+
+const withLease = (row: Row, { at, askedAt, grantedAt, processors }: UsageLine): Row => {
   const [held, waited] = [Math.max(0, at - grantedAt) / 1000, Math.max(0, grantedAt - askedAt) / 1000];
   return {
     ...row,
@@ -54,9 +72,12 @@ const added = (row: Row, { at, askedAt, grantedAt, processors }: UsageLine): Row
   };
 };
 
+const added = (row: Row, line: AccountLine): Row =>
+  isJobLine(line) ? withJob(row, line) : withLease(row, line);
+
 /** Sums the lines by the groups, the largest use first; by day or month in their order. */
 export const summed = async (
-  lines: AsyncIterable<UsageLine> | Iterable<UsageLine>,
+  lines: AsyncIterable<AccountLine> | Iterable<AccountLine>,
   { since, until, by, user, queue }: UsageWish,
 ): Promise<UsageView> => {
   const rows = new Map<string, Row>();

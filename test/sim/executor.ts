@@ -5,7 +5,7 @@ import type { Agenda } from './agenda.js';
 import type { SimCloud } from './cloud.js';
 import type { SimEngine } from './engine.js';
 import type { Faults } from './faults.js';
-import { guestOf, probeGuest, scrubGuest, stageGuest, welcomeGuest } from './guest.js';
+import { guestOf, measureGuest, probeGuest, scrubGuest, stageGuest, welcomeGuest } from './guest.js';
 import type { Random } from './random.js';
 
 /** The service for which work is carried out. */
@@ -82,6 +82,12 @@ export class Executor {
           const bootId = result.ok && guest !== null ? `boot-${guest.boot}` : null;
           return { type: 'scrubbed', member: item.member, result, bootId };
         });
+        return;
+      case 'measure':
+        this.later(item, quick(), () => ({
+          ...{ type: 'measured', member: item.member, lease: item.lease },
+          measured: measureGuest(guestOf(cloud, item.target), item.lease),
+        }));
         return;
       case 'rebuild':
         this.rebuild(item);

@@ -1,5 +1,6 @@
 import type { GuestTarget, ProbeResult, ScrubResult, StageOrder, StageResult } from '../../src/guest/port.js';
 import type { WelcomeResult } from '../../src/pool/guest-events.js';
+import type { Measured } from '../../src/pool/measured.js';
 import type { HostKey, LeaseId } from '../../src/pool/model.js';
 import type { SimCloud, SimGuest } from './cloud.js';
 import type { Faults } from './faults.js';
@@ -53,5 +54,13 @@ export function scrubGuest(guest: SimGuest | null, lease: LeaseId | null, faults
   if (faults.strikes('scrub-dirty')) return failed('dirty', 'something is left');
   guest.traces.clear();
   guest.marker = null;
-  return { ok: true };
+  return { ok: true, measured: used };
 }
+
+const used: Measured = {
+  ...{ cpuSeconds: 1, memoryBytes: 1, wallSeconds: 1, begun: true, code: 0, told: false, over: null },
+};
+
+/** What the job used, of a VM that still has its marker. */
+export const measureGuest = (guest: SimGuest | null, lease: LeaseId): Measured | null =>
+  guest?.marker?.lease === lease ? used : null;

@@ -1,12 +1,19 @@
 import { quote } from './quote.js';
 
+/** Says something to what measures the job there (meter.sh of the service's guest part), where it does. */
+const tell = `tell() { [ -w /run/vmpool/say ] && echo "$*" 1<>/run/vmpool/say; } 2>/dev/null`;
+
 /**
  * The program that runs a task (the job, or a command of pbsdsh) on the VM. It stays as parent, so that the exit code
  * is on record there: ssh's own 255 and a job's 255 look the same from outside. The task's environment and
  * arguments come as NUL-separated files, byte for byte, and reach it through env(1), because a shell would drop
  * names that are no identifiers (exported functions).
  *
- * Arguments: the task's directory, its umask. Bash 4.2 and coreutils are all it needs.
+ * Arguments: the task's directory, its umask, what it is (`job` or `task`), and 1 where the usage is to be printed at
+ * the end of its output. Bash 4.2 and coreutils are all it needs.
+ *
+ * Limits of one process are the kernel's to keep, from here on; those of the job as a whole are kept by root on the VM,
+ * who ends the job and leaves the reason in /run/vmpool/usage. The answer is waited for only where it is told.
  */
 export const runner = `#!/bin/bash
 t=$1
@@ -22,14 +29,54 @@ if [ -s "$t/nodes" ]; then
   for ((; n > 0; n--)); do echo "$h"; done > "\${t%/*}/nodefile"
 fi
 cd -- "$(cat "$t/home")" 2>/dev/null || cd /
+${tell}
+tell begin $$
+size=0 time=0
+[ ! -r /run/vmpool/limits ] || read -r size time < /run/vmpool/limits
 umask "$2"
 trap : HUP INT QUIT TERM USR1 USR2 ALRM
-env -i "\${E[@]}" "\${A[@]}"
+(
+  [ "$size" = 0 ] || ulimit -v "$size"
+  [ "$time" = 0 ] || ulimit -t "$time"
+  exec env -i "\${E[@]}" "\${A[@]}"
+)
 code=$?
 umask 077
 echo "$code" > "$t/end.new" && mv -f "$t/end.new" "$t/end"
+tell end $$ "$code" "$3"
+[ "$code" -gt 128 ] || [ "$4" = 1 ] || exit "$code"
+u=
+for ((i = 0; i < 50; i++)); do
+  read -r u 2>/dev/null < /run/vmpool/usage || break
+  case $u in *" answered=$$ "*) break ;; esac
+  sleep 0.02
+done
+cpu=- memory=0 wall=0 over=none resource=- value=0 limit=0
+for w in $u; do
+  case $w in cpu=* | memory=* | wall=* | over=* | resource=* | value=* | limit=*) printf -v "\${w%%=*}" %s "\${w#*=}" ;; esac
+done
+seconds() { printf '%d.%02d s' $(($1 / 100)) $(($1 % 100)); }
+mib() { printf '%d MiB' $((($1 + 1048575) / 1048576)); }
+case $over in
+  memory) echo "vmpool: job killed: $resource $(mib "$value") exceeded limit $(mib "$limit")" >&2 ;;
+  cput) echo "vmpool: job killed: $resource $(seconds "$value") exceeded limit $(seconds "$limit")" >&2 ;;
+esac
+if [ "$4" = 1 ] && [ "$cpu" != - ]; then
+  n=1 percent=
+  for w in "\${E[@]}"; do case $w in PBS_NUM_PPN=[1-9]*) n=\${w#*=} ;; esac; done
+  [ "$wall" = 0 ] || percent=" ($((100 * cpu / wall / n)) % of $n processor$([ "$n" = 1 ] || echo s))"
+  echo
+  echo "vmpool: resources used by this job on $(uname -n)"
+  echo "  CPU time   $(seconds "$cpu")$percent"
+  echo "  wall time  $(seconds "$wall")"
+  echo "  memory     $(mib "$memory") at most"
+  echo "  exit code  $code"
+fi
 exit "$code"
 `;
+
+/** Signals by which Torque means the job's end. */
+const deadly = new Set(['TERM', 'INT', 'HUP', 'QUIT', 'KILL']);
 
 /**
  * Waits for the session to be known, then signals every process of it but the runner. The shell that reads the one
@@ -41,6 +88,7 @@ export function signalScript(taskDirectory: string, signal: string): Buffer {
 for ((i = 0; i < 30; i++)); do [ -s "$t/session" ] && break; sleep 0.1; done
 [ -s "$t/session" ] || exit 3
 read -r sid runner < "$t/session"
+${deadly.has(signal) ? `${tell}\ntell told $runner` : ''}
 tell=() shell=()
 for p in /proc/[0-9]*; do
   line=; { read -r line < "$p/stat"; } 2>/dev/null || continue

@@ -64,7 +64,7 @@ export class Run {
 
   get #runCommand(): string {
     const mask = this.umask.toString(8).padStart(3, '0');
-    return `exec /bin/bash ${quote(`${this.task.directory}/runner`)} ${quote(this.task.taskDirectory)} ${mask}`;
+    return `exec /bin/bash ${quote(`${this.task.directory}/runner`)} ${quote(this.task.taskDirectory)} ${mask} ${this.task.kind} ${this.task.printsUsage ? 1 : 0}`;
   }
 
   #onPipes(): Promise<number | null> {

@@ -19,6 +19,9 @@ export interface Task {
   readonly firstInput: Buffer;
   readonly terminal: boolean;
   readonly readsInput: boolean;
+  readonly kind: 'job' | 'task';
+  /** At the end of its output. */
+  readonly printsUsage: boolean;
 }
 
 export const remoteDirectory = (config: WorkerConfig, lease: string): string =>
@@ -90,5 +93,6 @@ export function makeTask(order: {
     firstInput = Buffer.concat([Buffer.from(path.replace(/[[\]]/g, '\\$&')), line.rest, Buffer.from('\n')]);
   }
   parts.push({ path: join(taskDirectory, 'environment'), mode: 0o600, data: environment.toBytes() });
-  return { directory, taskDirectory, parts, firstInput, terminal, readsInput: true };
+  const printsUsage = config.printUsage && kind === 'job' && !terminal;
+  return { directory, taskDirectory, parts, firstInput, terminal, readsInput: true, kind, printsUsage };
 }

@@ -17,7 +17,8 @@ export interface EpilogueArguments {
   readonly user: string;
   /** 0: the job never started. */
   readonly session: number;
-  readonly exitCode: string;
+  /** The job's exit status; null where Torque tells none. */
+  readonly exitStatus: number | null;
 }
 
 export type Parsed<T> =
@@ -63,7 +64,7 @@ export function parseEpilogueArguments(args: readonly string[]): Parsed<Epilogue
     value: {
       ...first.value,
       session: Number.isInteger(session) && session > 0 ? session : 0,
-      exitCode: args[9] ?? '',
+      exitStatus: /^-?\d{1,4}$/.test(args[9] ?? '') ? Number(args[9]) : null,
     },
   };
 }
@@ -78,7 +79,7 @@ export function processorsOf(env: NodeJS.ProcessEnv): number {
 }
 
 /** The value of one resource in such a list; values of Torque's own have no commas. */
-function resourceOf(resources: string, name: string): string | null {
+export function resourceOf(resources: string, name: string): string | null {
   return new RegExp(`(?:^|,)${name}=([^,]*)`).exec(resources)?.[1] ?? null;
 }
 

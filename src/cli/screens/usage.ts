@@ -1,6 +1,7 @@
 import type { UsageView } from '../../http/usage-api.js';
+import { jobEnds } from '../../pool/measured.js';
 import { fitted, type FittedColumn } from '../fitted.js';
-import { count, howLong } from '../table.js';
+import { count, cut, howLong } from '../table.js';
 import type { Paint } from '../terminal.js';
 
 type Row = UsageView['rows'][number];
@@ -14,6 +15,16 @@ const meanWait = ({ waitSeconds, leases }: Row): string =>
 const share = (part: number, whole: number): string =>
   whole === 0 ? '' : `${((100 * part) / whole).toFixed(1)} %`;
 
+const sizeText = (bytes: number): string =>
+  bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+
+/** `12 finished, 1 over-memory`; empty where nothing is known. */
+const endsText = ({ ends }: Row): string =>
+  jobEnds
+    .filter((end) => ends[end] > 0)
+    .map((end) => `${ends[end]} ${end}`)
+    .join(', ');
+
 /** A table, its sum, and of what time it is. */
 export const usageText = (view: UsageView, paint: Paint, width: number): string => {
   const { by, rows, total } = view;
@@ -25,8 +36,11 @@ export const usageText = (view: UsageView, paint: Paint, width: number): string 
     { title: 'VM HOURS', align: 'right' },
     { title: 'CORE HOURS', align: 'right' },
     { title: 'SHARE', align: 'right', drop: 2 },
-    { title: 'MEAN WAIT', align: 'right', drop: 1 },
-    { title: 'LONGEST', align: 'right', drop: 3 },
+    { title: 'MEAN WAIT', align: 'right', drop: 3 },
+    { title: 'LONGEST', align: 'right', drop: 6 },
+    { title: 'CPU HOURS', align: 'right', drop: 1 },
+    { title: 'USED', align: 'right', drop: 4 },
+    { title: 'MOST MEMORY', align: 'right', drop: 5 },
   ];
   const cells = (row: Row, keys: readonly string[]): string[] => [
     ...keys,
@@ -36,6 +50,9 @@ export const usageText = (view: UsageView, paint: Paint, width: number): string 
     share(row.vmSeconds, total.vmSeconds),
     meanWait(row),
     howLong(row.longestWaitSeconds * 1000),
+    row.measured === 0 ? '' : hours(row.cpuSeconds),
+    share(row.cpuSeconds, row.jobProcessorSeconds),
+    row.measured === 0 ? '' : sizeText(row.mostMemoryBytes),
   ];
   const sum = by.map((_, at) => (at === 0 ? 'total' : ''));
   const lines = [
@@ -47,7 +64,12 @@ export const usageText = (view: UsageView, paint: Paint, width: number): string 
     ),
     ...(rows.length > 1 ? [cells(total, sum).map((cell) => paint('bold', cell))] : []),
   ];
-  return `${fitted(columns, lines, paint, width)}\n\n${paint('dim', `${count(total.leases, 'lease')} ended from ${time}.`)}`;
+  const ends = endsText(total);
+  const below = [
+    `${count(total.leases, 'lease')} ended from ${time}.`,
+    ...(ends === '' ? [] : [cut(`Jobs: ${ends}.`, Math.max(1, width))]),
+  ];
+  return `${fitted(columns, lines, paint, width)}\n\n${below.map((line) => paint('dim', line)).join('\n')}`;
 };
 
 /** A field as RFC 4180 wants it; what a spreadsheet would take for a formula is kept from it by an apostrophe. */
@@ -59,7 +81,11 @@ const field = (text: string): string => {
 /** A header and a line for each row, times in seconds. */
 export const usageCsv = ({ by, rows }: UsageView): string =>
   [
-    [...by, 'leases', 'vm_seconds', 'processor_seconds', 'wait_seconds', 'longest_wait_seconds'].join(','),
+    [
+      ...[...by, 'leases', 'vm_seconds', 'processor_seconds', 'wait_seconds', 'longest_wait_seconds'],
+      ...['measured', 'cpu_seconds', 'job_processor_seconds', 'most_memory_bytes'],
+      ...jobEnds.map((end) => end.replaceAll('-', '_')),
+    ].join(','),
     ...rows.map((row) =>
       [
         ...row.keys.map(field),
@@ -67,6 +93,9 @@ export const usageCsv = ({ by, rows }: UsageView): string =>
         ...[row.vmSeconds, row.processorSeconds, row.waitSeconds, row.longestWaitSeconds].map((seconds) =>
           seconds.toFixed(1),
         ),
+        String(row.measured),
+        ...[row.cpuSeconds, row.jobProcessorSeconds].map((seconds) => seconds.toFixed(1)),
+        ...[row.mostMemoryBytes, ...jobEnds.map((end) => row.ends[end])].map(String),
       ].join(','),
     ),
   ].join('\n');

@@ -6,7 +6,7 @@ missing() { printf 'missing %s\n' "$*"; }
 [ "$(id -u)" = 0 ] || missing "root: the admin account is not root and has no sudo without password and tty"
 [ "${BASH_VERSINFO[0]}${BASH_VERSINFO[1]}" -ge 44 ] || missing "bash 4.4 or newer (this is $BASH_VERSION)"
 for tool in sh useradd usermod userdel groupadd groupdel gpasswd getent id find stat tar gzip sort sha256sum cp mv rm \
-  mkdir chmod chown df umount ipcrm flock setpriv; do
+  mkdir chmod chown df umount ipcrm flock setpriv setsid mkfifo; do
   command -v "$tool" >/dev/null || missing "$tool"
 done
 find / -maxdepth 0 -printf '%C@' >/dev/null 2>&1 || missing "find with -printf (GNU findutils)"

@@ -3,7 +3,7 @@
 # Standard input, each field ended by NUL: lease (empty: the machine should bear no marker), lowest uid, then counted
 # lists of the baseline: mounts ("TYPE POINT", as in mountinfo), processes ("UID EXE COMMAND"), names in /tmp, /var/tmp and
 # /dev/shm ("/tmp/NAME").
-# Answers: any number of "note WHAT WENT WRONG", then ok | foreign LEASE | stale NUMBER | failed WHY
+# Answers: any number of "note WHAT WENT WRONG", at most one "usage FIGURES" (meter.sh), then ok | foreign LEASE | stale NUMBER | failed WHY
 set -u
 umask 077
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -51,7 +51,10 @@ if [ -e "$pool/lease.json" ] || [ -L "$pool/lease.json" ]; then
     answer foreign unreadable
   fi
 fi
-printf '%s\n' "$1" >/run/vmpool.lock
+# What was used stays beside the number until the next order: an answer may be lost on its way.
+end_meter
+printf '%s\n%s\n' "$1" "${lease:--} $usage" >/run/vmpool.lock
+[ -z "$usage" ] || printf 'usage %s\n' "$usage" >&3
 name= uid= gid= user= groups=() members=() homes=() dirs=() tmps=()
 if [ -f "$pool/made" ]; then
   while read -r kind rest; do
@@ -329,6 +332,7 @@ for file in passwd group shadow gshadow subuid subgid; do
 done
 
 # --- the marker goes last
+rm -rf /run/vmpool
 rm -f "$pool/environment" "$pool"/new/* "$pool/ready" "$pool/made" && rm -f "$pool/lease.json" ||
   answer failed "cannot remove the marker"
 answer ok

@@ -1,8 +1,8 @@
 # Prepares this machine for one lease. Safe to be cut anywhere and repeated; another lease's marker is never touched.
 # Argument: the order's number; one below that of the last order is refused.
 # Standard input, each field ended by NUL: lease, name, uid, gid, home, shell, job's TMPDIR, lowest uid, lowest gid,
-# public key, environment file, marker, the number of mounts' fields and these (mounts.sh), then name and gid of every
-# group.
+# public key, environment file, marker, limits of the job (as meter.sh takes them, blanks between), the number of mounts'
+# fields and these (mounts.sh), then name and gid of every group.
 # Answers one line: ok | refused WHY | foreign LEASE | stale NUMBER | failed WHY
 set -u
 umask 022
@@ -17,10 +17,10 @@ answer() { # one line, whatever the reason holds
 failed() { answer failed "$@"; }
 
 mapfile -d '' -t field
-[ "${#field[@]}" -ge 15 ] || failed "the order was cut"
+[ "${#field[@]}" -ge 16 ] || failed "the order was cut"
 lease=${field[0]} name=${field[1]} uid=${field[2]} gid=${field[3]} home=${field[4]} shell=${field[5]} tmpdir=${field[6]}
 uid_min=${field[7]} gid_min=${field[8]} key=${field[9]} environment=${field[10]} marker=${field[11]}
-shared=("${field[@]:13:field[12]}") groups=("${field[@]:13+field[12]}")
+limits=(${field[12]}) shared=("${field[@]:14:field[13]}") groups=("${field[@]:14+field[13]}")
 pool=/etc/vmpool
 
 # Root's alone: whoever may open it may lock it.
@@ -186,6 +186,18 @@ put() { # put DIRECTORY NAME TEXT: whole or not at all
   printf '%s\n' "$3" >"$pool/new/$2" && mv -f -t "$1" "$pool/new/$2" || failed "cannot write $1/$2"
 }
 put "$pool" environment "$environment"
+
+# What is used is measured from before anybody logs in; a job does not wait for it. A unit of systemd's is not ended with
+# the administrator's session, and has a part of the tree of cgroups to itself; the job survives its end.
+start_meter() {
+  local program=(bash --noprofile --norc /run/vmpool/meter "$uid" "$gid" "${limits[@]}")
+  mkdir -p -m 755 /run/vmpool && printf '%s\n' "$meter" >/run/vmpool/meter &&
+    printf '%d %d\n' $((limits[3] / 1024)) $(((limits[5] + 99) / 100)) >/run/vmpool/limits || return
+  [ -d /run/systemd/system ] && systemd-run --quiet --collect --unit=vmpool-meter --property=Delegate=yes \
+    --property=KillMode=process "${program[@]}" && return
+  exec setsid "${program[@]}"
+}
+start_meter </dev/null >/dev/null 2>&1 3>&- 9>&- &
 # The key last: nobody logs in before all is there.
 put "$pool/keys" "$name" "$key"
 if command -v restorecon >/dev/null && [ -d /sys/fs/selinux ]; then

@@ -1,7 +1,7 @@
 import type { LeaseView } from '../../http/api.js';
 import type { Note } from '../../pool/book.js';
 import { summed } from '../../usage/sum.js';
-import type { UsageLine } from '../../usage/journal.js';
+import type { AccountLine } from '../../usage/journal.js';
 import type { Clock } from '../clock.js';
 import type { Answer, PoolService, Refusal } from '../port.js';
 import { Recent } from '../recent.js';
@@ -175,6 +175,6 @@ const ambiguous = (services: ReadonlyMap<string, PoolService>): Refusal => ({
   detail: `this service has several pools: say which one (--pool, or pool in the query): ${[...services.keys()].join(', ')}`,
 });
 
-async function* chained(sources: readonly AsyncIterable<UsageLine>[]): AsyncIterable<UsageLine> {
+async function* chained(sources: readonly AsyncIterable<AccountLine>[]): AsyncIterable<AccountLine> {
   for (const source of sources) yield* source;
 }

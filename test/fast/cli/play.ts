@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCli } from '../../../src/cli/program.js';
 import { coloured, plain } from '../../../src/cli/terminal.js';
+import { jobEnds } from '../../../src/pool/measured.js';
 import type { Access } from '../../../src/cli/access.js';
 import type { EventView, LeaseAnswer, MemberView, StatusView } from '../../../src/http/api.js';
 import type { UsageView } from '../../../src/http/usage-api.js';
@@ -136,7 +137,8 @@ export class FakeClient implements Client {
     ...{ since: '2026-11-01T00:00:00.000Z', until: '2026-11-28T00:00:00.000Z', by: ['user'], rows: [] },
     total: {
       ...{ keys: [], leases: 0, vmSeconds: 0, processorSeconds: 0, waitSeconds: 0 },
-      longestWaitSeconds: 0,
+      ...{ longestWaitSeconds: 0, measured: 0, cpuSeconds: 0, jobProcessorSeconds: 0, mostMemoryBytes: 0 },
+      ends: Object.fromEntries(jobEnds.map((end) => [end, 0])) as UsageView['total']['ends'],
     },
     isCut: false,
   };

@@ -49,11 +49,11 @@ describe('the answer to a probe', () => {
 
 describe('the answer to an order', () => {
   it('is its last line, the notes before it', () => {
-    expect(parseOrderAnswer('ok\n')).toEqual({ kind: 'ok', notes: [] });
+    expect(parseOrderAnswer('ok\n')).toEqual({ kind: 'ok', notes: [], measured: null });
     expect(parseOrderAnswer('note a\nnote b\nrefused uid 5 is held\n')).toEqual({
       kind: 'refused',
       why: 'uid 5 is held',
-      notes: ['a', 'b'],
+      ...{ notes: ['a', 'b'], measured: null },
     });
   });
 

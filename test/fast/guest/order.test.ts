@@ -28,7 +28,7 @@ describe('an order for a VM', () => {
       1000,
     ]);
     expect(fields[10]).toBe("export A='b'\nexport SITE='x'\nexport TMPDIR='/tmp/vmpool-lease-1'");
-    expect(fields.slice(12)).toEqual([0, 'alice', 4001, 'physics', 4100]);
+    expect(fields.slice(12)).toEqual(['0 0 0 0 0 0', 0, 'alice', 4001, 'physics', 4100]);
   });
 
   it.each([

@@ -13,10 +13,11 @@ import type {
 } from '../../../src/engine/port.js';
 import type { Guest, GuestTarget, Marker, StageOrder } from '../../../src/guest/port.js';
 import type { Book } from '../../../src/pool/book.js';
+import type { Measured } from '../../../src/pool/measured.js';
 import type { MemberName, ServerId } from '../../../src/pool/model.js';
 import type { Log } from '../../../src/service/log.js';
 import type { History, Store } from '../../../src/store/port.js';
-import type { UsageJournal, UsageLine } from '../../../src/usage/journal.js';
+import type { AccountLine, UsageJournal } from '../../../src/usage/journal.js';
 import { StoreError } from '../../../src/store/port.js';
 import { unlimitedQuota, viewOf } from '../pool/fixture.js';
 import type { Deferred } from './manual-clock.js';
@@ -76,14 +77,14 @@ export class FakeHistory implements History {
 
 /** The account of ended leases, in memory. */
 export class FakeUsage implements UsageJournal {
-  readonly lines: UsageLine[] = [];
+  readonly lines: AccountLine[] = [];
   closed = false;
 
-  append(line: UsageLine): void {
+  append(line: AccountLine): void {
     this.lines.push(line);
   }
 
-  async *read(since: number, until: number): AsyncIterable<UsageLine> {
+  async *read(since: number, until: number): AsyncIterable<AccountLine> {
     await Promise.resolve();
     yield* this.lines.filter(({ at }) => at >= since && at < until);
   }
@@ -320,6 +321,9 @@ export class FakeGuest implements Guest {
     return Promise.resolve({ ok: true });
   };
 
+  /** What every job has used. */
+  measured: Measured | null = null;
+
   private called(what: string, member: string): void {
     this.calls.push(`${what} ${member}`);
   }
@@ -351,6 +355,11 @@ export class FakeGuest implements Guest {
   scrub(target: GuestTarget, _lease: unknown, signal: AbortSignal): ReturnType<Guest['scrub']> {
     this.called('scrub', target.member);
     return this.onScrub(target, signal);
+  }
+
+  measure(target: GuestTarget): ReturnType<Guest['measure']> {
+    this.called('measure', target.member);
+    return Promise.resolve(this.measured);
   }
 
   forget(member: MemberName): Promise<void> {

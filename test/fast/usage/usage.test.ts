@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { usageCsv, usageText } from '../../../src/cli/screens/usage.js';
 import { plain } from '../../../src/cli/terminal.js';
 import { leaseIdOf } from '../../../src/pool/ids.js';
-import { lineOf, openUsage, type UsageJournal, type UsageLine } from '../../../src/usage/journal.js';
+import {
+  lineOf,
+  openUsage,
+  type JobLine,
+  type UsageJournal,
+  type UsageLine,
+} from '../../../src/usage/journal.js';
 import { summed, type UsageWish } from '../../../src/usage/sum.js';
 import { FakeClient, play } from '../cli/play.js';
 import { keyOf, Pool, shapeOf } from '../pool/fixture.js';
@@ -58,6 +64,23 @@ describe('the account of ended leases', () => {
     expect(await all(second, start + 2 * hour, start + 4 * hour)).toEqual(['2.s', '3.s']);
   });
 
+  it('has what was written before jobs were measured, and after', async () => {
+    const old = `{"kind":"lease",${JSON.stringify(line()).slice(1)}\n`;
+    appendFileSync(join(dir, 'history.jsonl'), old);
+    const journal = await open();
+    journal.append(job({ job: '2.s' }));
+    journal.append(job({ job: '3.s', measured: null, exit: null, end: 'unknown' }));
+    await journal.close();
+    appendFileSync(join(dir, 'history.jsonl'), '{"kind":"job","at":1793491200001,"end":"melted"}\n');
+    const found = [];
+    for await (const each of journal.read(0, Infinity, never)) found.push(each);
+    expect(found).toEqual([
+      line(),
+      job({ job: '2.s' }),
+      job({ job: '3.s', measured: null, exit: null, end: 'unknown' }),
+    ]);
+  });
+
   it('keeps within its size and its age', async () => {
     const journal = await open(9 * 2_000);
     for (let n = 0; n < 200; n += 1) journal.append(line({ job: `${String(n)}.s` }));
@@ -89,6 +112,43 @@ describe('the account of ended leases', () => {
         ...{ queue: expect.any(String), jobName: expect.any(String), processors: 1, askedAt: grantedAt },
       },
     ]);
+  });
+});
+
+const job = (changes: Partial<JobLine> = {}): JobLine => ({
+  ...{ at: start + 2 * hour, lease: 'l', job: '1.s', user: 'alice', queue: 'batch', worker: 'node1' },
+  ...{ vm: 'b-1', flavor: 'small', processors: 2, end: 'finished', exit: 0 },
+  measured: { cpuSeconds: 3_600, memoryBytes: 2 ** 30, wallSeconds: 3_000 },
+  ...changes,
+});
+
+describe('what jobs used', () => {
+  const lines = [
+    ...[line(), job(), line({ job: '2.s' })],
+    job({ job: '2.s', end: 'over-memory', exit: 137, measured: null }),
+    job({ job: '3.s', user: 'bob', measured: { cpuSeconds: 60, memoryBytes: 3 * 2 ** 30, wallSeconds: 60 } }),
+  ];
+
+  it('is summed with the leases, under the same keys', async () => {
+    const { rows, total } = await summed(lines, wish(['user']));
+    expect(rows).toMatchObject([
+      { keys: ['alice'], leases: 2, measured: 1, cpuSeconds: 3_600, jobProcessorSeconds: 6_000 },
+      { keys: ['bob'], leases: 0, measured: 1, mostMemoryBytes: 3 * 2 ** 30 },
+    ]);
+    expect(total).toMatchObject({ measured: 2, cpuSeconds: 3_660, mostMemoryBytes: 3 * 2 ** 30 });
+    expect(total.ends).toMatchObject({ finished: 2, 'over-memory': 1, failed: 0 });
+  });
+
+  it('stands in table and CSV', async () => {
+    const view = await summed(lines, wish(['user']));
+    const text = usageText(view, plain, Infinity);
+    expect(text).toMatch(/^alice .* 1\.0 +60\.0 % +1024 MiB$|^alice .* 1\.0 +60\.0 % +1\.0 GiB$/m);
+    expect(text).toContain('Jobs: 2 finished, 1 over-memory.');
+    const [header, alice] = usageCsv(view).split('\n');
+    expect(header).toMatch(
+      /,measured,cpu_seconds,job_processor_seconds,most_memory_bytes,finished,.*,over_memory,/,
+    );
+    expect(alice).toMatch(/,1,3600\.0,6000\.0,1073741824,1,0,0,1,/);
   });
 });
 
@@ -137,8 +197,8 @@ describe('its sums', () => {
   it('are CSV that a spreadsheet reads as what it is', async () => {
     const view = await summed([line({ queue: '=1,"2"' })], wish(['user', 'queue']));
     expect(usageCsv(view)).toBe(
-      `user,queue,leases,vm_seconds,processor_seconds,wait_seconds,longest_wait_seconds
-alice,"'=1,""2""",1,3600.0,7200.0,3600.0,3600.0`,
+      `user,queue,leases,vm_seconds,processor_seconds,wait_seconds,longest_wait_seconds,measured,cpu_seconds,job_processor_seconds,most_memory_bytes,finished,failed,signalled,over_memory,over_cput,cancelled,vm_lost,never_started,unknown
+alice,"'=1,""2""",1,3600.0,7200.0,3600.0,3600.0,0,0.0,0.0,0,0,0,0,0,0,0,0,0,0`,
     );
   });
 });

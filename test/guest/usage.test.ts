@@ -1,0 +1,150 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { Guest, ScrubResult } from '../../src/guest/port.js';
+import type { JobLimits, Measured } from '../../src/pool/measured.js';
+import type { LeaseId } from '../../src/pool/model.js';
+import { shellWord } from '../../src/guest/quote.js';
+import { Lab, type Machine, orderFor, patience } from './machine.js';
+
+jest.setTimeout(90_000);
+
+let lab: Lab;
+let machine: Machine;
+let guest: Guest;
+beforeAll(async () => {
+  lab = await Lab.open();
+  machine = await lab.machine();
+  guest = lab.guest();
+  expect(await guest.takeBaseline(machine.target, patience())).toEqual({ ok: true });
+});
+afterAll(() => lab.close());
+
+/**
+ * What jobs do here: `burn SECONDS` of one processor, `hog MEBIBYTES SECONDS`, which never takes more than 400; and what
+ * the hooks' runner tells of begin and end.
+ */
+const prelude = `
+burn() { node -e "while (process.cpuUsage().user + process.cpuUsage().system < $1 * 1e6);"; }
+hog() { node -e "const held = []; for (let n = 0; n < Math.min(400, $1); n += 10) held.push(Buffer.alloc(10485760, 1)); setTimeout(() => process.exit(0), $2 * 1000)"; }
+export -f burn hog
+tell() { echo "$*" 1<>/run/vmpool/say; }
+tell begin $$
+trap : TERM
+`;
+const postlude = `
+code=$?
+tell end $$ $code job
+for ((i = 0; i < 50; i++)); do grep -q "answered=$$ " /run/vmpool/usage && break; sleep 0.02; done
+exit $code
+`;
+const run = (script: string): ReturnType<Machine['run']> =>
+  machine.run(
+    'bash -s',
+    { user: 'alice', key: 'job' },
+    Buffer.from(`${prelude}bash -c ${shellWord(script)}${postlude}`),
+  );
+
+let number = 0;
+let lease = '' as LeaseId;
+const begin = async (limits: JobLimits = {}): Promise<void> => {
+  number += 1;
+  const order = { ...orderFor(`lease-${String(number)}`), limits };
+  lease = order.lease;
+  expect(await guest.stage(machine.target, order, patience())).toEqual({ ok: true });
+  await machine.run('for ((i = 0; i < 50; i++)); do [ -s /run/vmpool/usage ] && break; sleep 0.1; done');
+};
+const scrub = async (): Promise<ScrubResult> => guest.scrub(machine.target, lease, patience());
+const measured = async (): Promise<Measured> => {
+  const result = await scrub();
+  expect(result).toMatchObject({ ok: true });
+  if (!result.measured) throw new Error('nothing was measured');
+  return result.measured;
+};
+afterEach(async () => {
+  await scrub();
+});
+
+describe('what a job used on its VM', () => {
+  it('is processor time, memory, wall time and exit code, children and orphans included', async () => {
+    await begin();
+    const job = '(setsid bash -c "burn 1" &); burn 1 & hog 150 1; wait; sleep 1.5; exit 3';
+    expect((await run(job)).code).toBe(3);
+    const used = await measured();
+    expect(used).toMatchObject({ begun: true, code: 3, told: false, over: null });
+    expect(used.cpuSeconds).toBeGreaterThan(1.6);
+    expect(used.cpuSeconds).toBeLessThan(6);
+    expect(used.memoryBytes).toBeGreaterThan(150 * 2 ** 20);
+    expect(used.memoryBytes).toBeLessThan(500 * 2 ** 20);
+    expect(used.wallSeconds).toBeGreaterThan(1.4);
+  });
+
+  it('is told also where nobody told of begin and end, and by the scrub that follows one that was cut', async () => {
+    await begin();
+    await machine.asJob('sleep 3');
+    const order = lease;
+    const used = await measured();
+    expect(used).toMatchObject({ begun: false, code: null, over: null });
+    expect(used.memoryBytes).toBeGreaterThan(0);
+    expect(await guest.scrub(machine.target, order, patience())).toEqual({ ok: true, measured: used });
+  });
+
+  it('is asked for before a VM goes without a scrub, for its own lease only', async () => {
+    await begin();
+    expect((await run('exit 0')).code).toBe(0);
+    expect(await guest.measure(machine.target, 'lease-0' as LeaseId, patience())).toBeNull();
+    const used = await guest.measure(machine.target, lease, patience());
+    expect(used).toMatchObject({ begun: true, code: 0 });
+    expect(await guest.measure(machine.target, lease, patience())).toEqual(used);
+  });
+
+  it('cannot be written by the job', async () => {
+    await begin();
+    const { out } = await machine.asJob(
+      'for f in /run/vmpool/*; do [ "$f" = /run/vmpool/say ] || { : >"$f"; } 2>/dev/null && [ ! -p "$f" ] && echo "wrote $f"; done; rm -rf /run/vmpool 2>/dev/null; mkdir /run/vmpool/x 2>/dev/null && echo made; for w in stop "begin 1" "end 1 0 job" "begin x" "end" "end 1 \\; x"; do echo "$w" 1<>/run/vmpool/say; done; head -c 200000 /dev/zero | timeout 1 cat >/run/vmpool/say; sleep 2; kill -9 $(cat /run/vmpool/pid) 2>/dev/null && echo killed; ls /run/vmpool',
+    );
+    expect(out.split('\n').sort()).toEqual(
+      ['', 'limits', 'meter', 'meter.lock', 'pid', 'say', 'usage'].sort(),
+    );
+    expect(await measured()).toMatchObject({ begun: false });
+  });
+
+  it('ends with the code of a signal', async () => {
+    await begin();
+    expect((await run('kill -KILL $$')).code).toBe(137);
+    expect(await measured()).toMatchObject({ code: 137, over: null, told: false });
+  });
+});
+
+describe('limits of a job', () => {
+  const ps = 'pgrep -u alice -c node';
+  it('on its processor time end it, with what escaped into a session of its own', async () => {
+    await begin({ cput: 2 });
+    const ran = await run('(setsid bash -c "burn 60" &); burn 60');
+    expect(ran.code).toBeGreaterThan(128);
+    expect((await machine.run(`sleep 1; ${ps}`)).out.trim()).toBe('0');
+    const used = await measured();
+    expect(used.over).toMatchObject({ limit: 'cput', most: 2 });
+    expect(used.cpuSeconds).toBeLessThan(20);
+  });
+
+  it('on its processor time end it when it will not be told', async () => {
+    await begin({ cput: 1 });
+    const ran = await run('trap "" TERM; burn 60; burn 60');
+    expect(ran.code).toBe(137);
+    expect((await measured()).over).toMatchObject({ limit: 'cput', most: 1 });
+  });
+
+  it('on its memory end it', async () => {
+    await begin({ mem: 100 * 2 ** 20 });
+    expect((await run('hog 60 20 & hog 60 20 & wait -n')).code).toBe(137);
+    const used = await measured();
+    expect(used.over).toMatchObject({ limit: 'mem', most: 100 * 2 ** 20 });
+    expect(used.over?.value).toBeGreaterThan(100 * 2 ** 20);
+  });
+
+  it('on the memory of one process leave two smaller ones alone', async () => {
+    await begin({ pmem: 200 * 2 ** 20 });
+    expect((await run('hog 60 2 & hog 60 2 & wait')).code).toBe(0);
+    expect((await run('hog 300 20')).code).toBe(137);
+    expect((await measured()).over).toMatchObject({ limit: 'pmem' });
+  });
+});
