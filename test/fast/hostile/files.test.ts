@@ -183,7 +183,7 @@ describe('what a VM and the cloud say', () => {
     expect(printable('\u001b[2J\n')).toBe('\\x1b[2J\\x0a');
   });
 
-  it('a console log of a quarter of a megabyte of anything is read in one go', () => {
+  it('a console log of a megabyte of anything is read in one go', () => {
     const begin = '-----BEGIN SSH HOST KEY KEYS-----';
     const end = '-----END SSH HOST KEY KEYS-----';
     const parts = [
@@ -202,7 +202,7 @@ describe('what a VM and the cloud say', () => {
     ];
     // Regular expressions that look again and again over the same text would take hours here.
     for (const part of parts) {
-      const long = part.repeat(Math.ceil((256 * 1024) / part.length));
+      const long = part.repeat(Math.ceil((1024 * 1024) / part.length));
       for (const log of [long, `${begin}\n${long}`, `${begin}\n${long}\n${end}`])
         expect(consoleHostKeys(log)).toBeNull();
     }
