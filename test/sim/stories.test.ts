@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { allFaults } from './faults.js';
+import { allFaults, type Fault } from './faults.js';
 import { planOf } from './plans.js';
 import { invariants } from './rules.js';
 import { shrink } from './shrink.js';
@@ -57,6 +57,16 @@ describe('the core and its store in a simulated site', () => {
     'keeps every rule where everything goes wrong at once',
     async () => {
       await keepsAll({ seed: 7, faults: allFaults, troubledSteps: 4_000, workers: 3, jobs: 60 });
+    },
+    limitMs,
+  );
+
+  it(
+    'keeps every rule where the wall clock is set back and forward by hours, also while the service is down',
+    async () => {
+      const faults: readonly Fault[] = ['clock-jumps', 'service-crash', 'power-cut', 'leaves-processes'];
+      const rates = { 'clock-jumps': 0.1, 'service-crash': 0.03, 'power-cut': 0.01 };
+      await keepsAll({ seed: 11, faults, rates, troubledSteps: 3_000, workers: 2, jobs: 40 });
     },
     limitMs,
   );
