@@ -74,14 +74,11 @@ function expireMember(s: State, member: Member, c: Context, note: NoteSink): Sta
   if (place === 'held') return explain(s, member, c, note);
   const late = unlistedFor !== null && unlistedFor >= lateCreateMs;
   if (place === 'building' && member.engine === 'stateless' && member.server === null && late) {
-    return moveMember(
-      s,
-      name,
-      'createFailed',
-      'its create was lost with a killed engine and no server came of it',
-      c,
-      note,
-    );
+    const why = 'its create was lost with a killed engine and no server came of it';
+    const ended = moveMember(s, name, 'createFailed', why, c, note);
+    // Nothing of it is left to wait for: it goes in the same step.
+    const going = ended.book.members.get(name);
+    return going === undefined ? ended : expireMember(ended, going, c, note);
   }
   const limit = limitOf(member, c);
   if (limit === null || c.now - member.state.since <= limit || isUnseen(s, c)) return s;
