@@ -157,12 +157,6 @@ const suites = [
     extra: [...serial, '--testPathPatterns=smoke'],
   }),
   jestSuite('e2e', 'e2e', minutes(30), { extra: ['--maxWorkers=2'], slots: 2 }),
-];
-
-/** Suites that run only when they are named: long, and not steady enough yet to stop everything else. */
-const suitesOnRequest = [
-  // The real certificate authority and agents: minutes of start-up, and not yet run to its end on a quiet machine.
-  jestSuite('puppet-server', 'puppet-server', minutes(15), { extra: serial }),
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
   countedSuite(
     'chaos',
@@ -171,8 +165,14 @@ const suitesOnRequest = [
       ...['--mount', '--propagation', 'private', process.execPath, 'dist/test/chaos/main.js'],
       ...['--kills', '40', '--seed', '2'],
     ],
-    minutes(15),
+    minutes(25),
   ),
+];
+
+/** Suites that run only when they are named: long, and not steady enough yet to stop everything else. */
+const suitesOnRequest = [
+  // The real certificate authority and agents: minutes of start-up, and not yet run to its end on a quiet machine.
+  jestSuite('puppet-server', 'puppet-server', minutes(15), { extra: serial }),
   // A real OpenStack, started in namespaces of its own around the tests.
   jestSuite('openstack-smoke', 'openstack', minutes(15), {
     extra: [...serial, '--testPathPatterns=contract|cold-vm'],
