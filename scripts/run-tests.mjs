@@ -149,6 +149,9 @@ const suites = [
   jestSuite('browser', 'browser', minutes(10), { extra: serial }),
   jestSuite('services', 'services', minutes(20), { extra: serial }),
   jestSuite('puppet', 'puppet', minutes(15), { extra: serial }),
+  jestSuite('puppet-server', 'puppet-server', minutes(30), {
+    extra: [...serial, '--testPathPatterns=puppet-server.test'],
+  }),
   jestSuite('hooks', 'hooks', minutes(15), { extra: serial }),
   jestSuite('package', 'package', minutes(12), { extra: serial }),
   jestSuite('fast other-node', 'fast', minutes(10), { node: other }),
@@ -171,8 +174,8 @@ const suites = [
 
 /** Suites that run only when they are named: long, and not steady enough yet to stop everything else. */
 const suitesOnRequest = [
-  // The real certificate authority and agents: minutes of start-up, and not yet run to its end on a quiet machine.
-  jestSuite('puppet-server', 'puppet-server', minutes(15), { extra: serial }),
+  // The certificate authority with agents in the VMs of a pool on the embedded cloud.
+  jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
   // A real OpenStack, started in namespaces of its own around the tests.
   jestSuite('openstack-smoke', 'openstack', minutes(15), {
     extra: [...serial, '--testPathPatterns=contract|cold-vm'],

@@ -25,6 +25,7 @@ const forTests = process.argv.includes('--test');
 const namedSuites = (
   process.argv.find((arg) => arg.startsWith('--suites='))?.slice('--suites='.length) ?? ''
 ).split(' ');
+const runs = (suite) => namedSuites.join('') === '' || namedSuites.includes(suite);
 const forServices = process.argv.includes('--services');
 const started = Date.now();
 
@@ -106,7 +107,7 @@ async function systemPackages() {
   const needs = [
     ...systemNeeds,
     ...(forTests ? testNeeds : forServices ? demoServicesNeeds : []),
-    ...(forTests && namedSuites.includes('puppet-server') ? puppetServerNeeds : []),
+    ...(forTests && ['puppet-server', 'puppet-vm'].some(runs) ? puppetServerNeeds : []),
   ];
   const missing = needs.filter(({ file }) => !existsSync(file)).map(({ pkg }) => pkg);
   if (missing.length === 0) return;

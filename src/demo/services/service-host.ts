@@ -101,8 +101,8 @@ export class ServiceHost {
   }
 
   /** Runs a shell command there to its end, with what it says; throws where its exit code is not 0. */
-  run(command: string, input = ''): Promise<string> {
-    return runIn(this.inner, command, input);
+  run(command: string, input = '', timeoutMs = limitMs): Promise<string> {
+    return runIn(this.inner, command, input, timeoutMs);
   }
 
   /** Ends everything in it. Idempotent. */
@@ -125,9 +125,9 @@ const inside = (pid: number, command: string): string[] => [
   command,
 ];
 
-const runIn = (pid: number, command: string, input: string): Promise<string> =>
+const runIn = (pid: number, command: string, input: string, timeout = limitMs): Promise<string> =>
   new Promise((resolve, reject) => {
-    const options = { timeout: limitMs, maxBuffer: 64 * 1024 * 1024, cwd: '/' };
+    const options = { timeout, maxBuffer: 64 * 1024 * 1024, cwd: '/' };
     const child = execFile('nsenter', inside(pid, command), options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
       else reject(new Error(`on the host of the services: ${command}\n${stdout}${stderr}${error.message}`));
