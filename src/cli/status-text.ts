@@ -76,11 +76,12 @@ const remarks = (member: MemberView): string =>
     .map(harmlessLine)
     .join('; ');
 
-const membersTable = (members: readonly MemberView[], now: number, paint: Paint): string =>
-  table(
+const membersTable = (members: readonly MemberView[], now: number, paint: Paint): string => {
+  const pool = poolColumn(members);
+  return table(
     [
       { title: 'VM' },
-      ...poolColumn(members),
+      ...pool,
       { title: 'STATE' },
       { title: 'SINCE', align: 'right' },
       { title: 'AGE', align: 'right' },
@@ -92,7 +93,7 @@ const membersTable = (members: readonly MemberView[], now: number, paint: Paint)
     ],
     members.map((member) => [
       member.name,
-      ...poolCell(members, member),
+      ...poolCell(pool, member),
       paintState(member, paint),
       howLong(now - Date.parse(member.since)),
       howLong(now - Date.parse(member.bornAt)),
@@ -104,12 +105,14 @@ const membersTable = (members: readonly MemberView[], now: number, paint: Paint)
     ]),
     paint,
   );
+};
 
-const servicesTable = (services: readonly ServiceView[], now: number, paint: Paint): string =>
-  table(
+const servicesTable = (services: readonly ServiceView[], now: number, paint: Paint): string => {
+  const pool = poolColumn(services);
+  return table(
     [
       { title: 'SERVICE' },
-      ...poolColumn(services),
+      ...pool,
       { title: 'TYPE' },
       { title: 'VMS', align: 'right' },
       { title: 'STATE' },
@@ -118,7 +121,7 @@ const servicesTable = (services: readonly ServiceView[], now: number, paint: Pai
     ],
     services.map((service) => [
       service.name,
-      ...poolCell(services, service),
+      ...poolCell(pool, service),
       service.type,
       String(service.hosts),
       service.upToDate
@@ -135,12 +138,14 @@ const servicesTable = (services: readonly ServiceView[], now: number, paint: Pai
     ]),
     paint,
   );
+};
 
-const waitingTable = (requests: readonly LeaseView[], now: number, paint: Paint): string =>
-  table(
+const waitingTable = (requests: readonly LeaseView[], now: number, paint: Paint): string => {
+  const pool = poolColumn(requests);
+  return table(
     [
       { title: 'PLACE', align: 'right' },
-      ...poolColumn(requests),
+      ...pool,
       { title: 'JOB' },
       { title: 'WORKER' },
       { title: 'WAITS', align: 'right' },
@@ -148,7 +153,7 @@ const waitingTable = (requests: readonly LeaseView[], now: number, paint: Paint)
     ],
     requests.map((request) => [
       String(request.position ?? '-'),
-      ...poolCell(requests, request),
+      ...poolCell(pool, request),
       request.job,
       request.worker,
       howLong(now - Date.parse(request.askedAt)),
@@ -156,3 +161,4 @@ const waitingTable = (requests: readonly LeaseView[], now: number, paint: Paint)
     ]),
     paint,
   );
+};

@@ -1,3 +1,4 @@
+import { takesWords } from '../takes-words.js';
 import type { EventView, MemberView, ServiceView, StatusView } from '../http/api.js';
 
 /** States that a VM is looked for by, in the order in which they matter to who looks. */
@@ -7,13 +8,14 @@ export type ShownState = (typeof shownStates)[number];
 export interface Filter {
   /** Null shows all. */
   readonly state: ShownState | null;
-  /** Part of a name, job, user, cell, address or detail, in any case of letters. */
+  /** Part of a name, pool, job, user, cell, address or detail, in any case of letters. */
   readonly text: string;
 }
 
 const searched = (member: MemberView): string =>
   [
     member.name,
+    member.pool,
     member.cell,
     member.address,
     member.reason,
@@ -87,6 +89,7 @@ export function facts(member: MemberView, now: number): readonly (readonly [stri
     ],
     ['Address', member.address],
     ['Age', since(member.bornAt, now)],
+    ['Pool', member.pool ?? null],
     ['Cell', member.cell],
     ['Generation', member.current ? member.generation : `${member.generation} (not the present one)`],
     ['Server', member.serverId],
@@ -94,6 +97,15 @@ export function facts(member: MemberView, now: number): readonly (readonly [stri
   ];
   return rows.filter((row): row is [string, string] => row[1] !== null && row[1] !== '');
 }
+
+/** A row for each pool of a service with several: how it is, and which jobs it takes. */
+export const poolRows = ({ pools = [] }: StatusView): readonly (readonly string[])[] =>
+  pools.map(({ name, counts, shape, paused, takes }) => [
+    name,
+    ...[counts.free, counts.busy, counts.unusable, counts.waiting].map(String),
+    shape === null ? 'no shape yet' : `${String(shape.min)} to ${String(shape.max)}, ${shape.flavor}`,
+    `${paused ? 'paused; ' : ''}${takesWords(takes)}`,
+  ]);
 
 /** How far a service of the site is behind the pool. */
 export function serviceLag({ upToDate, running, behindSince }: ServiceView, now: number): string {

@@ -12,14 +12,15 @@ export const leasesText = (
   nowMs: number,
   paint: Paint,
   width: number,
-): string =>
-  fitted(
+): string => {
+  const pool = poolColumn(leases);
+  return fitted(
     [
       { title: 'JOB', least: 10 },
       { title: 'USER', least: 6 },
       { title: 'QUEUE', least: 6, drop: 3 },
       { title: 'WORKER', least: 8, drop: 2 },
-      ...poolColumn(leases),
+      ...pool,
       { title: 'VM' },
       { title: 'STATE' },
       { title: 'FOR', align: 'right' },
@@ -33,7 +34,7 @@ export const leasesText = (
         lease.user ?? '-',
         lease.queue === undefined || lease.queue === '' ? '-' : harmlessLine(lease.queue),
         lease.worker,
-        ...poolCell(leases, lease),
+        ...poolCell(pool, lease),
         lease.vm?.member ?? '-',
         lease.ready ? paint('blue', 'running') : paint('yellow', 'staging'),
         age(nowMs - at(lease.grantedAt)),
@@ -43,6 +44,7 @@ export const leasesText = (
     paint,
     width,
   );
+};
 
 /** Who waits, the next to be served first. */
 export const requestsText = (
@@ -50,11 +52,12 @@ export const requestsText = (
   nowMs: number,
   paint: Paint,
   width: number,
-): string =>
-  fitted(
+): string => {
+  const pool = poolColumn(requests);
+  return fitted(
     [
       { title: 'PLACE', align: 'right' },
-      ...poolColumn(requests),
+      ...pool,
       { title: 'JOB', least: 10 },
       { title: 'USER', least: 6 },
       { title: 'QUEUE', least: 6, drop: 2 },
@@ -66,7 +69,7 @@ export const requestsText = (
       .sort((a, b) => (a.position ?? 0) - (b.position ?? 0))
       .map((request) => [
         String(request.position ?? '-'),
-        ...poolCell(requests, request),
+        ...poolCell(pool, request),
         request.job,
         request.user ?? '-',
         request.queue === undefined || request.queue === '' ? '-' : harmlessLine(request.queue),
@@ -77,6 +80,7 @@ export const requestsText = (
     paint,
     width,
   );
+};
 
 /** In a line why there is nothing to show. */
 export const noRequests = ({ counts }: StatusView): string =>

@@ -1,5 +1,5 @@
 import type { PoolSummary } from '../../http/class-api.js';
-import { formatSize } from '../../size.js';
+import { takesWords } from '../../takes-words.js';
 import { table } from '../table.js';
 import { harmlessLine, type Paint } from '../terminal.js';
 
@@ -11,9 +11,9 @@ interface Owned {
 export const poolColumn = (entries: readonly Owned[]): readonly { readonly title: string }[] =>
   entries.some(({ pool }) => pool !== undefined) ? [{ title: 'POOL' }] : [];
 
-/** Its cell in a row of such a table. */
-export const poolCell = (entries: readonly Owned[], { pool }: Owned): readonly string[] =>
-  poolColumn(entries).map(() => pool ?? '-');
+/** Its cell in a row of a table with that column. */
+export const poolCell = (column: ReturnType<typeof poolColumn>, { pool }: Owned): readonly string[] =>
+  column.map(() => pool ?? '-');
 
 /** Each pool in a line: how it is, and which jobs it takes. */
 export const poolsText = (pools: readonly PoolSummary[], paint: Paint): string =>
@@ -36,18 +36,7 @@ export const poolsText = (pools: readonly PoolSummary[], paint: Paint): string =
       String(counts.waiting),
       shape === null ? '-' : String(shape.max),
       shape?.flavor ?? '-',
-      [...(paused ? [paint('yellow', 'paused')] : []), takesText(takes)].join('; '),
+      [...(paused ? [paint('yellow', 'paused')] : []), harmlessLine(takesWords(takes))].join('; '),
     ]),
     paint,
   );
-
-/** Up to how much of what, of which queues, with which features. */
-const takesText = ({ processors, memory, queues, features, reserved }: PoolSummary['takes']): string =>
-  [
-    processors === null ? 'processors not known yet' : `ppn ${String(processors)}`,
-    ...(memory === null ? [] : [`mem ${formatSize(memory)}`]),
-    ...(queues === null ? [] : [`queues ${queues.join(', ')}`]),
-    ...(features.length === 0 ? [] : [`${reserved ? 'only features' : 'features'} ${features.join(', ')}`]),
-  ]
-    .map(harmlessLine)
-    .join('; ');

@@ -51,11 +51,12 @@ export const remarksOf = (vm: MemberView): string =>
     .join('; ');
 
 /** VMs in a table no wider than `width`. */
-export const vmsText = (vms: readonly MemberView[], nowMs: number, paint: Paint, width: number): string =>
-  fitted(
+export const vmsText = (vms: readonly MemberView[], nowMs: number, paint: Paint, width: number): string => {
+  const pool = poolColumn(vms);
+  return fitted(
     [
       { title: 'VM' },
-      ...poolColumn(vms),
+      ...pool,
       { title: 'STATE' },
       { title: 'FOR', align: 'right' },
       { title: 'AGE', align: 'right', drop: 2 },
@@ -68,7 +69,7 @@ export const vmsText = (vms: readonly MemberView[], nowMs: number, paint: Paint,
     ],
     byUrgency(vms).map((vm) => [
       vm.name,
-      ...poolCell(vms, vm),
+      ...poolCell(pool, vm),
       paintWord(vm, paint),
       age(nowMs - Date.parse(vm.since)),
       age(nowMs - Date.parse(vm.bornAt)),
@@ -82,6 +83,7 @@ export const vmsText = (vms: readonly MemberView[], nowMs: number, paint: Paint,
     paint,
     width,
   );
+};
 
 /** `6 of max 8 VMs: 2 Free, 3 Busy, 1 Unusable`. */
 export const vmsHead = ({ pool, shape, counts, members }: StatusView, paint: Paint): string => {

@@ -2,6 +2,7 @@ import type { EventView, StatusView, TrendPoint } from '../../http/api.js';
 import { chartOf } from '../chart.js';
 import {
   filtered,
+  poolRows,
   serviceLag,
   serviceReasons,
   shownStates,
@@ -52,7 +53,7 @@ export class View {
     this.shown = null;
     this.panel.close();
     this.tiles.show([], 0, 0);
-    for (const id of ['counts', 'problems', 'requests', 'cells', 'services', 'events', 'chart']) {
+    for (const id of ['counts', 'problems', 'pools', 'requests', 'cells', 'services', 'events', 'chart']) {
       const target = element(id, Element);
       target.replaceChildren();
       if (target instanceof HTMLElement) delete target.dataset['shown'];
@@ -90,6 +91,9 @@ export class View {
       'There is no cell yet.',
       3,
     );
+    const pools = poolRows(status);
+    element('pools-section', HTMLElement).hidden = pools.length === 0;
+    fillRows(element('pools', HTMLElement), pools, 'There is one pool.', 7);
     element('services-section', HTMLElement).hidden = status.services.length === 0;
     fillRows(
       element('services', HTMLElement),

@@ -3,6 +3,7 @@ import {
   facts,
   filtered,
   ordersFor,
+  poolRows,
   sentence,
   serviceLag,
   serviceReasons,
@@ -16,6 +17,37 @@ import { memberView, statusView } from '../cli/play.js';
 
 const now = Date.parse('2026-11-23T10:00:00.000Z');
 const job = { id: '7.srv', worker: 'node1', user: 'ann', lease: 'l', since: '2026-11-23T09:58:00.000Z' };
+
+describe('the pools of a service', () => {
+  const takes = { queues: null, features: [], reserved: false, processors: 4, memory: 8 * 1024 ** 3 };
+  const { counts, shape } = statusView();
+
+  it('are not shown where there is one', () => {
+    expect(poolRows(statusView())).toEqual([]);
+    expect(facts(memberView('a'), now).map(([name]) => name)).not.toContain('Pool');
+  });
+
+  it('are shown with what they take, and their VMs are found by them', () => {
+    const paused = { name: 'gpu', counts: { ...counts, free: 2 }, shape: null, paused: true, problems: 0 };
+    const pools = [
+      { name: 'batch', counts, shape, paused: false, problems: 0, takes },
+      {
+        ...paused,
+        takes: { queues: ['q'], features: ['gpu'], reserved: true, processors: null, memory: null },
+      },
+    ];
+    expect(poolRows(statusView({ pools }))).toEqual([
+      ['batch', '0', '0', '0', '0', '1 to 6, small', 'ppn 4; mem 8 GiB'],
+      [
+        ...['gpu', '2', '0', '0', '0', 'no shape yet'],
+        'paused; processors not known yet; queues q; only features gpu',
+      ],
+    ]);
+    const members = [memberView('a', { pool: 'batch' }), memberView('b', { pool: 'gpu' })];
+    expect(filtered(members, { state: null, text: 'GPU' }).map(({ name }) => name)).toEqual(['b']);
+    expect(facts(memberView('a', { pool: 'batch' }), now)).toContainEqual(['Pool', 'batch']);
+  });
+});
 
 describe('words for people', () => {
   it.each([
