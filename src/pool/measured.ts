@@ -28,7 +28,7 @@ export interface Measured {
   readonly begun: boolean;
   /** Its exit code, 128 + n after signal n; null where nobody told. */
   readonly code: number | null;
-  /** Did Torque send a signal that is to end it? */
+  /** Did Torque send a signal that is to end it, before it ended? */
   readonly told: boolean;
   /** The limit for which it was ended. */
   readonly over: { readonly limit: LimitName; readonly value: number; readonly most: number } | null;
@@ -92,8 +92,8 @@ export function jobEndOf(end: Pick<TenantEnd, 'ready' | 'lost' | 'exit'>, measur
   if (exit === overWalltime || (exit !== null && exit > 256)) return 'cancelled';
   const code = own ?? (exit !== null && exit >= 0 && exit <= 255 ? exit : null);
   if (code === null) return measured === null ? 'unknown' : 'cancelled';
+  if (measured?.told === true) return 'cancelled';
   if (code === 0) return 'finished';
-  if (measured?.told === true && code > 128) return 'cancelled';
   return code > 128 && code <= 128 + 64 ? 'signalled' : 'failed';
 }
 

@@ -106,7 +106,9 @@ describe('a hostile job', () => {
       ])
         expect(before).toContain(kind);
 
-      expect(await guest.scrub(machine.target, 'attack-1' as LeaseId, patience())).toEqual({ ok: true });
+      expect(await guest.scrub(machine.target, 'attack-1' as LeaseId, patience())).toMatchObject({
+        ok: true,
+      });
       expect(await traces()).toBe('');
       await idleEnded;
     } finally {
@@ -152,7 +154,7 @@ describe('a hostile job', () => {
       const [code] = (await once(login, 'exit')) as [number | null];
       expect([user, code]).toEqual([user, 255]);
     }
-    expect(await guest.scrub(machine.target, 'attack-2' as LeaseId, patience())).toEqual({ ok: true });
+    expect(await guest.scrub(machine.target, 'attack-2' as LeaseId, patience())).toMatchObject({ ok: true });
   });
 
   it('finds nothing on its VM with which the service would let it in', async () => {
@@ -176,7 +178,7 @@ describe('a hostile job', () => {
     );
     expect(letIn).toEqual([]);
     expect((await machine.asJob('cat /etc/vmpool/lease.json')).code).not.toBe(0);
-    expect(await guest.scrub(machine.target, 'attack-3' as LeaseId, patience())).toEqual({ ok: true });
+    expect(await guest.scrub(machine.target, 'attack-3' as LeaseId, patience())).toMatchObject({ ok: true });
   });
 
   it('that became root and wrote a marker of its own is not believed', async () => {
@@ -187,7 +189,7 @@ describe('a hostile job', () => {
     expect(await guest.probe(machine.target, patience())).toMatchObject({
       marker: { key: { job: '13.server' }, authentic: false },
     });
-    expect(await guest.scrub(machine.target, 'attack-4' as LeaseId, patience())).toEqual({ ok: true });
+    expect(await guest.scrub(machine.target, 'attack-4' as LeaseId, patience())).toMatchObject({ ok: true });
   });
 });
 

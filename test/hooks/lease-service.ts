@@ -3,6 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { LeaseRequest, LeaseView, NodeView, ReleaseRequest, SyncRequest } from '../../src/http/api.js';
 import { createHttpServer, type HttpConfig, type HttpServer } from '../../src/http/server.js';
 import { emptyBook, type Context, type Member } from '../../src/pool/book.js';
+import { limitsText, parseMeasured } from '../../src/guest/measured.js';
+import type { Measured } from '../../src/pool/measured.js';
 import type { CellName, InstallationId, MemberName, ServerId, Shape, VmState } from '../../src/pool/model.js';
 import { defaultPolicy } from '../../src/pool/policy.js';
 import { workOf, type Work } from '../../src/pool/work.js';
@@ -133,6 +135,10 @@ export class LeaseService {
     });
   }
 
+  /** Are jobs measured on their VMs, and what did they use, in the order in which they ended? */
+  meters = false;
+  readonly measured: (Measured | null)[] = [];
+
   /** Many changes in a row are one look. */
   #kick(): void {
     if (this.#scheduled) return;
@@ -147,12 +153,16 @@ export class LeaseService {
       const mine = item.order.key.worker !== elsewhere;
       if (mine && this.slowStaging) return;
       if (mine) this.machine(item.member)?.stage(item.order.user, item.order.publicKey);
+      if (mine && this.meters)
+        this.machine(item.member)?.meter(item.order.user, limitsText(item.order.limits ?? {}));
       await this.#keeper.dispatch({ type: 'staged', lease: item.order.lease, result: { ok: true } });
     }
     if (item.kind === 'scrub') {
       const job = this.leases.find((lease) => lease.id === item.lease);
       let why: string | null = null;
       try {
+        if (job !== undefined && this.meters)
+          this.measured.push(parseMeasured(this.machine(item.member)?.metered() ?? ''));
         if (job !== undefined) this.machine(item.member)?.scrub(job.body.user);
       } catch (error) {
         why = String(error);

@@ -6,7 +6,8 @@ const two = (value: number): string => String(value).padStart(2, '0');
 export function resourceList(job: Submission): string {
   const s = job.walltimeSeconds ?? 3600;
   const walltime = `${two(Math.floor(s / 3600))}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
-  return `neednodes=1:ppn=${job.ppn ?? 1},nodect=1,nodes=1:ppn=${job.ppn ?? 1},walltime=${walltime}`;
+  const limits = job.limits === undefined ? '' : `,${job.limits}`;
+  return `neednodes=1:ppn=${job.ppn ?? 1},nodect=1,nodes=1:ppn=${job.ppn ?? 1},walltime=${walltime}${limits}`;
 }
 
 export interface Place {

@@ -11,6 +11,8 @@ export interface Submission {
   readonly workDirectory?: string;
   readonly ppn?: number;
   readonly walltimeSeconds?: number;
+  /** More of `-l`, as it stands in the resource list: `cput=00:01:00,mem=1gb`. */
+  readonly limits?: string;
   readonly shell?: string;
   readonly queue?: string;
   /** `-I` */

@@ -125,6 +125,26 @@ export class VmMachine {
     }
     writeFileSync(this.path(`/etc/vmpool-keys/${user.name}`), `${publicKey}\n`);
   }
+  /** Measures what the user's processes use, within limits as meter.sh takes them, as the service does at a grant. */
+  meter(user: SandboxUser, limits: string): void {
+    const program = readFileSync('src/guest/scripts/meter.sh', 'utf8');
+    mkdirSync(this.path('/run/vmpool'), { recursive: true });
+    const [, , , pvmem = 0, , pcput = 0] = limits.split(' ').map(Number);
+    writeFileSync(this.path('/run/vmpool/limits'), `${Math.floor(pvmem / 1024)} ${Math.ceil(pcput / 100)}\n`);
+    writeFileSync(this.path('/run/vmpool/meter'), program);
+    const order = `exec setsid bash /run/vmpool/meter ${user.uid} ${user.gid} ${limits}`;
+    this.run(
+      `(${order}) </dev/null >/dev/null 2>&1 & for i in 1 2 3 4 5 6 7 8 9 10; do [ -s /run/vmpool/usage ] && break; sleep 0.1; done`,
+    );
+  }
+  /** The meter's last line, which ends it. */
+  metered(): string {
+    const line = this.run(
+      'p=$(cat /run/vmpool/pid); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done; cat /run/vmpool/usage',
+    );
+    rmSync(this.path('/run/vmpool'), { recursive: true });
+    return line.trimEnd();
+  }
   /** Takes the key away, ends the user's processes and wipes their files. */
   scrub(user: SandboxUser): void {
     rmSync(this.path(`/etc/vmpool-keys/${user.name}`), { force: true });

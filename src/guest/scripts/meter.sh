@@ -214,7 +214,7 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
       [ "$begun" -ge 0 ] || begun=$now
       [ -n "$cg" ] && echo "$2" >"$cg/cgroup.procs"
       ;;
-    told) told=1 ;;
+    told) [ "$ended" -ge 0 ] || told=1 ;;
     end)
       [[ ${3:-} =~ ^[0-9]{1,3}$ ]] || return
       look
