@@ -1,6 +1,14 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import type { PoolService } from '../../src/service/port.js';
 import type { EmbeddedSite } from '../support/site.js';
 import { eventually, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
+
+/** Does the account know of so many jobs what they used? Of these none began. */
+const asked = async (service: PoolService, jobs: number): Promise<boolean> => {
+  const wish = { since: 0, until: Date.now() + 60_000, by: ['job'] } as const;
+  const { total } = await service.usage(wish, new AbortController().signal);
+  return total.measured === jobs && total.ends['never-started'] === jobs;
+};
 
 describe('what becomes of a VM after its job', () => {
   let site: EmbeddedSite | null = null;
@@ -25,6 +33,7 @@ describe('what becomes of a VM after its job', () => {
       service.status().members.every((m) => m.name !== first.vm?.member),
     );
     await releaseJob(service, 2);
+    await eventually('both VMs were asked what their jobs used', 60_000, () => asked(service, 2));
   }, 240_000);
 
   it('rebuild: the same server comes back with a new system and new host keys', async () => {
@@ -44,5 +53,6 @@ describe('what becomes of a VM after its job', () => {
     expect(server?.actions).toEqual(['rebuild', 'create']);
     await releaseJob(service, 2);
     await eventually('Free', 90_000, () => membersIn(service, 'Free').length === 1);
+    expect(await asked(service, 2)).toBe(true);
   }, 300_000);
 });

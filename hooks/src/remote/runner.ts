@@ -37,7 +37,8 @@ umask "$2"
 trap : HUP INT QUIT TERM USR1 USR2 ALRM
 (
   [ "$size" = 0 ] || ulimit -v "$size"
-  [ "$time" = 0 ] || ulimit -t "$time"
+  # Soft before hard: a limit that is both is kept by SIGKILL, which tells nobody why.
+  [ "$time" = 0 ] || { ulimit -St "$time" && ulimit -Ht "$((time + 5))"; }
   exec env -i "\${E[@]}" "\${A[@]}"
 )
 code=$?
