@@ -92,6 +92,7 @@ export function followedTogether(pool: string, all: readonly (Followed | null)[]
   });
   return {
     pool,
+    ...(parts.length > 1 ? { pools: parts.map(({ input }) => input.pool) } : {}),
     members: parts
       .flatMap(({ input }) => input.members)
       .toSorted((a, b) => (a.bornAt === b.bornAt ? 0 : a.bornAt < b.bornAt ? -1 : 1)),

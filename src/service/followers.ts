@@ -70,10 +70,11 @@ export function startFollowers(parts: FollowerParts): Followers {
 
   const told = ({ type }: ServiceSettings): ServiceInput | null => parts.input(followedFrom(type));
   /** What of it is this kind's business. */
-  const wanted = ({ type }: ServiceSettings, { pool: name, members, slots }: ServiceInput): ServiceInput => ({
-    pool: name,
-    members: followsMembers(type) ? members : [],
-    slots: followsSlots(type) ? slots : {},
+  const wanted = ({ type }: ServiceSettings, told: ServiceInput): ServiceInput => ({
+    pool: told.pool,
+    ...(type === 'puppet' && told.pools !== undefined ? { pools: told.pools } : {}),
+    members: followsMembers(type) ? told.members : [],
+    slots: followsSlots(type) ? told.slots : {},
   });
 
   const failed = (name: string, lane: Lane, error: unknown): number => {

@@ -32,6 +32,8 @@ export type ServiceMember = z.infer<typeof serviceMemberSchema>;
 /** What a service may follow. It is in the service's stack config, which only the vmpool service writes. */
 export const serviceInputSchema = z.strictObject({
   pool: z.string(),
+  /** All whose members these are, where they are several: the classes of one service. */
+  pools: z.array(z.string()).optional(),
   /** In the order of their birth. */
   members: z.array(serviceMemberSchema),
   /**

@@ -59,7 +59,7 @@ export const puppetMembers = (settings: PuppetSettings, input: ServiceInput, id:
   ].join('\n');
 
 /** The policy with the settings in it. Pure. */
-export const puppetPolicy = (settings: PuppetSettings, pool: string, id: string): string => {
+export const puppetPolicy = (settings: PuppetSettings, pools: readonly string[], id: string): string => {
   const maybe = (path: string | undefined): string => (path === undefined ? 'nil' : rubyString(path));
   const [, domain = ''] = settings.certname.split('@NAME@');
   return [
@@ -69,8 +69,8 @@ export const puppetPolicy = (settings: PuppetSettings, pool: string, id: string)
     `CHALLENGE = ${maybe(settings.challengeFile)}`,
     `OTHERWISE = ${maybe(settings.otherwise)}`,
     `POOLS = ${rubyString(`${settings.directory}/`)}`,
-    // Names as the pool makes them: its own, a number, a suffix.
-    `OURS = Regexp.new('\\A' + Regexp.escape(${rubyString(pool)}) + '-\\d+-[a-z0-9]+' + Regexp.escape(${rubyString(domain)}) + '\\z')`,
+    // Names as a pool makes them: its own, a number, a suffix.
+    `OURS = Regexp.new('\\A(?:' + Regexp.union(${pools.map(rubyString).join(', ')}).source + ')-\\d+-[a-z0-9]+' + Regexp.escape(${rubyString(domain)}) + '\\z')`,
     policyProgram.trimStart(),
   ].join('\n');
 };
@@ -89,7 +89,11 @@ export const planPuppet = (settings: PuppetSettings, input: ServiceInput, id: st
   return {
     files: [
       { path: `${own}/members`, text: puppetMembers(settings, input, id), mode: '0644' },
-      { path: `${own}/autosign`, text: puppetPolicy(settings, input.pool, id), mode: '0755' },
+      {
+        path: `${own}/autosign`,
+        text: puppetPolicy(settings, input.pools ?? [input.pool], id),
+        mode: '0755',
+      },
     ],
     check: variables + puppetCheck,
     reload: variables + puppetReload,

@@ -20,7 +20,7 @@ describe("Puppet's autosign policy, run", () => {
   const write = (changes: object = {}, members = [serviceMember(1)]): void => {
     const settings = puppetSettings.parse({ type: 'puppet', host: 'local', ...changes });
     writeFileSync(join(folder, 'members'), puppetMembers(settings, serviceInput(0, { members }), 'x'));
-    writeFileSync(join(folder, 'autosign'), puppetPolicy(settings, 'batch', 'x'), { mode: 0o755 });
+    writeFileSync(join(folder, 'autosign'), puppetPolicy(settings, ['batch', 'gpu'], 'x'), { mode: 0o755 });
   };
   /** csr_attributes.yaml of Puppet, as OpenSSL writes it. */
   const request = (cn: string, { instance = '', challenge = '' } = {}): string => {
@@ -90,6 +90,8 @@ describe("Puppet's autosign policy, run", () => {
       ['web.example.org', false],
       ['mail.example.org', false],
       ['batch-0007-gone.web.example.org', false],
+      ['gpu-0007-gone.web.example.org', false],
+      ['xgpu-0007-gone.web.example.org', true],
       [`${name}.web.example.org`, true],
     ] as const)
       expect({ asked, yes: ask(asked, request(asked)).yes }).toEqual({ asked, yes });

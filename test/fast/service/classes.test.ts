@@ -331,6 +331,7 @@ describe('what services are told of several pools', () => {
     const all = [part('a', 3, { w1: 3, w2: 5 }, ['1', '3']), part('b', 2, { w1: 2 }, ['2'])];
     const told = followedTogether('b', all);
     expect(told?.pool).toBe('b');
+    expect(told?.pools).toEqual(['a', 'b']);
     expect(told?.members.map(({ name }) => name)).toEqual(['a-1', 'b-2', 'a-3']);
     expect(told?.slots).toEqual({ w1: 5, w2: 7 });
   });

@@ -57,7 +57,7 @@ describe("Puppet's autosign policy", () => {
         serverId: true,
         certname: '@NAME@.example.org',
       }),
-      'batch',
+      ['batch', 'gpu'],
       id,
     );
     expect(text.split('\n').slice(0, 7)).toEqual([
@@ -67,7 +67,7 @@ describe("Puppet's autosign policy", () => {
       "CHALLENGE = '/etc/puppet/challenge'",
       "OTHERWISE = '/etc/puppet/autosign.conf'",
       "POOLS = '/etc/puppet/vmpool/'",
-      String.raw`OURS = Regexp.new('\A' + Regexp.escape('batch') + '-\d+-[a-z0-9]+' + Regexp.escape('.example.org') + '\z')`,
+      String.raw`OURS = Regexp.new('\A(?:' + Regexp.union('batch', 'gpu').source + ')-\d+-[a-z0-9]+' + Regexp.escape('.example.org') + '\z')`,
     ]);
   });
 
