@@ -55,7 +55,7 @@ export async function jobStarter(config: WorkerConfig, command: readonly string[
     say(`job ${job} is not run: ${waited.why}`);
     return exitRefused;
   }
-  if (waited.kind === 'timeout') {
+  if (waited.kind === 'again') {
     say(`job ${job}: ${waited.why}`);
     return exitAgain;
   }

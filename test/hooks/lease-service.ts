@@ -61,6 +61,8 @@ const elsewhere = 'another-worker';
 export class LeaseService {
   readonly token = 'the-token-of-worker1-of-these-tests';
   readonly leases: Lease[] = [];
+  /** Ids of leases that a lost store no longer knows. */
+  readonly forgotten = new Set<string>();
   readonly releases: ReleaseRequest[] = [];
   readonly syncs: SyncRequest[] = [];
   readonly calls: Call[] = [];
@@ -199,7 +201,9 @@ export class LeaseService {
           return answer;
         }),
       waitFor: (...args) =>
-        heard('GET', `/v1/leases/${args[0]}?until=${args[1]}`, () => service.waitFor(...args)),
+        heard('GET', `/v1/leases/${args[0]}?until=${args[1]}`, () =>
+          this.forgotten.has(args[0]) ? null : service.waitFor(...args),
+        ),
       release: (worker, body) =>
         heard('POST', '/v1/releases', () => {
           this.releases.push(body);

@@ -76,6 +76,22 @@ describe('when no VM is Free', () => {
   });
 });
 
+describe('when the service has lost its store', () => {
+  it('a job that waits is started again, and asks anew', async () => {
+    site = await Site.open();
+    site.service.pause();
+    const id = site.mom.submit({ user: alice.name, script: 'echo ran' });
+    await site.mom.running(id);
+    const lease = site.service.leaseOf(id);
+    if (lease === undefined) throw new Error('nothing was asked for');
+    site.service.forgotten.add(lease.id);
+    await site.mom.until(id, () => site.service.leases.length === 2, 'the second request');
+    site.service.grant();
+    expect(await site.mom.finished(id)).toMatchObject({ exitStatus: 0, starts: 2 });
+    expect(site.mom.stderr(id)).toContain('has no record of lease');
+  });
+});
+
 describe('when the service cannot give one', () => {
   it('an unsatisfiable job ends, and its user finds the reason beside the job', async () => {
     site = await Site.open({ mom: { np: 200 } });

@@ -5,7 +5,8 @@ import type { LeaseTicket } from '../spool/lease-files.js';
 export type Waited =
   | { readonly kind: 'ready'; readonly vm: VmView }
   | { readonly kind: 'refused'; readonly why: string }
-  | { readonly kind: 'timeout'; readonly why: string };
+  /** No VM now; the job has not begun, and can be started again. */
+  | { readonly kind: 'again'; readonly why: string };
 
 /** At most `maxWait`, and some of the walltime must be left to say so before Torque ends the job. */
 export function waitLimitMs(maxWaitMs: number, walltimeSeconds: number | null): number {
@@ -35,6 +36,12 @@ export async function waitForVm(
     const answer = await client.lease(ticket.lease, Math.max(0, Math.min(pollMs, restMs)), 'ready', signal);
     signal.throwIfAborted();
     let state: string;
+    // A store that was put back from a copy, or lost, does not know what had been asked since.
+    if (answer.kind === 'problem' && answer.code === 'not-found')
+      return {
+        kind: 'again',
+        why: `the lease service has no record of lease ${ticket.lease} any more; gave up, so that the job can be started again`,
+      };
     if (answer.kind === 'problem')
       return {
         kind: 'refused',
@@ -61,7 +68,7 @@ export async function waitForVm(
     const now = performance.now();
     if (now - began >= limit)
       return {
-        kind: 'timeout',
+        kind: 'again',
         why: `waited ${Math.round((now - began) / 1000)} s for ${state}; gave up, so that the job can be started again`,
       };
     if (state !== said && now - saidAt > 10_000) {
