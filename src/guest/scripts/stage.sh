@@ -188,13 +188,14 @@ put() { # put DIRECTORY NAME TEXT: whole or not at all
 put "$pool" environment "$environment"
 
 # What is used is measured from before anybody logs in; a job does not wait for it. A unit of systemd's is not ended with
-# the administrator's session, and has a part of the tree of cgroups to itself; the job survives its end.
+# the administrator's session, and has a part of the tree of cgroups to itself; the job survives its end, is under none of
+# the limits that units have by default, and does not take the meter along when it is out of memory.
 start_meter() {
   local program=(bash --noprofile --norc /run/vmpool/meter "$uid" "$gid" "${limits[@]}")
   mkdir -p -m 755 /run/vmpool && printf '%s\n' "$meter" >/run/vmpool/meter &&
     printf '%d %d\n' $((limits[3] / 1024)) $(((limits[5] + 99) / 100)) >/run/vmpool/limits || return
   [ -d /run/systemd/system ] && systemd-run --quiet --collect --unit=vmpool-meter --property=Delegate=yes \
-    --property=KillMode=process "${program[@]}" && return
+    --property=KillMode=process --property=TasksMax=infinity --property=OOMPolicy=continue "${program[@]}" && return
   exec setsid "${program[@]}"
 }
 start_meter </dev/null >/dev/null 2>&1 3>&- 9>&- &
