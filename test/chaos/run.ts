@@ -13,6 +13,7 @@ import { Witness } from './witness.js';
 /** Jobs that are over count no more: so many of each worker wait or run at any time. */
 const jobsOfWorker = 5;
 const submitEveryMs = 400;
+const operatorLooksEveryMs = 3000;
 /** The first of so many that is about is killed; rare ones are waited for without holding up the others. */
 const nextVictims = 6;
 /** How long is looked for them before the turn of the next ones comes, milliseconds. */
@@ -87,12 +88,14 @@ class Chaos {
       return this.#seen(null);
     const ending = new AbortController();
     const load = this.#submit(AbortSignal.any([ending.signal, signal]));
+    const operator = this.#attend(AbortSignal.any([ending.signal, signal]));
     const faults = this.#playFaults();
     progress.phase = 'chaos';
     await this.#kill();
     await faults;
     ending.abort();
     await load;
+    await operator;
     signal.throwIfAborted();
     progress.phase = 'jobs end';
     say(`chaos is over: ${String(this.#open().length)} jobs are still to end`);
@@ -207,6 +210,14 @@ class Chaos {
       } catch (error) {
         this.#trouble.push(`the fault ${fault} could not be played: ${String(error)}`);
       }
+    }
+  }
+
+  /** Without the operator a pool whose every VM was killed before its store was lost would stand still for good. */
+  async #attend(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#retireDead().catch(() => undefined);
+      await sleep(operatorLooksEveryMs, undefined, { signal }).catch(() => undefined);
     }
   }
 
