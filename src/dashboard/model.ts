@@ -102,7 +102,7 @@ export function facts(member: MemberView, now: number): readonly (readonly [stri
 export const poolRows = ({ pools = [] }: StatusView): readonly (readonly string[])[] =>
   pools.map(({ name, counts, shape, paused, takes }) => [
     name,
-    ...[counts.free, counts.busy, counts.unusable, counts.waiting].map(String),
+    `${String(counts.free)} free, ${String(counts.busy)} busy, ${String(counts.unusable)} unusable; ${String(counts.waiting)} waiting`,
     shape === null ? 'no shape yet' : `${String(shape.min)} to ${String(shape.max)}, ${shape.flavor}`,
     `${paused ? 'paused; ' : ''}${takesWords(takes)}`,
   ]);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { ask, tokens } from '../fast/http/harness.js';
 import { nastyTexts } from '../fast/hostile/texts.js';
-import { servePool, type ServedPool } from '../fast/http/served-pool.js';
+import { serveClasses, servePool, type ServedPool } from '../fast/http/served-pool.js';
 
 const artefacts = join(process.cwd(), 'test-artifacts', 'dashboard');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -40,6 +40,8 @@ interface Looks {
   readonly width?: number;
   readonly height?: number;
   readonly colorScheme?: 'light' | 'dark';
+  /** Names of the pools of a service with several. */
+  readonly classes?: readonly string[];
 }
 
 async function open({
@@ -47,8 +49,10 @@ async function open({
   width = 1200,
   height = 900,
   colorScheme = 'light',
+  classes = [],
 }: Looks = {}): Promise<void> {
-  pool = await servePool(vms);
+  const rules = classes.map((name) => ({ pool: name, features: [name], reserved: false }));
+  pool = rules.length === 0 ? await servePool(vms) : await serveClasses(rules, vms);
   context = await browser.newContext({ viewport: { width, height }, colorScheme });
   page = await context.newPage();
   page.setDefaultTimeout(30_000);
@@ -122,6 +126,30 @@ describe('the pool, live', () => {
     await pool.service.release('node1', { job: '7.srv', reason: 'job ended' });
     await tile(/scrubbing/).waitFor();
     await page.locator('#events li', { hasText: '7.srv' }).first().waitFor();
+    expect(complaints).toEqual([]);
+  });
+
+  it.each([1200, 360])('shows the pools of a service with several, %d wide', async (width) => {
+    await open({ vms: 3, classes: ['batch', 'large'], width });
+    await signIn();
+    const row = page.locator('#pools tr', { hasText: 'large' });
+    await row.waitFor();
+    expect(await page.locator('#pools tr').count()).toBe(2);
+    await page.getByText('6 VMs', { exact: true }).waitFor();
+    await pool.service.request('node1', {
+      ...(ask('7.srv') as Parameters<typeof pool.service.request>[1]),
+      ...{ processors: 1, queue: '', jobName: '', features: ['large'] },
+    });
+    await tile(/^large-0001 ?Busy.*job 7\.srv of ann/).waitFor();
+    await page.getByLabel('Find').fill('large');
+    await tile(/^batch-/)
+      .first()
+      .waitFor({ state: 'hidden' });
+    expect(await tile(/^large-/).count()).toBe(3);
+    await accessible();
+    await keep(`classes-${String(width)}`);
+    await tile(/^large-0002/).click();
+    await page.getByRole('dialog', { name: 'large-0002' }).getByText('large', { exact: true }).waitFor();
     expect(complaints).toEqual([]);
   });
 

@@ -93,7 +93,7 @@ export class View {
     );
     const pools = poolRows(status);
     element('pools-section', HTMLElement).hidden = pools.length === 0;
-    fillRows(element('pools', HTMLElement), pools, 'There is one pool.', 7);
+    fillRows(element('pools', HTMLElement), pools, 'There is one pool.', 4);
     element('services-section', HTMLElement).hidden = status.services.length === 0;
     fillRows(
       element('services', HTMLElement),

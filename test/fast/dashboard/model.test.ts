@@ -37,9 +37,9 @@ describe('the pools of a service', () => {
       },
     ];
     expect(poolRows(statusView({ pools }))).toEqual([
-      ['batch', '0', '0', '0', '0', '1 to 6, small', 'ppn 4; mem 8 GiB'],
+      ['batch', '0 free, 0 busy, 0 unusable; 0 waiting', '1 to 6, small', 'ppn 4; mem 8 GiB'],
       [
-        ...['gpu', '2', '0', '0', '0', 'no shape yet'],
+        ...['gpu', '2 free, 0 busy, 0 unusable; 0 waiting', 'no shape yet'],
         'paused; processors not known yet; queues q; only features gpu',
       ],
     ]);
