@@ -54,8 +54,11 @@ export const poolTests = (theCa: () => PuppetServer): void => {
         'StrictHostKeyChecking=no',
         'UserKnownHostsFile=/dev/null',
         'LogLevel=ERROR',
+        'ExitOnForwardFailure=yes',
       ].flatMap((option) => ['-o', option]);
-      const args = ['-F', 'none', '-i', join(site.directory, 'admin'), ...options];
+      // A server of the embedded cloud has no network but what SSH brings it.
+      const way = ['-R', `127.0.0.1:8140:${ca.address}:8140`];
+      const args = ['-F', 'none', '-i', join(site.directory, 'admin'), ...options, ...way];
       const child = spawn('ssh', [...args, `root@${vm.address ?? ''}`, command], {
         stdio: ['ignore', 'pipe', 'pipe'],
         timeout: 240_000,
@@ -72,7 +75,7 @@ export const poolTests = (theCa: () => PuppetServer): void => {
   const agent = (vm: Vm, ssldir = `${own}/ssl`): Promise<Ran> =>
     inVm(
       vm,
-      `grep -q ' puppet$' /etc/hosts || echo '${ca.address} puppet' >>/etc/hosts
+      `grep -q ' puppet$' /etc/hosts || echo '127.0.0.1 puppet' >>/etc/hosts
        mkdir -p /etc/puppet /var/cache/puppet ${own}
        printf 'extension_requests:\\n  pp_instance_id: "%s"\\n' '${vm.serverId ?? ''}' >/etc/puppet/csr_attributes.yaml
        puppet agent --test --no-usecacheonfailure --waitforcert 0 --keylength 2048 --server puppet --certname ${vm.name} --vardir ${own} --ssldir ${ssldir}`,
