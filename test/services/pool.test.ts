@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import type { ServiceView } from '../../src/http/api.js';
 import { plain } from '../../src/cli/terminal.js';
@@ -19,25 +20,31 @@ import {
 
 /**
  * A whole pool on the embedded cloud; a hosts file that follows it, Nagios on a host of its own that is reached by SSH,
- * and a service whose host is down.
+ * and services whose hosts are down or silent.
  */
 describe('services that follow a pool', () => {
   let site: EmbeddedSite;
   let pool: RunningService;
   let host: ServiceHost;
   let nagios: Nagios;
+  let mute: Server;
   beforeAll(async () => {
     site = await openSite({ subnet: '127.124.0.0/16', shape: { min: 1, max: 3 } });
     writeFileSync(file('etc-hosts'), '127.0.0.1 localhost\n');
     host = await ServiceHost.start(site.directory, '127.124.255.250', 2222);
     nagios = await Nagios.start(host);
     const watched = { host: host.host, ...nagios.settings };
-    await site.shape({ services: { hosts: hostsFile(), lost: lostHost(), nagios: watched } });
+    mute = createServer((socket) => socket.on('error', () => undefined));
+    await new Promise<void>((resolve) => mute.listen(2, '127.124.255.254', resolve));
+    await site.shape({
+      services: { hosts: hostsFile(), lost: lostHost(1), mute: lostHost(2), nagios: watched },
+    });
     pool = await site.start();
   }, 180_000);
   afterAll(async () => {
     await site.close();
     await host.stop();
+    mute.close();
   }, 180_000);
 
   const file = (name: string): string => join(site.directory, name);
@@ -54,12 +61,12 @@ describe('services that follow a pool', () => {
       `echo "# end of the pool"; } >${file('etc-hosts.new')} && mv ${file('etc-hosts.new')} ${file('etc-hosts')}; ` +
       `echo applied >>${file('applied')}`,
   });
-  /** Nobody listens there. */
-  const lostHost = (): object => ({
+  /** Nobody listens at port 1; at port 2 somebody does and never says a word. */
+  const lostHost = (port: number): object => ({
     type: 'command',
     host: {
       address: '127.124.255.254',
-      port: 1,
+      port,
       keyFile: file('admin'),
       hostKey: `ssh-ed25519 ${'A'.repeat(68)}`,
     },
@@ -97,7 +104,7 @@ describe('services that follow a pool', () => {
 
   const names = (): string[] => expected().map((line) => line.split(' ')[1] ?? '');
 
-  it('has a VM when it first is Free, not while it is building, and another host that is down delays nothing', async () => {
+  it('has a VM when it first is Free, not while it is building, and hosts that are down or silent delay nothing', async () => {
     await eventually('a Free VM', 120_000, () => membersIn(pool.service, 'Free').length === 1).catch(
       (error: unknown) => {
         // What the pool has to say of it, because the whole story is gone with its directory.
@@ -134,6 +141,10 @@ describe('services that follow a pool', () => {
     const text = statusText(pool.service.status(), plain);
     expect(text).toMatch(/hosts +command.*up to date/);
     expect(text).toMatch(/lost +command.*Connection refused/);
+    await eventually('what is wrong with the silent one', 120_000, () =>
+      /timed out/.test(view('mute')?.lastError ?? ''),
+    );
+    expect(view('mute')).toMatchObject({ upToDate: false, hosts: 0, toAdd: 3 });
   }, 400_000);
 
   it('loses the VMs that are retired', async () => {
