@@ -153,6 +153,7 @@ const suites = [
     extra: [...serial, '--testPathPatterns=puppet-server.test'],
   }),
   jestSuite('hooks', 'hooks', minutes(15), { extra: serial }),
+  jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
   jestSuite('package', 'package', minutes(12), { extra: serial }),
   jestSuite('fast other-node', 'fast', minutes(10), { node: other }),
   jestSuite('e2e other-node', 'e2e', minutes(10), {
@@ -174,8 +175,6 @@ const suites = [
 
 /** Suites that run only when they are named: long, and not steady enough yet to stop everything else. */
 const suitesOnRequest = [
-  // The certificate authority with agents in the VMs of a pool on the embedded cloud.
-  jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
   // A real OpenStack, started in namespaces of its own around the tests.
   jestSuite('openstack-smoke', 'openstack', minutes(15), {
     extra: [...serial, '--testPathPatterns=contract|cold-vm'],
