@@ -98,7 +98,7 @@ function jestSuite(
 function toolSuite(name, command, args) {
   const run = async () => {
     const program = join(root, 'node_modules', '.bin', command);
-    const { code, why } = await limited(name, program, args, { limitMs: minutes(5) });
+    const { code, why } = await limited(name, program, args, { limitMs: minutes(12) });
     return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, note: why ?? '' };
   };
   return { name, slots: 1, run };
@@ -139,9 +139,9 @@ const suites = [
   toolSuite('format', 'prettier', ['--check', '--log-level', 'warn', '.']),
   toolSuite('types', 'tsc', ['-p', 'tsconfig.json']),
   toolSuite('types browser', 'tsc', ['-p', 'src/dashboard/browser/tsconfig.json']),
-  jestSuite('fast', 'fast', minutes(10)),
-  jestSuite('sim', 'sim', minutes(12)),
-  jestSuite('engine', 'engine', minutes(20), { extra: serial }),
+  jestSuite('fast', 'fast', minutes(15)),
+  jestSuite('sim', 'sim', minutes(15)),
+  jestSuite('engine', 'engine', minutes(30), { extra: serial }),
   jestSuite('embedded', 'embedded', minutes(12), { extra: serial }),
   jestSuite('guest', 'guest', minutes(12), { extra: serial }),
   jestSuite('doors', 'doors', minutes(10), { extra: serial }),
@@ -155,7 +155,7 @@ const suites = [
   jestSuite('hooks', 'hooks', minutes(15), { extra: serial }),
   jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
   jestSuite('package', 'package', minutes(12), { extra: serial }),
-  jestSuite('fast other-node', 'fast', minutes(10), { node: other }),
+  jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
   jestSuite('e2e other-node', 'e2e', minutes(10), {
     node: other,
     extra: [...serial, '--testPathPatterns=smoke'],
