@@ -5,31 +5,8 @@ import { exitCodeOf, jobEnds } from '../pool/measured.js';
 import { openHistory } from '../store/history.js';
 import { historyFiles, linesOf } from '../store/history-read.js';
 
-/** One lease that has ended. Times in milliseconds since 1970. */
-export const usageLine = z.object({
-  /** When it ended. */
-  at: z.number(),
-  lease: z.string(),
-  job: z.string(),
-  jobName: z.string(),
-  user: z.string(),
-  queue: z.string(),
-  worker: z.string(),
-  vm: z.string(),
-  flavor: z.string(),
-  processors: z.number(),
-  askedAt: z.number(),
-  grantedAt: z.number(),
-  /** Why it ended, in words. */
-  reason: z.string(),
-});
-export type UsageLine = z.infer<typeof usageLine>;
-
-/**
- * What a job used on its VM: a line of its own, because the VM is asked after the lease has ended, and by then the
- * service may have been started anew. Has all that is summed up by, so that no line must be looked for.
- */
-export const jobLine = z.object({
+/** What is summed up by, in each line, so that no other must be looked for. */
+const whose = {
   /** When the lease ended. */
   at: z.number(),
   lease: z.string(),
@@ -40,6 +17,25 @@ export const jobLine = z.object({
   vm: z.string(),
   flavor: z.string(),
   processors: z.number(),
+};
+
+/** One lease that has ended. Times in milliseconds since 1970. */
+export const usageLine = z.object({
+  ...whose,
+  jobName: z.string(),
+  askedAt: z.number(),
+  grantedAt: z.number(),
+  /** Why it ended, in words. */
+  reason: z.string(),
+});
+export type UsageLine = z.infer<typeof usageLine>;
+
+/**
+ * What a job used on its VM: a line of its own, because the VM is asked after the lease has ended, and by then the
+ * service may have been started anew.
+ */
+export const jobLine = z.object({
+  ...whose,
   end: z.enum(jobEnds),
   /** The job's exit code, or Torque's exit status where the VM told none. */
   exit: z.number().nullable(),

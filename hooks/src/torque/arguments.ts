@@ -27,15 +27,19 @@ export type Parsed<T> =
 const jobIdForm = /^[A-Za-z0-9][A-Za-z0-9._[\]-]{0,254}$/;
 const userForm = /^[a-z_][a-z0-9_.-]{0,31}$/i;
 
-/** `walltime=01:00:00` (or plain seconds, or days first) within a resource list like `nodes=1:ppn=2,walltime=...`. */
-export function walltimeOf(resources: string): number | null {
-  const found = /(?:^|,)walltime=([0-9:]+)/.exec(resources);
-  if (!found?.[1]) return null;
+/** Seconds of a time as Torque writes it: `[[hh:]mm:]ss`, days first where there are four. Digits and colons only. */
+export function clockSeconds(text: string): number {
   const weights = [1, 60, 3600, 86_400];
-  return found[1]
+  return text
     .split(':')
     .reverse()
     .reduce((sum, part, index) => sum + Number(part) * (weights[index] ?? 0), 0);
+}
+
+/** `walltime=01:00:00` (or plain seconds, or days first) within a resource list like `nodes=1:ppn=2,walltime=...`. */
+export function walltimeOf(resources: string): number | null {
+  const found = /(?:^|,)walltime=([0-9:]+)/.exec(resources);
+  return found?.[1] === undefined ? null : clockSeconds(found[1]);
 }
 
 function common(args: readonly string[]): Parsed<{ job: string; user: string }> {

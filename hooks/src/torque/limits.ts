@@ -1,15 +1,11 @@
-import { resourceOf, sizeOf } from './arguments.js';
+import { clockSeconds, resourceOf, sizeOf } from './arguments.js';
 import type { JobLimits } from '../../../src/pool/measured.js';
 
 /** A time as Torque writes it: seconds, or `[[hh:]mm:]ss`, days first where there are four; parts of a second are cut. */
 export function timeLimit(text: string): number | null {
   const found = /^(\d{1,9}(?::\d{1,9}){0,3})(?:\.\d+)?$/.exec(text);
   if (found?.[1] === undefined) return null;
-  const weights = [1, 60, 3600, 86_400];
-  const seconds = found[1]
-    .split(':')
-    .reverse()
-    .reduce((sum, part, index) => sum + Number(part) * (weights[index] ?? 0), 0);
+  const seconds = clockSeconds(found[1]);
   return seconds > 0 ? seconds : null;
 }
 

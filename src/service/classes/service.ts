@@ -32,15 +32,19 @@ export function createClassedService(classes: readonly ClassedPool[], clock: Clo
   const recent = new Recent();
   const named = (pool: string, view: LeaseView): LeaseView => ({ ...view, pool });
 
-  /** The pool where that id lives, or else one that remembers it. */
-  const homeOf = (id: string): readonly [string, PoolService] | null => {
-    const knowing = [...services].filter(([, service]) => service.lease(id) !== null);
-    return knowing.find(([, service]) => service.lease(id)?.state !== 'ended') ?? knowing[0] ?? null;
+  /** The pool where that id lives, or else one that remembers it, with what it says of it. */
+  const homeOf = (
+    id: string,
+  ): { readonly pool: string; readonly service: PoolService; readonly view: LeaseView } | null => {
+    const knowing = [...services].flatMap(([pool, service]) => {
+      const view = service.lease(id);
+      return view === null ? [] : [{ pool, service, view }];
+    });
+    return knowing.find(({ view }) => view.state !== 'ended') ?? knowing[0] ?? null;
   };
   const lease = (id: string): LeaseView | null => {
-    const [pool, home] = homeOf(id) ?? [];
-    const view = home?.lease(id) ?? null;
-    return view === null || pool === undefined ? null : named(pool, view);
+    const home = homeOf(id);
+    return home === null ? null : named(home.pool, home.view);
   };
   const ownerOf = (member: string): readonly [string, PoolService] | null =>
     [...services].find(([, service]) => service.member(member) !== null) ?? null;
@@ -63,9 +67,9 @@ export function createClassedService(classes: readonly ClassedPool[], clock: Clo
     },
     lease,
     waitFor: async (id, until, ms, signal, asOwner) => {
-      const [pool, home] = homeOf(id) ?? [];
-      const view = (await home?.waitFor(id, until, ms, signal, asOwner)) ?? null;
-      return view === null || pool === undefined ? null : named(pool, view);
+      const home = homeOf(id);
+      const view = (await home?.service.waitFor(id, until, ms, signal, asOwner)) ?? null;
+      return view === null || home === null ? null : named(home.pool, view);
     },
     release: async (worker, body) => {
       const answers = await everywhere(each, (service) => service.release(worker, body));
@@ -73,7 +77,7 @@ export function createClassedService(classes: readonly ClassedPool[], clock: Clo
         answers.find((answer) => answer.kind !== 'done' || answer.value.outcome === 'ended') ?? answers[0]
       );
     },
-    releaseById: (id, reason) => (homeOf(id)?.[1] ?? main.pool.service).releaseById(id, reason),
+    releaseById: (id, reason) => (homeOf(id)?.service ?? main.pool.service).releaseById(id, reason),
     sync: async (worker, body) => {
       const answers = await everywhere(each, (service) => service.sync(worker, body));
       const refused = answers.find((answer) => answer.kind === 'refused');
