@@ -40,7 +40,9 @@ export function hold(
   if (isUnusable(member, 'held'))
     return refused(s, 'conflict', `${name} is held already: ${member.hold?.why ?? ''}`);
   const entry: Hold = { kind: 'operator', why, at: c.now, ...(limitMs === null ? {} : { limitMs }) };
-  const state = patchMember(s, member.name, { hold: entry });
+  // Whose job is on a VM that a copy of the store tells of comes first: the order stands once that is known.
+  const doubt = member.hold?.kind === 'restored' ? member.hold : null;
+  const state = patchMember(s, member.name, { hold: doubt === null ? entry : { ...doubt, before: entry } });
   if (member.state.kind === 'Busy') {
     note({ at: c.now, kind: 'vm', member: name, detail: `will be held when its job ends: ${why}` });
     return done(state, `${name} is running a job and will be held when it ends`);
@@ -76,15 +78,16 @@ function heldWord(member: Member): string {
 export function unhold(s: State, name: string, c: Context, note: NoteSink): Result {
   const member = s.book.members.get(name);
   if (member === undefined) return refused(s, 'not-found', `there is no VM ${name} in this pool`);
-  const isComing = member.state.kind === 'Busy' || member.hold?.kind === 'drain';
-  if (member.hold !== null && isComing && !isUnusable(member, 'held')) {
+  if (member.hold?.before !== undefined && member.hold.before.kind !== 'foreign-marker') {
     return done(
-      patchMember(s, member.name, { hold: null }),
-      member.hold.kind === 'drain' ? `${name} gets jobs again` : `${name} will not be held when its job ends`,
+      patchMember(s, member.name, { hold: { ...member.hold, before: undefined } }),
+      `${name} will not be held for that any more, once its marker was read and every configured worker has synced`,
     );
   }
-  if (!isUnusable(member, 'held')) return refused(s, 'conflict', `${name} is not held`);
-  if (isMystery(member)) {
+  const isHeld = isUnusable(member, 'held');
+  const isComing = member.state.kind === 'Busy' || member.hold?.kind === 'drain';
+  if (!isHeld && (member.hold === null || !isComing)) return refused(s, 'conflict', `${name} is not held`);
+  if (isUnexplained(member) || (isHeld && isMystery(member))) {
     // A job that the store does not know may run there: only what explains it, or a plain order to end it, moves it.
     return refused(
       s,
@@ -94,6 +97,10 @@ export function unhold(s: State, name: string, c: Context, note: NoteSink): Resu
     );
   }
   const state = patchMember(s, member.name, { hold: null });
+  if (!isHeld) {
+    const isDrain = member.hold?.kind === 'drain';
+    return done(state, isDrain ? `${name} gets jobs again` : `${name} will not be held when its job ends`);
+  }
   return done(
     moveMember(state, member.name, 'unheld', 'given back by an operator', c, note),
     `${name} goes to the scrub`,

@@ -171,6 +171,41 @@ describe("with yesterday's book put back while jobs run", () => {
     expect(pool.book.leases.keys()).toEqual([leaseIdOf(keyOf('9'))]);
   });
 
+  it.each(['hold', 'unhold'] as const)(
+    "an operator's %s of its VM does not end a job that the copy lacks",
+    (type) => {
+      const pool = ready(1, { max: 1 }, { reuse: 'never', heldLimitMs: 60_000 });
+      const { name } = pool.member();
+      pool.stage(pool.ask(keyOf('1')));
+      yesterday(pool);
+      pool.event({ type, member: name, why: 'for me' });
+      syncTwice(pool, ['2']);
+      pool.pass(hour);
+      expect(pool.place(name)).toBe('held');
+      pool.probe(name, keyOf('2'));
+      pool.sync(['2']);
+      expect(pool.place(name)).toBe('Busy');
+      expect(pool.book.leases.keys()).toEqual([leaseIdOf(keyOf('2'))]);
+    },
+  );
+
+  it("an operator's hold of a VM whose job is the known one stands after it, and may be taken back before", () => {
+    const pool = ready(2, { max: 2 });
+    for (const job of ['1', '2']) pool.stage(pool.ask(keyOf(job)));
+    yesterday(pool);
+    const [kept, back] = [pool.member(0).name, pool.member(1).name];
+    for (const member of [kept, back]) pool.event({ type: 'hold', member, why: 'for me' });
+    pool.event({ type: 'unhold', member: back });
+    pool.probe(kept, keyOf('1'));
+    pool.probe(back, keyOf('2'));
+    for (const job of ['1', '2']) pool.release(keyOf(job));
+    expect(pool.member(0)).toMatchObject({
+      state: { reason: 'held' },
+      hold: { kind: 'operator', why: 'for me' },
+    });
+    expect(pool.place(back)).toBe('scrubbing');
+  });
+
   it('a VM that was about to be made is held when it turns out to be made already', () => {
     const pool = new Pool(shapeOf({ min: 1, max: 1 }), { bootLimitMs: 60_000 });
     const { name } = pool.member();
