@@ -1,4 +1,4 @@
-/** A lock file between set-ups: two builds at once would only slow each other down. */
+/** A lock file between processes that must not do the same at the same time: set-ups, and runs of one test suite. */
 import { linkSync, mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
@@ -11,10 +11,10 @@ const takeOverPauseMs = 20;
 const takeOverMaxMs = 10_000;
 
 /**
- * Takes the lock, waiting while a live process holds it, and gives the function that releases it.
- * Throws when it is still held after `waitMs`.
+ * Takes the lock, waiting while a live process holds it, and gives the function that releases it. `what` holds it, in
+ * words. Throws when it is still held after `waitMs`, and an AbortError as soon as `signal` fires.
  */
-export async function takeLock(file, { waitMs, say, pollMs = 500 }) {
+export async function takeLock(file, { waitMs, say, pollMs = 500, what = 'set-up', signal }) {
   mkdirSync(dirname(file), { recursive: true });
   const mine = `${file}.${process.pid}`;
   const owner = { pid: process.pid, started: startOf(process.pid), host: hostname(), since: Date.now() };
@@ -33,20 +33,20 @@ export async function takeLock(file, { waitMs, say, pollMs = 500 }) {
       const holder = read(file);
       if (holder === undefined) continue;
       if (isGone(holder)) {
-        say(`taking over the lock of a set-up that ended without releasing it (pid ${holder.pid})`);
+        say(`taking over the lock of a ${what} that ended without releasing it (pid ${holder.pid})`);
         takeOver(file, holder);
         await sleep(takeOverPauseMs);
         continue;
       }
       if (performance.now() > deadline) {
         throw new Error(
-          `Another set-up (pid ${holder.pid} on ${holder.host}) still holds ${file}. ` +
+          `Another ${what} (pid ${holder.pid} on ${holder.host}) still holds ${file}. ` +
             `Wait for it or end it, then try again.`,
         );
       }
-      if (!told) say(`waiting for another set-up (pid ${holder.pid})`);
+      if (!told) say(`waiting for another ${what} (pid ${holder.pid})`);
       told = true;
-      await sleep(pollMs);
+      await sleep(pollMs, undefined, { signal });
     }
   } finally {
     rmSync(mine, { force: true });
