@@ -51,9 +51,20 @@ export async function coldJobs(
   for (const job of jobs) {
     const { exitStatus, starts: tries } = await mom.finished(job, patienceMs);
     if (exitStatus !== 0 || tries !== 1)
-      throw new Error(`job ${job} ended with ${String(exitStatus)} after ${String(tries)} starts`);
+      throw new Error(
+        `job ${job} ended with ${String(exitStatus)} after ${String(tries)} starts:\n${storyOf(story, worker, job)}`,
+      );
   }
   return starts;
+}
+
+/** What hooks and service said of a job and of the VMs that it had, line by line. */
+function storyOf({ pool }: Story, { mom }: DemoWorker, job: string): string {
+  const { vms } = pool.journal.times(job, Date.now());
+  const said = pool.lines
+    .filter((line) => line.job === job || (line.vm !== undefined && vms.includes(line.vm)))
+    .map(({ time, vm, event, msg }) => `${time} ${vm ?? '-'} ${event ?? ''} ${msg}`);
+  return [mom.stderr(job), ...mom.starts(job).map((start) => JSON.stringify(start)), ...said].join('\n');
 }
 
 /** Prints the table and checks that every stage was seen. */
