@@ -24,6 +24,9 @@ export function withBook(s: State, patch: Partial<Book>): State {
   return { ...s, book: { ...s.book, ...patch } };
 }
 
+/** Whoever is held and comes to be here is held again from here. */
+const keepsHold: ReadonlySet<Place> = new Set(['Busy', 'lost', 'unreachable', 'error']);
+
 /**
  * Moves a member as the life cycle says, with what always goes with it: a VM that becomes Free has no tenant,
  * and does not become Free when it is to be retired; a VM that is to be held is held when its job ends, and one that is
@@ -86,7 +89,7 @@ export function moveMember(
     hold:
       to === 'held'
         ? (member.hold ?? { kind: 'operator', why, at: c.now })
-        : to === 'Busy' || to === 'lost' || to === 'unreachable' || (drain !== null && to !== 'deleting')
+        : keepsHold.has(to) || (drain !== null && to !== 'deleting')
           ? member.hold
           : null,
   };

@@ -228,6 +228,19 @@ describe('a VM that is held for files that could not be copied back', () => {
     expect(pool.place(name)).toBe('held');
     expect(pool.member().hold?.kind).toBe('copy-back');
   });
+
+  it('is held again when its host was down and is back: the files are still there', () => {
+    const pool = held();
+    const { name } = pool.member();
+    pool.silence(name);
+    pool.pass(2_500).silence(name);
+    pool.list({ [name]: { status: 'SHUTOFF' } });
+    expect(pool.place(name)).toBe('error');
+    pool.pass(10_000).list();
+    pool.probe(name, keyOf('7'));
+    expect(pool.place(name)).toBe('held');
+    expect(pool.member().hold).toMatchObject({ kind: 'copy-back', why: 'fetch them from the VM' });
+  });
 });
 
 describe('a server that the store lost while it was still being built', () => {
