@@ -11,27 +11,35 @@ const everyMs = 15_000;
 /** Seconds. A pool whose service is silent for so long has no figures. */
 const times = { tmax: 60, dmax: 300 };
 
-export interface SenderParts {
+/** What is told of one pool. */
+export interface PoolFigures {
   readonly pool: string;
+  readonly figures: readonly Figure[];
+}
+
+export interface SenderParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly services: () => Services;
-  readonly figures: () => readonly Figure[];
+  /** Of every pool that the collectors are to know. */
+  readonly figures: () => readonly PoolFigures[];
 }
 
 /**
- * Sends the pool's figures to the collector of each service of the type `ganglia`, as datagrams: nobody waits for an
+ * Sends each pool's figures, as those of a host of its own, to the collector of each service of the type `ganglia`, as datagrams: nobody waits for an
  * answer, and a collector that is down delays nothing.
  */
-export function sendFigures({ pool, clock, log, services, figures }: SenderParts): Loop {
+export function sendFigures({ clock, log, services, figures }: SenderParts): Loop {
   /** By service, what went wrong the last time: said once. */
   const problems = new Map<string, string>();
   return startLoop(clock, log, 'ganglia', async () => {
     for (const [service, settings] of Object.entries(services())) {
       const target = settings.type === 'ganglia' ? figureTarget(settings) : null;
       if (target === null) continue;
-      const source = { ip: isIP(target.from) === 4 ? target.from : '127.0.0.1', name: `vmpool-${pool}` };
-      const packets = figures().flatMap((figure) => figurePackets(source, figure, times));
+      const ip = isIP(target.from) === 4 ? target.from : '127.0.0.1';
+      const packets = figures().flatMap(({ pool, figures: own }) =>
+        own.flatMap((figure) => figurePackets({ ip, name: `vmpool-${pool}` }, figure, times)),
+      );
       try {
         await sendAll(target, packets);
         problems.delete(service);

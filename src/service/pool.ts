@@ -3,7 +3,7 @@ import type { ServiceInput } from '../../stacks/services/plan.js';
 import type { Cloud } from '../cloud/port.js';
 import type { Engine } from '../engine/port.js';
 import { poolFigures } from '../ganglia/figures.js';
-import { sendFigures } from '../ganglia/sender.js';
+import { sendFigures, type PoolFigures } from '../ganglia/sender.js';
 import type { Guest } from '../guest/port.js';
 import type { Book, Context, Member, Note } from '../pool/book.js';
 import { censusOf } from '../pool/census.js';
@@ -65,6 +65,8 @@ export interface PoolParts {
   readonly onNote?: (note: Note) => void;
   /** What the site's services are told instead of this pool's own part: that of all pools of the service. */
   readonly followed?: (from: FollowedFrom) => ServiceInput | null;
+  /** The figures that Ganglia is told instead of this pool's own: those of all pools of the service. */
+  readonly figures?: () => readonly PoolFigures[];
 }
 
 /** What a pool has for the jobs of its class. */
@@ -88,6 +90,8 @@ export interface RunningPool {
   usageLines(since: number, until: number, signal: AbortSignal): AsyncIterable<AccountLine>;
   /** This pool's part of what the site's services are told; null while it is not known. */
   followed(from: FollowedFrom): Followed | null;
+  /** This pool's figures as Ganglia is told them. */
+  figures(): PoolFigures;
   /** Takes over changed settings at once, without touching leases. */
   configure(settings: Settings): void;
   /** Ends every wait and all work, then closes what it was given (store last). */
@@ -225,6 +229,10 @@ export function startPool(parts: PoolParts): RunningPool {
     log,
     input: parts.followed ?? followedHere,
   });
+  const figuresHere = (): PoolFigures => ({
+    pool: parts.book.pool,
+    figures: poolFigures(keeper.durable(), clock.now()),
+  });
   const adopt = async (signal: AbortSignal): ReturnType<PoolService['adopt']> => {
     try {
       const answer = await adoptOnce(keeper, engine, parts.parseOutputs, resolve, signal, (services) =>
@@ -268,8 +276,8 @@ export function startPool(parts: PoolParts): RunningPool {
     lookForCells(keeper, engine, clock, log),
     publishSummaries(keeper, engine, clock, log),
     sendFigures({
-      ...{ pool: parts.book.pool, clock, log, services: () => followers.services() },
-      figures: () => poolFigures(keeper.durable(), clock.now()),
+      ...{ clock, log, services: () => followers.services() },
+      figures: parts.figures ?? (() => [figuresHere()]),
     }),
     watchQuota(keeper, cloud, clock, log),
   );
@@ -317,6 +325,7 @@ export function startPool(parts: PoolParts): RunningPool {
       const input = followedHere(from);
       return input === null ? null : { input, max: keeper.durable().book.shape?.max ?? 0 };
     },
+    figures: figuresHere,
     configure: (next) => {
       settings = next;
       executor.kick();

@@ -31,7 +31,7 @@ export interface RunningService {
   stop(): Promise<void>;
 }
 
-type Sharing = Pick<PoolParts, 'processMetrics' | 'onNote' | 'followed'>;
+type Sharing = Pick<PoolParts, 'processMetrics' | 'onNote' | 'followed' | 'figures'>;
 
 interface OpenPool {
   readonly pool: RunningPool;
@@ -105,6 +105,7 @@ async function startClasses(config: Config, env: Env, log: Log, version: string)
         processMetrics: classes.length === 0,
         onNote: (note: Note) => told(note),
         followed: (from: FollowedFrom) => followed(rule.pool, from),
+        figures: () => classes.map(({ pool }) => pool.figures()),
       };
       const own = configOfPool(config, rule.pool);
       const open = await openPool(own, env, logOf(rule.pool, log), version, sharing);

@@ -98,7 +98,7 @@ describe('the sender of the figures', () => {
     }
   };
 
-  it('sends them every 15 s to each collector, and one that cannot be sent to holds up no other', async () => {
+  it('sends those of every pool each 15 s to each collector, and one that cannot be sent to holds up no other', async () => {
     const { port, values } = await listen();
     const clock = new ManualClock();
     const log = fakeLog();
@@ -116,22 +116,28 @@ describe('the sender of the figures', () => {
     });
     let free = 1;
     const loop = sendFigures({
-      ...{ pool: 'batch', clock, log, services: () => services },
-      figures: () => [{ name: 'vmpool_free', title: 'Free VMs', units: 'VMs', value: free }],
+      ...{ clock, log, services: () => services },
+      figures: () =>
+        [free, 7].map((value, at) => ({
+          pool: at === 0 ? 'batch' : 'large',
+          figures: [{ name: 'vmpool_free', title: 'Free VMs', units: 'VMs', value }],
+        })),
     });
     try {
       // `far` does not say as whom the service is seen there: nothing is sent to it.
-      await arrived(values, 1);
+      await arrived(values, 2);
       free = 2;
       const end = Date.now() + 20_000;
       while (!clock.naps.includes(15_000) && Date.now() < end)
         await new Promise((resolve) => setTimeout(resolve, 5));
       await clock.advance(15_000);
-      await arrived(values, 2);
-      expect(values).toEqual([
-        '127.0.0.1:vmpool-batch vmpool_free 1',
-        '127.0.0.1:vmpool-batch vmpool_free 2',
-      ]);
+      await arrived(values, 4);
+      expect(values).toEqual(
+        [1, 2].flatMap((value) => [
+          `127.0.0.1:vmpool-batch vmpool_free ${String(value)}`,
+          '127.0.0.1:vmpool-large vmpool_free 7',
+        ]),
+      );
     } finally {
       await loop.stop();
     }

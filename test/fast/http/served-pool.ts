@@ -118,6 +118,7 @@ export async function serveClasses(rules: readonly ClassSettings[], vms: number)
         // Nothing has been used yet.
       },
       followed: () => null,
+      figures: () => ({ pool, figures: [] }),
       configure: () => undefined,
       stop: () => Promise.resolve(),
     },
