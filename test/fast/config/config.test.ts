@@ -311,6 +311,20 @@ logging: { level: debug }
   });
 });
 
+describe('a reload with other classes', () => {
+  it('leaves the pools that are served as they are, and says that they wait for a restart', () => {
+    const two = (more: string): string => `${minimal}classes: [{ pool: batch }, { pool: large${more} }]\n`;
+    const running = good(two(''));
+    for (const text of [minimal, two(', queues: [long]'), `${minimal}classes: [{ pool: batch }]\n`]) {
+      const after = good(text);
+      expect(diffConfig(running, after)).toEqual({ applied: [], needsRestart: ['classes'] });
+      const merged = mergeReload(running, after);
+      expect(poolsOf(merged)).toEqual(['batch', 'large']);
+      expect(merged.classes).toEqual(running.classes);
+    }
+  });
+});
+
 describe('a reload of the boot limit alone', () => {
   it('says that the limit of creates that follows from it waits for a restart', () => {
     const after = good(`${minimal}policy: { bootLimit: 30m }`);
