@@ -12,6 +12,7 @@ const nowhere: World = {
     interactive: false,
     paint: plain,
     size: () => ({ columns: 80, rows: 24 }),
+    onResize: () => () => undefined,
   },
   env: {},
   connect: () => {

@@ -11,6 +11,8 @@ export interface Terminal {
   readonly paint: Paint;
   /** Columns and rows now. */
   size(): { readonly columns: number; readonly rows: number };
+  /** Calls back whenever the terminal gets another size. Returns the way to end that. */
+  onResize(changed: () => void): () => void;
 }
 
 export type Colour = 'red' | 'green' | 'yellow' | 'blue' | 'cyan' | 'dim' | 'bold';
@@ -81,5 +83,9 @@ export const processTerminal = (): Terminal => {
     interactive: isTerminal && process.env['TERM'] !== 'dumb',
     paint: wantsColour(isTerminal, process.env) ? coloured : plain,
     size: () => ({ columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 }),
+    onResize: (changed) => {
+      process.stdout.on('resize', changed);
+      return () => void process.stdout.removeListener('resize', changed);
+    },
   };
 };

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { liveScreen, onQuit } from '../live.js';
-import { topLine, topLines } from '../screens/top.js';
+import { topLine, topLines, type Frame } from '../screens/top.js';
 import { untilSignal } from '../until-signal.js';
 import { watchPool } from '../watch-pool.js';
 import type { World } from '../world.js';
@@ -28,22 +28,28 @@ export const topCommand = (world: World): Command =>
         const quit = new AbortController();
         const live = terminal.interactive && options.json !== true;
         const screen = live ? liveScreen(terminal) : null;
-        const release = live ? onQuit(process.stdin, () => quit.abort()) : () => undefined;
+        let last: Frame | null = null;
+        const draw = (): void => {
+          const { columns, rows } = terminal.size();
+          if (last !== null) screen?.show(topLines(last, terminal.paint, columns, rows));
+        };
+        const givenBack = live ? [onQuit(process.stdin, () => quit.abort()), terminal.onResize(draw)] : [];
         try {
-          await untilSignal((signal) =>
+          const { code } = await untilSignal((signal) =>
             watchPool(
               client,
               (frame) => {
-                const { columns, rows } = terminal.size();
-                if (screen !== null) screen.show(topLines(frame, terminal.paint, columns, rows));
+                last = frame;
+                if (screen !== null) draw();
                 else terminal.out(options.json === true ? JSON.stringify(frame.status) : topLine(frame));
               },
               options.every * 1000,
               AbortSignal.any([signal, quit.signal, world.stop]),
             ),
           );
+          if (code !== null) world.exitWith(code);
         } finally {
-          release();
+          for (const giveBack of givenBack) giveBack();
           screen?.close();
         }
       });

@@ -197,6 +197,7 @@ export const play = async (
         interactive: false,
         paint: colour ? coloured : plain,
         size: () => ({ columns: 80, rows: 24 }),
+        onResize: () => () => undefined,
       },
       env: { VMPOOL_TOKEN_FILE: tokenFile, ...env },
       confirm: (question) => {
