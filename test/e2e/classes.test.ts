@@ -1,11 +1,20 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import type { Client } from '../../src/http/client.js';
 import { createClient } from '../../src/http/client.js';
 import { repoRoot } from '../../src/repo-root.js';
+import { bookPath } from '../../src/service/open-book.js';
 import type { ServiceProcess } from '../support/service-process.js';
 import { startServiceProcess } from '../support/service-process.js';
 import type { EmbeddedSite } from '../support/site.js';
@@ -170,6 +179,42 @@ describe('a service with two classes', () => {
       expect(text).toMatch(new RegExp(`vmpool_leases\\{pool="${pool}"\\} \\d`));
   }, 240_000);
 
+  it('is in order, and the cloud as the stacks say, for each pool', async () => {
+    const check = await vmpool('check', '--json');
+    const { findings } = JSON.parse(check.out) as {
+      findings: { what: string; result: string; text: string }[];
+    };
+    expect(findings.filter(({ result }) => result === 'fail')).toEqual([]);
+    const looked = findings.map(({ what }) => what);
+    for (const pool of ['site', 'large'])
+      for (const what of ['store', 'pool stack', 'flavor', 'quota', 'admin key', 'guest'])
+        expect(looked).toContain(`${pool}: ${what}`);
+    expect(looked.filter((what) => ['engine', 'service', 'shared quota'].includes(what))).toHaveLength(3);
+    await site.control.setQuotas({ instances: 3 });
+    const short = await vmpool('check', '--json');
+    await site.control.setQuotas({ instances: 20 });
+    expect(short.code).toBe(1);
+    expect(short.out).toContain("the pools' max of 2 + 2 needs");
+
+    const file = join(site.directory, 'Pulumi.large.yaml');
+    expect((await vmpool('policy', file)).err).toContain('say with --pool whose the file is: site, large');
+    const policy = await vmpool('policy', file, '--pool', 'large');
+    expect(policy).toMatchObject({ code: 0 });
+    expect(policy.out).toMatch(/busy VMs/);
+
+    const audit = await vmpool('audit');
+    expect(audit.out).toMatch(/^ok {7}site\nok {7}site-c001\n(.*\n)*ok {7}large\nok {7}large-c001\n/);
+    expect(audit).toMatchObject({
+      code: 0,
+      err: [
+        ...['site: Changes are paused.', 'site: Changes go on.'],
+        ...['large: Changes are paused.', 'large: Changes go on.', ''],
+      ].join('\n'),
+    });
+    expect(await vmpool('audit', file, '--pool', 'large')).toMatchObject({ code: 0 });
+    expect(await vmpool('audit', file)).toMatchObject({ code: 2 });
+  }, 300_000);
+
   it('goes on with one class while the update of another hangs', async () => {
     // Both jobs of the large class end: its VMs are cleaned and serve the next.
     const runs = join(site.config.stateDir, 'engine', 'runs');
@@ -204,4 +249,30 @@ describe('a service with two classes', () => {
     for (const { job } of leases) await worker.release({ job });
     await eventually('every VM given back', 60_000, async () => (await operator.status()).counts.busy === 0);
   }, 240_000);
+
+  it('is not started while one store is damaged, and is again when that one was restored', async () => {
+    worker.close();
+    operator.close();
+    expect(await service.stop()).toBe(0);
+    const backups = join(site.directory, 'backups');
+    expect(await vmpool('backup', backups)).toMatchObject({ code: 0 });
+    const newest = readdirSync(backups)
+      .filter((name) => name.startsWith('large-'))
+      .sort()
+      .at(-1);
+    const book = bookPath(join(site.config.stateDir, 'pools', 'large'));
+    truncateSync(book, 100);
+    await expect(startServiceProcess(site)).rejects.toThrow();
+    const archive = join(backups, newest ?? '');
+    expect((await vmpool('restore', archive)).err).toContain('say which with --pool: site, large');
+    expect(await vmpool('restore', archive, '--pool', 'site')).toMatchObject({ code: 1 });
+    expect(await vmpool('restore', archive, '--pool', 'large')).toMatchObject({ code: 0 });
+    await open();
+    await worker.sync({ jobs: [], ageMs: 0 });
+    const [small, large] = await Promise.all([ask(20), ask(21, { processors: 2 })]);
+    expect([await ready(small.id), await ready(large.id)]).toMatchObject([
+      { pool: 'site' },
+      { pool: 'large' },
+    ]);
+  }, 300_000);
 });

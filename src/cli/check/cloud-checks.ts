@@ -1,4 +1,5 @@
-import { quotaShortfalls } from '../../service/shape-advice.js';
+import type { QuotaView } from '../../cloud/port.js';
+import { quotaShortfalls, sharedShortfalls, type QuotaWish } from '../../service/shape-advice.js';
 import { count } from '../table.js';
 import { unless, type Verdict } from './finding.js';
 import type { Subject } from './subject.js';
@@ -70,4 +71,22 @@ export const quotaVerdict = async (subject: CloudSubject, ours: number | null): 
     faults,
     `enough for max ${String(max)}: ${String(used)} of ${most === null ? 'unlimited' : String(most)} instances used`,
   );
+};
+
+/** Is there room for all of several pools at once? Each may have it alone. */
+export const checkSharedQuota = async (subjects: readonly CloudSubject[]): Promise<Verdict> => {
+  const wishes: QuotaWish[] = [];
+  let quota: QuotaView | null = null;
+  for (const subject of subjects) {
+    const { max, spec } = await subject.shape();
+    const cloud = await subject.cloud();
+    const flavor = await cloud.flavor(spec.flavor, limit());
+    if (!flavor.found) return { faults: [flavor.why] };
+    const ours = (await cloud.listOurs(limit())).servers.length;
+    wishes.push({ max, spec, flavor: flavor.value, ours });
+    quota = await cloud.quota(limit());
+  }
+  if (quota === null) return { note: 'there is no pool' };
+  const sum = wishes.reduce((all, { max }) => all + max, 0);
+  return unless(sharedShortfalls(wishes, quota), `enough for all pools at once: ${String(sum)} VMs`);
 };

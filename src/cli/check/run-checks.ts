@@ -4,7 +4,14 @@ import type { AccessOptions } from '../access.js';
 import { configFileOf, type ConfigOptions } from '../configured.js';
 import { configOfPool, poolsOf } from '../../config/of-pool.js';
 import type { World } from '../world.js';
-import { checkCredentials, checkFlavor, checkImage, checkNetworks, checkQuota } from './cloud-checks.js';
+import {
+  checkCredentials,
+  checkFlavor,
+  checkImage,
+  checkNetworks,
+  checkQuota,
+  checkSharedQuota,
+} from './cloud-checks.js';
 import { findingsOf, type Finding, type Verdict } from './finding.js';
 import {
   checkAdminKey,
@@ -70,17 +77,19 @@ export const runChecks = async (
     return all;
   }
   const looked = options.pool === undefined ? names : [options.pool];
-  for (const [at, pool] of looked.entries()) {
-    const subject = openSubject(configOfPool(loaded.config, pool), world.env);
-    try {
+  const subjects = looked.map((pool) => openSubject(configOfPool(loaded.config, pool), world.env));
+  try {
+    for (const [at, subject] of subjects.entries()) {
       for (const [what, check] of checks) {
         const own = names.length > 1 && ofOnePool.has(what);
         if (at > 0 && !own) continue;
-        add(own ? `${pool}: ${what}` : what, await verdictOf(() => check(subject, options, world)));
+        const name = own ? `${subject.config.pool}: ${what}` : what;
+        add(name, await verdictOf(() => check(subject, options, world)));
       }
-    } finally {
-      subject.close();
     }
+    if (subjects.length > 1) add('shared quota', await verdictOf(() => checkSharedQuota(subjects)));
+  } finally {
+    for (const subject of subjects) subject.close();
   }
   return all;
 };

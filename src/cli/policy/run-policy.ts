@@ -8,6 +8,7 @@ import { checkFlavor, checkImage, checkNetworks, quotaVerdict } from '../check/c
 import { findingsOf, type Finding, type Verdict } from '../check/finding.js';
 import { configOf, type ConfigOptions } from '../configured.js';
 import { previewAll } from '../preview.js';
+import { CliError, exitCodes } from '../exit.js';
 import { count } from '../table.js';
 import type { World } from '../world.js';
 import { busyInPreviews, comparedWithRunning } from './busy.js';
@@ -22,7 +23,7 @@ const previewsAtOnce = 2;
 const previewLimitMs = 10 * 60_000;
 /**
  * The rules that a pool's shape has to keep before it is brought up, for a pipeline. What this machine cannot look at
- * (no credentials of the cloud, no token of the service, no backend) is a note and not a fault. Never rejects.
+ * (no credentials of the cloud, no token of the service, no backend) is a note and not a fault. Rejects only for wrong arguments.
  */
 export const runPolicy = async (
   file: string,
@@ -74,6 +75,12 @@ const statusIfAsked = async (options: AccessOptions, world: World, add: Add): Pr
     status = await asking(world, options, (client) => client.status());
     return { ok: `${status.pool} answers, version ${status.version}` };
   });
+  const pools = (status as StatusView | null)?.pools ?? [];
+  if (pools.length > 0)
+    throw new CliError(
+      `there are several pools, say with --pool whose the file is: ${pools.map(({ name }) => name).join(', ')}`,
+      exitCodes.usage,
+    );
   return status;
 };
 

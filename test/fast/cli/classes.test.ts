@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import { createLogger } from '../../../src/config/logger.js';
 import { installationOf } from '../../../src/service/installation.js';
 import { openBook } from '../../../src/service/open-book.js';
+import { quotaShortfalls, sharedShortfalls, type QuotaWish } from '../../../src/service/shape-advice.js';
 import { FakeClient, leaseAnswer, memberView, play, statusView } from './play.js';
 
 const { counts, shape } = statusView();
@@ -55,6 +56,56 @@ describe('a service with several pools on the command line', () => {
       expect((await play([...args, '--pool', 'gpu'], client())).access).toMatchObject({ pool: 'gpu' });
       expect((await play(args, client())).access).not.toHaveProperty('pool');
     }
+  });
+});
+
+describe('the rules of a pipeline for one of several pools', () => {
+  const shape = {
+    ...{ 'vmpool:max': 3, 'vmpool:flavor': 'small', 'vmpool:image': 'debian', 'vmpool:networks': ['net0'] },
+    'vmpool:adminKey': `ssh-ed25519 ${'A'.repeat(68)} vmpool`,
+  };
+  it('want to know whose file it is, and hold it against that pool', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'vmpool-policy-'));
+    const file = join(directory, 'Pulumi.gpu.yaml');
+    writeFileSync(file, stringify({ config: shape }));
+    try {
+      expect(await play(['policy', file], client())).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('say with --pool whose the file is: batch, gpu') as unknown,
+      });
+      const one = client();
+      one.view = statusView({ pool: 'gpu' });
+      const named = await play(['policy', file, '--pool', 'gpu'], one);
+      expect(named).toMatchObject({ code: 0, access: { pool: 'gpu' } });
+      expect(named.out).toContain('gpu answers');
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('and the quota that all share is looked at for all of them', () => {
+    const use = (used: number, limit: number | null) => ({ used, limit });
+    const quota = {
+      ...{ instances: use(3, 10), cores: use(5, 20), ramMiB: use(0, null) },
+      ...{ ports: use(0, null), floatingIps: use(0, null), volumes: use(0, null), volumeGiB: use(0, null) },
+    };
+    const wish = (max: number, ours: number | null, vcpus: number) => ({
+      ...{ max, ours, spec: { networks: ['net0'] } as unknown as QuotaWish['spec'] },
+      flavor: { vcpus, ramMiB: 1, diskGiB: 0 } as QuotaWish['flavor'],
+    });
+    // Each has room alone: 5 of the 7 instances left.
+    const wishes = [wish(7, 2, 1), wish(6, 1, 1)] as const;
+    for (const one of wishes) expect(quotaShortfalls({ ...one, quota })).toEqual([]);
+    expect(sharedShortfalls(wishes, quota)).toEqual([
+      expect.stringMatching(
+        /^the pools' max of 7 \+ 6 needs 10 more instances, the project has 7 left of 10:/,
+      ),
+    ]);
+    expect(sharedShortfalls([wish(2, 2, 1), wish(6, 1, 4)], quota)).toEqual([
+      expect.stringContaining('needs 20 more'),
+    ]);
+    expect(sharedShortfalls([wish(5, 2, 1), wish(5, null, 1)], quota)).toEqual([]);
+    expect(sharedShortfalls([wish(2, 2, 1), wish(6, 1, 2)], quota)).toEqual([]);
   });
 });
 

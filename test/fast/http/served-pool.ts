@@ -118,7 +118,7 @@ export async function serveClasses(rules: readonly ClassSettings[], vms: number)
         // Nothing has been used yet.
       },
       followed: () => null,
-      figures: () => ({ pool, figures: [] }),
+      figures: () => ({ pool: rules[at]?.pool ?? '', figures: [] }),
       configure: () => undefined,
       stop: () => Promise.resolve(),
     },
