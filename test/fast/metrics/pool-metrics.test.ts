@@ -115,7 +115,10 @@ describe('what goes by the names', () => {
     const dashboard = JSON.parse(fileText('config/grafana/vmpool.json')) as {
       panels: { targets: { expr: string }[] }[];
     };
-    const asked = dashboard.panels.flatMap((panel) => panel.targets.flatMap(({ expr }) => namesIn(expr)));
+    const exprs = dashboard.panels.flatMap((panel) => panel.targets.map(({ expr }) => expr));
+    // Those of the pools that are chosen, which may be several.
+    for (const expr of exprs) expect(expr.split('pool=~"$pool"').length - 1).toBe(namesIn(expr).length);
+    const asked = exprs.flatMap(namesIn);
     expect(asked.length).toBeGreaterThan(10);
     for (const name of asked) expect(names).toContain(name);
   });
