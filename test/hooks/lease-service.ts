@@ -8,6 +8,10 @@ import type { Measured } from '../../src/pool/measured.js';
 import type { CellName, InstallationId, MemberName, ServerId, Shape, VmState } from '../../src/pool/model.js';
 import { defaultPolicy } from '../../src/pool/policy.js';
 import { workOf, type Work } from '../../src/pool/work.js';
+import type { ClassSettings } from '../../src/config/class-settings.js';
+import { standingIn } from '../../src/pool/elsewhere.js';
+import type { ClassedPool } from '../../src/service/classes/classed-pool.js';
+import { createClassedService } from '../../src/service/classes/service.js';
 import { BookKeeper } from '../../src/service/book-keeper.js';
 import { poolClock } from '../../src/service/clock.js';
 import type { Log } from '../../src/service/log.js';
@@ -91,6 +95,8 @@ export class LeaseService {
     readonly vms: readonly VmMachine[],
     private readonly tls: { readonly cert: string; readonly key: string } | null = null,
     processors = 64,
+    /** With the rule of a class, the way to it in front: a request that it does not fit is refused. */
+    rule: ClassSettings | null = null,
   ) {
     const now = this.#clock.now();
     const spec = {
@@ -119,7 +125,7 @@ export class LeaseService {
     const done = (): Promise<void> => Promise.resolve();
     this.#keeper = new BookKeeper(book, { commit: done, close: done }, context, silent, log);
     this.#keeper.watch(() => this.#kick());
-    this.#service = createPoolService({
+    const service = createPoolService({
       ...{
         keeper: this.#keeper,
         context,
@@ -135,6 +141,21 @@ export class LeaseService {
       history: () => Promise.resolve([]),
       flavorProcessors: () => processors,
     });
+    this.#service = rule === null ? service : this.#classed(service, rule, processors);
+  }
+
+  #classed(service: PoolService, rule: ClassSettings, processors: number): PoolService {
+    const pool: ClassedPool['pool'] = {
+      ...{ service, metrics: () => Promise.resolve(''), notReady: () => null },
+      flavor: () => ({ processors, memory: 8 * 2 ** 30 }),
+      standing: (key) => standingIn(this.#keeper.durable(), key, this.#clock.now()),
+      usageLines: async function* () {
+        // No account is kept here.
+      },
+      ...{ followed: () => null, figures: () => ({ pool: rule.pool, figures: [] }) },
+      ...{ configure: silent, stop: () => Promise.resolve() },
+    };
+    return createClassedService([{ rule, pool }], this.#clock);
   }
 
   /** Are jobs measured on their VMs, and what did they use, in the order in which they ended? */

@@ -1,3 +1,4 @@
+import type { ClassSettings } from '../../src/config/class-settings.js';
 import { execFileSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,6 +41,8 @@ export class Site {
       readonly vms?: number;
       readonly mom?: Partial<MomOptions>;
       readonly config?: Readonly<Record<string, unknown>>;
+      /** The VMs are those of a class of 4 processors and 8 GiB. */
+      readonly rule?: ClassSettings;
       /** PEM files of the service's certificate and key, and the authority that the worker trusts. */
       readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
     } = {},
@@ -57,7 +60,8 @@ export class Site {
         VmMachine.start(`vm${index + 1}`, nextAddress(), 22_022),
       ),
     );
-    const service = new LeaseService(vms, options.tls ?? null);
+    const { tls = null, rule = null } = options;
+    const service = rule === null ? new LeaseService(vms, tls) : new LeaseService(vms, tls, 4, rule);
     await service.start();
     const users = [alice, bob, carol, low];
     for (const one of users) worker.addUser(one);

@@ -44,12 +44,22 @@ describe('what a job used, and its limits', () => {
     expect(await measured(3)).toMatchObject({ over: { limit: 'pcput', most: 1 } });
   });
 
+  it('over its memory: ended, with the reason on its stderr', async () => {
+    // tail keeps the last line, which has no end.
+    const script = 'head -c 300000000 /dev/zero | tail | sleep 60';
+    const result = await run(script, { limits: 'mem=100mb' });
+    expect(result.exitStatus).toBeGreaterThan(128);
+    expect(result.stderr).toMatch(/vmpool: job killed: mem .* exceeded limit 100/);
+    expect(result.stdout.toString()).toMatch(/memory .* MiB at most/);
+    expect(await measured(4)).toMatchObject({ over: { limit: 'mem', most: 100 * 2 ** 20 } });
+  });
+
   it('qdel: told apart from an end of its own', async () => {
     const id = site.mom.submit({ user: alice.name, script: 'echo began; sleep 60' });
     await site.mom.running(id);
     await site.mom.until(id, () => site.mom.stdout(id).includes('began'), 'its begin');
     await site.mom.qdel(id);
     await site.mom.finished(id);
-    expect(await measured(4)).toMatchObject({ begun: true, told: true });
+    expect(await measured(5)).toMatchObject({ begun: true, told: true });
   });
 });

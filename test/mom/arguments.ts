@@ -7,7 +7,8 @@ export function resourceList(job: Submission): string {
   const s = job.walltimeSeconds ?? 3600;
   const walltime = `${two(Math.floor(s / 3600))}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
   const limits = job.limits === undefined ? '' : `,${job.limits}`;
-  return `neednodes=1:ppn=${job.ppn ?? 1},nodect=1,nodes=1:ppn=${job.ppn ?? 1},walltime=${walltime}${limits}`;
+  const node = [`1:ppn=${job.ppn ?? 1}`, ...(job.properties ?? [])].join(':');
+  return `neednodes=${node},nodect=1,nodes=${node},walltime=${walltime}${limits}`;
 }
 
 export interface Place {

@@ -10,6 +10,8 @@ export interface Submission {
   readonly variables?: Readonly<Record<string, string>>;
   readonly workDirectory?: string;
   readonly ppn?: number;
+  /** Properties of the node: `nodes=1:ppn=1:big:cloud`. */
+  readonly properties?: readonly string[];
   readonly walltimeSeconds?: number;
   /** More of `-l`, as it stands in the resource list: `cput=00:01:00,mem=1gb`. */
   readonly limits?: string;
