@@ -6,6 +6,7 @@ export const takesWords = ({
   processors,
   memory,
   queues,
+  workers,
   features,
   reserved,
 }: PoolSummary['takes']): string =>
@@ -13,5 +14,6 @@ export const takesWords = ({
     processors === null ? 'processors not known yet' : `ppn ${String(processors)}`,
     ...(memory === null ? [] : [`mem ${formatSize(memory)}`]),
     ...(queues === null ? [] : [`queues ${queues.join(', ')}`]),
+    ...(workers === undefined ? [] : [`workers ${workers.join(', ')}`]),
     ...(features.length === 0 ? [] : [`${reserved ? 'only features' : 'features'} ${features.join(', ')}`]),
   ].join('; ');

@@ -12,6 +12,11 @@ const oneClass = z
       .min(1, 'needs a queue; leave it out for every queue')
       .optional()
       .describe('Only jobs of these queues. Default: of every queue'),
+    workers: z
+      .array(z.string().min(1).max(255))
+      .min(1, 'needs a worker; leave it out for every worker')
+      .optional()
+      .describe('Only jobs of these workers. Default: of every worker'),
     features: z
       .array(feature)
       .max(64)
@@ -26,6 +31,14 @@ const oneClass = z
       .max(65_536)
       .optional()
       .describe('Most that a job may ask for on one VM. Default: what the flavor has'),
+    slots: z
+      .int()
+      .min(1)
+      .max(65_536)
+      .optional()
+      .describe(
+        "How many of a worker's `np` one VM counts for, where the service `torque` sets that: the `ppn` of its jobs. Default: 1",
+      ),
     memory: size.optional().describe('Most that a job may ask for on one VM. Default: what the flavor has'),
   })
   .superRefine(({ reserved, features }, context) => {

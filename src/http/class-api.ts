@@ -47,6 +47,7 @@ export const poolSummary = z
     takes: z
       .object({
         queues: z.array(z.string()).nullable().describe('Null: jobs of every queue.'),
+        workers: z.array(z.string()).optional().describe('Absent: jobs of every worker.'),
         features: z.array(z.string()),
         reserved: z.boolean().describe('Only jobs that ask for one of the features.'),
         processors: z.int().nullable().describe('Most on one VM; null while it is not known.'),

@@ -9,6 +9,8 @@ export interface JobWish {
   /** Properties of a node that the job asks for. */
   readonly features: readonly string[];
   readonly queue: string;
+  /** The Torque node that it runs on. */
+  readonly worker: string;
 }
 
 /** One class of VMs, which is a pool of its own, and what may go there. */
@@ -16,6 +18,8 @@ export interface ClassOffer {
   readonly pool: string;
   /** Null: every queue's jobs. */
   readonly queues: readonly string[] | null;
+  /** Null: every worker's jobs. */
+  readonly workers: readonly string[] | null;
   readonly features: readonly string[];
   /** Only for jobs that ask for one of the features at least. */
   readonly reserved: boolean;
@@ -56,7 +60,8 @@ export function chooseClass(wish: JobWish, classes: readonly ClassOffer[]): Choi
 
 /** Why that class never takes the job, as far as the class is known; null when nothing speaks against it. */
 export function objectionOf(wish: JobWish, offer: ClassOffer): string | null {
-  const { queues, features, processors, memory } = offer;
+  const { queues, workers, features, processors, memory } = offer;
+  if (workers !== null && !workers.includes(wish.worker)) return `not for jobs of ${wish.worker}`;
   if (queues !== null && !queues.includes(wish.queue)) return 'not for that queue';
   const missing = wish.features.filter((feature) => !features.includes(feature));
   if (missing.length > 0) return `lacks ${missing.join(', ')}`;
@@ -78,12 +83,13 @@ const wishWords = ({ processors, memory, features, queue }: JobWish): string =>
     ...(queue === '' ? [] : [`a place in queue ${queue}`]),
   ].join(', ');
 
-const offerWords = ({ pool, queues, features, processors, memory }: ClassOffer): string => {
+const offerWords = ({ pool, queues, workers, features, processors, memory }: ClassOffer): string => {
   const parts = [
     ...(processors === null ? [] : [countWords(processors)]),
     ...(memory === null ? [] : [formatSize(memory)]),
     ...(features.length === 0 ? [] : [`features ${features.join(', ')}`]),
     ...(queues === null ? [] : [`queues ${queues.join(', ')}`]),
+    ...(workers === null ? [] : [`workers ${workers.join(', ')}`]),
   ];
   return parts.length === 0 ? pool : `${pool} (${parts.join(', ')})`;
 };

@@ -75,11 +75,16 @@ export interface Followed {
   readonly input: ServiceInput;
   /** The pool's `max`; 0 while it has no shape. */
   readonly max: number;
+  /** Whose jobs it takes; null: every worker's. */
+  readonly workers: readonly string[] | null;
+  /** How many of a worker's processors for Torque one VM counts for. */
+  readonly slotsPerVm: number;
 }
 
 /**
  * What services are told of several pools at once: all VMs by birth, and for each worker the sum of what the pools give
- * it. A pool that has not heard of a worker yet counts with its `max`. `pool` is the one whose stacks the services are.
+ * it: to those whose jobs it takes, for each VM as many as it counts for. A pool that has not heard of a worker yet
+ * counts with its `max`. `pool` is the one whose stacks the services are.
  * Null while it is not known of one of them: its VMs would be taken out. Pure.
  */
 export function followedTogether(pool: string, all: readonly (Followed | null)[]): ServiceInput | null {
@@ -87,7 +92,9 @@ export function followedTogether(pool: string, all: readonly (Followed | null)[]
   if (parts.length < all.length) return null;
   const workers = new Set(parts.flatMap(({ input }) => Object.keys(input.slots)));
   const slots = [...workers].sort().map((worker): [string, number] => {
-    const each = parts.map(({ input, max }) => entryAt(input.slots, worker) ?? max);
+    const each = parts
+      .filter((part) => part.workers?.includes(worker) ?? true)
+      .map(({ input, max, slotsPerVm }) => (entryAt(input.slots, worker) ?? max) * slotsPerVm);
     return [worker, each.reduce((sum, count) => sum + count, 0)];
   });
   return {

@@ -88,8 +88,8 @@ export interface RunningPool {
   standing(key: LeaseKey): PoolStanding;
   /** Leases that ended from `since` on and before `until`, oldest first. */
   usageLines(since: number, until: number, signal: AbortSignal): AsyncIterable<AccountLine>;
-  /** This pool's part of what the site's services are told; null while it is not known. */
-  followed(from: FollowedFrom): Followed | null;
+  /** This pool's VMs as the site's services are told of them, and its `max`; null while they are not known. */
+  followed(from: FollowedFrom): Pick<Followed, 'input' | 'max'> | null;
   /** This pool's figures as Ganglia is told them. */
   figures(): PoolFigures;
   /** Takes over changed settings at once, without touching leases. */

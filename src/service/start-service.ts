@@ -150,7 +150,10 @@ function followedOf(
   return (pool, from) => {
     // While the others are still being opened, their VMs would look as if they were gone.
     if (classes.length < count) return null;
-    const parts = classes.map((one) => one.pool.followed(from));
+    const parts = classes.map(({ rule, pool: one }): Followed | null => {
+      const part = one.followed(from);
+      return part === null ? null : { ...part, workers: rule.workers ?? null, slotsPerVm: rule.slots ?? 1 };
+    });
     const key = `${pool} ${from}`;
     const known = before.get(key);
     const same = known?.parts.every(

@@ -16,6 +16,7 @@ export function offerOf({ rule, pool }: ClassedPool): ClassOffer {
   return {
     pool: rule.pool,
     queues: rule.queues ?? null,
+    workers: rule.workers ?? null,
     features: rule.features,
     reserved: rule.reserved,
     processors: least(rule.processors, flavor?.processors),

@@ -32,7 +32,7 @@ export class RequestRouter {
       if (standing.kind === 'refused' && standing.code === 'stale-attempt') return standing;
 
     const { processors, memory = null, features = [], queue } = body;
-    const choice = chooseClass({ processors, memory, features, queue }, this.classes.map(offerOf));
+    const choice = chooseClass({ processors, memory, features, queue, worker }, this.classes.map(offerOf));
     if (choice.kind === 'none') return refusal('no-class-fits', choice.detail);
     if (choice.kind === 'not-known-yet') return refusal('unavailable', choice.detail);
 

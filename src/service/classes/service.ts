@@ -86,8 +86,11 @@ export function createClassedService(classes: readonly ClassedPool[], clock: Clo
       return { kind: 'done', value: { ended } };
     },
     node: (worker) => {
-      // One node stands for all classes: it is out of service when none of them can have a job.
-      const verdicts = [...services].map(([pool, service]) => ({ pool, ...service.node(worker) }));
+      // One node stands for all classes of its jobs: it is out of service when none of them can have one.
+      const own = classes.filter(({ rule }) => rule.workers?.includes(worker) ?? true);
+      if (own.length === 0)
+        return { ok: false, detail: `no class takes jobs of ${worker} (classes[].workers of the service)` };
+      const verdicts = own.map(({ rule, pool }) => ({ pool: rule.pool, ...pool.service.node(worker) }));
       if (verdicts.some(({ ok }) => ok)) return { ok: true, detail: '' };
       return { ok: false, detail: verdicts.map(({ pool, detail }) => `${pool}: ${detail}`).join('; ') };
     },

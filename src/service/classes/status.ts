@@ -43,11 +43,12 @@ export function statusTogether(all: readonly ClassStatus[]): StatusView {
 
 function summaryOf({ offer, status }: ClassStatus): PoolSummary {
   const { pool, shape, counts, paused, problems } = status;
-  const { queues, features, reserved, processors, memory } = offer;
+  const { queues, workers, features, reserved, processors, memory } = offer;
   return {
     ...{ name: pool, shape, counts, paused: paused !== null, problems: problems.length },
     takes: {
       queues: queues === null ? null : [...queues],
+      ...(workers === null ? {} : { workers: [...workers] }),
       features: [...features],
       reserved,
       processors,

@@ -4,11 +4,11 @@ import { chooseClass, objectionOf, type ClassOffer, type JobWish } from '../../.
 
 const gib = 1024 ** 3;
 const wish = (more: Partial<JobWish> = {}): JobWish => ({
-  ...{ processors: 1, memory: null, features: [], queue: 'batch' },
+  ...{ processors: 1, memory: null, features: [], queue: 'batch', worker: 'w1' },
   ...more,
 });
 const offer = (pool: string, more: Partial<ClassOffer> = {}): ClassOffer => ({
-  ...{ pool, queues: null, features: [], reserved: false, processors: 4, memory: 8 * gib },
+  ...{ pool, queues: null, workers: null, features: [], reserved: false, processors: 4, memory: 8 * gib },
   ...more,
 });
 const small = offer('small');
@@ -23,14 +23,17 @@ const chosen = (job: Partial<JobWish>, classes: readonly ClassOffer[] = site): s
 /** Few values, so that wishes and offers meet. */
 const features = fc.subarray(['gpu', 'ssd', 'big']);
 const queues = ['short', 'long'];
+const workers = ['w1', 'w2'];
 const wishes: fc.Arbitrary<JobWish> = fc.record({
   processors: fc.integer({ min: 1, max: 9 }),
   memory: fc.option(fc.integer({ min: 1, max: 9 }).map((n) => n * gib)),
   features,
   queue: fc.constantFrom(...queues, ''),
+  worker: fc.constantFrom(...workers),
 });
 const rules = fc.record({
   queues: fc.option(fc.subarray(queues, { minLength: 1 })),
+  workers: fc.option(fc.subarray(workers, { minLength: 1 })),
   features,
   reserved: fc.boolean(),
   processors: fc.option(fc.integer({ min: 1, max: 9 })),
@@ -43,6 +46,7 @@ const classes = fc
 /** What the words of the reference say, said once more. */
 const fits = (job: JobWish, c: ClassOffer): boolean =>
   (c.queues === null || c.queues.some((name) => name === job.queue)) &&
+  (c.workers === null || c.workers.some((name) => name === job.worker)) &&
   new Set([...c.features, ...job.features]).size === new Set(c.features).size &&
   !(c.reserved && job.features.length === 0) &&
   job.processors <= (c.processors ?? Infinity) &&
@@ -57,6 +61,14 @@ describe('the class of a job', () => {
     expect(chosen({ features: ['gpu'] })).toBe('gpu');
     expect(chosen({ features: ['gpu'], processors: 17 })).toBeNull();
     expect(chosen({ queue: 'long' }, [offer('a', { queues: ['short'] }), offer('b')])).toBe('b');
+    expect(chosen({}, [offer('a', { workers: ['w2'] }), offer('b')])).toBe('b');
+    expect(chosen({ worker: 'w2' }, [offer('a', { workers: ['w2'] }), offer('b')])).toBe('a');
+    expect(chooseClass(wish(), [offer('a', { workers: ['w2', 'w3'] })])).toMatchObject({
+      kind: 'none',
+      detail: expect.stringMatching(
+        /a \(4 processors, 8 GiB, workers w2, w3\): not for jobs of w1$/,
+      ) as unknown,
+    });
   });
 
   it('keeps what is reserved for those who ask for it', () => {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import type { ClassSettings } from '../../../src/config/class-settings.js';
 import { leaseRequest, statusView, type LeaseRequest, type LeaseView } from '../../../src/http/api.js';
 import { emptyBook } from '../../../src/pool/book.js';
-import { followedTogether } from '../../../src/pool/followed.js';
+import { followedTogether, type Followed } from '../../../src/pool/followed.js';
 import type { InstallationId, Shape } from '../../../src/pool/model.js';
 import { defaultPolicy } from '../../../src/pool/policy.js';
 import { offerOf, type ClassedPool } from '../../../src/service/classes/classed-pool.js';
@@ -307,6 +307,26 @@ describe('several pools behind one service', () => {
     });
   });
 
+  it('take the jobs of their workers, whose nodes go by them', async () => {
+    const { service, classes } = await openSite({ rules: [{ workers: ['w1', 'w3'] }, { workers: ['w2'] }] });
+    expect(done(await service.request('w1', body('1.s'))).pool).toBe('small');
+    expect(done(await service.request('w2', body('2.s'))).pool).toBe('large');
+    expect(await service.request('w1', body('3.s', { processors: 9 }))).toMatchObject({
+      code: 'no-class-fits',
+      detail: expect.stringContaining('workers w2): not for jobs of w1') as unknown,
+    });
+    expect(service.status().pools?.map(({ takes }) => takes.workers)).toEqual([['w1', 'w3'], ['w2']]);
+    const [small] = classes;
+    if (small === undefined) throw new Error('there is no class');
+    small.pool.service.node = () => ({ ok: false, detail: 'no VM' });
+    expect(service.node('w1')).toEqual({ ok: false, detail: 'small: no VM' });
+    expect(service.node('w2')).toEqual({ ok: true, detail: '' });
+    expect(service.node('w4')).toMatchObject({
+      ok: false,
+      detail: expect.stringContaining('no class takes jobs of w4') as unknown,
+    });
+  });
+
   it('offer the smaller of what the configuration allows and the flavor has', async () => {
     const { classes } = await openSite({ rules: [{ processors: 2, memory: 2 ** 40 }] });
     expect(classes.map((one) => offerOf(one).processors)).toEqual([2, 16]);
@@ -315,8 +335,14 @@ describe('several pools behind one service', () => {
 });
 
 describe('what services are told of several pools', () => {
-  const part = (pool: string, max: number, slots: Record<string, number>, born: readonly string[]) => ({
-    max,
+  const part = (
+    pool: string,
+    max: number,
+    slots: Record<string, number>,
+    born: readonly string[],
+    more: Partial<Followed> = {},
+  ): Followed => ({
+    ...{ max, workers: null, slotsPerVm: 1, ...more },
     input: {
       pool,
       slots,
@@ -334,6 +360,15 @@ describe('what services are told of several pools', () => {
     expect(told?.pools).toEqual(['a', 'b']);
     expect(told?.members.map(({ name }) => name)).toEqual(['a-1', 'b-2', 'a-3']);
     expect(told?.slots).toEqual({ w1: 5, w2: 7 });
+  });
+
+  it('is of each worker the sum of the classes that take its jobs, a VM counting for several where it is said', () => {
+    const slots = { w1: 3, w2: 3, w3: 3 };
+    const told = followedTogether('a', [
+      part('a', 3, slots, [], { workers: ['w1', 'w3'] }),
+      part('b', 2, { w2: 2, w3: 2 }, [], { workers: ['w2', 'w3'], slotsPerVm: 8 }),
+    ]);
+    expect(told?.slots).toEqual({ w1: 3, w2: 16, w3: 19 });
   });
 
   it('is not known while it is not known of one of them', () => {
