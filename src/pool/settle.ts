@@ -11,7 +11,7 @@ import { dropMember, moveMember, patchMember, placeOf, withBook } from './member
 import { resumed } from './operator.js';
 import { decideMembers } from './planner.js';
 import { isSameQuota } from './quota.js';
-import { rollUnderLoad, size } from './sizer.js';
+import { rollUnderLoad, size, type Sizing } from './sizer.js';
 
 /** A server that a lost create may still bring is waited for so long before its name is given up. */
 const lateCreateMs = 30_000;
@@ -28,20 +28,22 @@ export function settle(s: State, c: Context, note: NoteSink): State {
   const isPaused = state.book.paused !== undefined;
   for (const member of mayExpire(state.book)) state = expireMember(state, member, c, note);
   state = rested(forgetTheOld(state, c), c);
-  for (const { name, why } of isPaused ? [] : rollUnderLoad(state, c)) {
-    state = patchMember(state, name, { retire: why });
-    state = moveMember(state, name, 'overdue', why, c, note);
-  }
+  if (!isPaused) state = retireAll(state, rollUnderLoad(state, c), c, note);
   state = grantAll(state, c, note);
   if (isPaused) return state;
   const sizing = size(state, c);
-  for (const { name, why } of sizing.retire) {
-    state = patchMember(state, name, { retire: why });
-    state = moveMember(state, name, 'overdue', why, c, note);
-  }
+  state = retireAll(state, sizing.retire, c, note);
   const { heldBack } = sizing;
   if (!isSameQuota(state.sight.heldBack, heldBack)) state = { ...state, sight: { ...state.sight, heldBack } };
   return decideMembers(state, sizing.create, c, note);
+}
+
+function retireAll(s: State, going: Sizing['retire'], c: Context, note: NoteSink): State {
+  return going.reduce(
+    (state, { name, why }) =>
+      moveMember(patchMember(state, name, { retire: why }), name, 'overdue', why, c, note),
+    s,
+  );
 }
 
 /** The pause that the cloud asked for is over. */
