@@ -30,6 +30,15 @@ const numberOf = (text: string | undefined, otherwise: number): number => {
   return number;
 };
 
+/** Whether its mount namespace is another than its parent's; one whose parent cannot be looked at does not know. */
+function hasOwnMounts(): boolean {
+  try {
+    return readlinkSync('/proc/self/ns/mnt') !== readlinkSync(`/proc/${String(process.ppid)}/ns/mnt`);
+  } catch {
+    return false;
+  }
+}
+
 const main = async (): Promise<number> => {
   const { values } = parseArgs({
     options: {
@@ -41,7 +50,7 @@ const main = async (): Promise<number> => {
   const kills = numberOf(values.kills, 200);
   const seed = numberOf(values.seed, Math.floor(Math.random() * 2 ** 31));
   if (process.getuid?.() !== 0) return refuse('chaos needs root: its cloud makes machines in namespaces');
-  if (readlinkSync('/proc/self/ns/mnt') === readlinkSync(`/proc/${String(process.ppid)}/ns/mnt`))
+  if (!hasOwnMounts())
     return refuse('chaos mounts a file system to fill it, in a mount namespace of its own: use make chaos');
 
   const began = performance.now();
