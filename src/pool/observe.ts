@@ -80,9 +80,7 @@ function appeared(s: State, member: Member, server: ServerView, c: Context, note
     member.endpoint?.host === endpoint?.host &&
     member.endpoint?.port === endpoint?.port;
   if (!same) state = putMember(s, { ...member, server: { id: server.id, status: server.status }, endpoint });
-  if (server.id in state.sight.unlisted || member.name in state.sight.unlisted) {
-    state = { ...state, sight: { ...state.sight, unlisted: without(state.sight.unlisted, member.name) } };
-  }
+  state = { ...state, sight: { ...state.sight, unlisted: without(state.sight.unlisted, member.name) } };
   if (isGone(server.status)) return absent(state, member.name, c, note);
   if (isUnusable(member, 'lost'))
     state = moveMember(state, member.name, 'reappeared', 'Nova knows its server again', c, note);

@@ -37,6 +37,21 @@ function outdatedWhy(m: Member, shape: Shape, c: Context): string | null {
   return null;
 }
 
+interface Outdated {
+  readonly member: Member;
+  readonly why: string;
+}
+
+/** Those that are to be replaced, oldest first. */
+function outdatedOf(members: readonly Member[], shape: Shape, c: Context): Outdated[] {
+  return members
+    .flatMap((member) => {
+      const why = outdatedWhy(member, shape, c);
+      return why === null ? [] : [{ member, why }];
+    })
+    .sort((a, b) => byAge(a.member, b.member));
+}
+
 /**
  * Outdated VMs that are to go before the line is served: a pool that is never idle would otherwise keep its old VMs
  * for ever. `maxSurge` at a time, and none while the cloud refuses new ones.
@@ -45,16 +60,10 @@ export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName
   const shape = s.book.shape;
   if (shape === null || s.book.breaker.failures > 0 || s.book.requests.size === 0) return [];
   const { free, unusable } = censusOf(s.book);
-  const old = free.flatMap((member) => {
-    const why = outdatedWhy(member, shape, c);
-    return why === null ? [] : [{ member, why }];
-  });
-  if (old.length === 0) return [];
   const inChange = unusable.filter(
     (m) => isDeleting(m) || (isUnusable(m, 'building') && m.generation === shape.generation),
   ).length;
-  return old
-    .sort((a, b) => byAge(a.member, b.member))
+  return outdatedOf(free, shape, c)
     .slice(0, Math.max(0, c.policy.maxSurge - inChange))
     .map(({ member, why }) => ({ name: member.name, why }));
 }
@@ -74,10 +83,9 @@ export function size(s: State, c: Context): Sizing {
   /** Leased, ready, or on its way to be ready. */
   const supply = busy + free.length + coming.length;
 
-  const isOutdated = (m: Member): string | null => outdatedWhy(m, shape, c);
   const retire: { name: MemberName; why: string }[] = [];
-  const outdatedFree = free.filter((m) => isOutdated(m) !== null);
-  const outdatedComing = coming.filter((m) => isOutdated(m) !== null);
+  const outdatedFree = outdatedOf(free, shape, c);
+  const outdatedComing = outdatedOf(coming, shape, c).map(({ member }) => member);
   const outdated = outdatedFree.length + outdatedComing.length;
   // What is still being built makes up for nothing yet: were it counted, another one that is well and idle would go in
   // the place of the old one, and yet another be made for that.
@@ -95,9 +103,7 @@ export function size(s: State, c: Context): Sizing {
     unusable.filter(isDeleting).length +
     coming.filter(isBuilding).length -
     outdatedComing.filter(isBuilding).length;
-  for (const member of outdatedFree.sort(byAge)) {
-    const why = isOutdated(member);
-    if (why === null || demand > 0) continue;
+  for (const { member, why } of demand > 0 ? [] : outdatedFree) {
     const replaced = busy + free.length - retire.length - 1 >= target;
     const noRoom = room <= 0 && inChange + retire.length < c.policy.maxSurge;
     if (replaced || noRoom) retire.push({ name: member.name, why });
@@ -108,7 +114,7 @@ export function size(s: State, c: Context): Sizing {
   let excess = supply - retire.length - Math.min(shape.max, target + surge);
   for (const member of excess > 0 ? free.toSorted(byAge).reverse() : []) {
     if (excess <= 0) break;
-    if (leavingNow.has(member.name) || member.state.kind !== 'Free') continue;
+    if (leavingNow.has(member.name)) continue;
     const overMax = supply - retire.length > shape.max;
     if (!overMax && c.now - member.state.since < c.policy.idleBeforeShrinkMs) continue;
     retire.push({
