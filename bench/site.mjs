@@ -135,7 +135,7 @@ export async function openSite({
     const args = program === undefined ? ['serve', '--config', config] : ['--config', config];
     const service = await ready(
       'the service',
-      program ?? join(root, 'dist/src/cli/main.js'),
+      program ?? join(root, 'dist/bin/vmpool.js'),
       args,
       env,
       (line) => /"event":"ready".*?"url":"([^"]+)"/.exec(line)?.[1],

@@ -11,6 +11,7 @@ const files = [
   'tsconfig.json',
   'tsconfig.build.json',
   'scripts/bundle-hooks.mjs',
+  'scripts/bundle-cli.mjs',
   'scripts/bundle-dashboard.mjs',
   'package.json',
 ];

@@ -6,6 +6,7 @@ import { readdirSync, rmSync, statSync } from 'node:fs';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { bundlePrograms } from '../../scripts/bundle-cli.mjs';
 import { requestOf } from './book.mjs';
 import { caller, quantile, row, startChild, timed } from './measure.mjs';
 
@@ -17,8 +18,11 @@ const stormPerFloor = 5;
 /** What one lease's commit appends to the journal, about. */
 const commitBytes = 2_048;
 
+/** As few files as the product's own program. */
+const bundled = join(here, '..', '..', 'dist', 'bench');
+await bundlePrograms({ service: join(here, 'service.mjs') }, bundled);
 const startService = (dir, members, leases) =>
-  startChild(join(here, 'service.mjs'), [dir, members, leases, token]);
+  startChild(join(bundled, 'service.js'), [dir, members, leases, token]);
 
 async function inDirectory(work) {
   const dir = mkdtempSync('/var/tmp/vmpool-bench-');

@@ -1,7 +1,7 @@
-import type { Table } from '../table.js';
+import type { TableIndex } from '../table.js';
 import type { Book, Member } from './book.js';
 
-/** The members by what becomes of them, each list in the table's order. */
+/** The members by what becomes of them, each list in the order of their `seq`. */
 export interface Census {
   readonly busy: number;
   readonly free: readonly Member[];
@@ -10,25 +10,44 @@ export interface Census {
   readonly tainted: readonly Member[];
 }
 
-/** A version of the members never changes, and a step looks at it many times. */
-const taken = new WeakMap<Table<Member>, Census>();
+/** A step looks at it several times and changes a member or two. */
+const census: TableIndex<Member, Census> = {
+  empty: { busy: 0, free: [], unusable: [], tainted: [] },
+  changed: ({ busy, free, unusable, tainted }, before, after) => ({
+    busy: busy - Number(before?.state.kind === 'Busy') + Number(after?.state.kind === 'Busy'),
+    free: changedList(free, before, after, (m) => m.state.kind === 'Free'),
+    unusable: changedList(unusable, before, after, (m) => m.state.kind === 'Unusable'),
+    tainted: changedList(tainted, before, after, (m) => m.tenant !== null || m.hold !== null),
+  }),
+};
 
-/** One walk through the members for all that a step wants to know of them. */
+/** All that a step wants to know of the members. */
 export function censusOf({ members }: Book): Census {
-  const before = taken.get(members);
-  if (before !== undefined) return before;
-  let busy = 0;
-  const free: Member[] = [];
-  const unusable: Member[] = [];
-  const tainted: Member[] = [];
-  for (const member of members.values()) {
-    const { kind } = member.state;
-    if (kind === 'Free') free.push(member);
-    else if (kind === 'Busy') busy += 1;
-    else unusable.push(member);
-    if (member.tenant !== null || member.hold !== null) tainted.push(member);
+  return members.index(census);
+}
+
+/** `list`, whose members are those for which `belongs` holds, after one of them changed. */
+function changedList(
+  list: readonly Member[],
+  before: Member | undefined,
+  after: Member | undefined,
+  belongs: (member: Member) => boolean,
+): readonly Member[] {
+  const old = before !== undefined && belongs(before) ? before : null;
+  const now = after !== undefined && belongs(after) ? after : null;
+  if (old === null && now === null) return list;
+  const rest = old === null ? [...list] : list.toSpliced(list.indexOf(old), 1);
+  if (now !== null) rest.splice(placeFor(rest, now), 0, now);
+  return rest;
+}
+
+/** Behind all that are older. */
+function placeFor(list: readonly Member[], member: Member): number {
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((list[middle] as Member).seq <= member.seq) low = middle + 1;
+    else high = middle;
   }
-  const census = { busy, free, unusable, tainted };
-  taken.set(members, census);
-  return census;
+  return low;
 }

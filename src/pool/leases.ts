@@ -1,3 +1,4 @@
+import { indexBy } from '../table.js';
 import type { Context, EndedJob, Lease, LeaseFacts, Member, Request, State } from './book.js';
 import { entryAt, isUnexplained, without } from './book.js';
 import { censusOf } from './census.js';
@@ -29,13 +30,15 @@ export interface Live {
   readonly lease: Lease | null;
 }
 
+const leasesByJob = indexBy<Lease>((lease) => lease.request.key.job);
+const requestsByJob = indexBy<Request>((request) => request.key.job);
+
 /** Everything that lives for a job: at most one request or lease. */
-function liveOf(s: State, job: string): Live | null {
-  for (const lease of s.book.leases.values())
-    if (lease.request.key.job === job) return { request: lease.request, lease };
-  for (const request of s.book.requests.values())
-    if (request.key.job === job) return { request, lease: null };
-  return null;
+function liveOf({ book }: State, job: string): Live | null {
+  const lease = book.leases.index(leasesByJob).get(job)?.[0];
+  if (lease !== undefined) return { request: lease.request, lease };
+  const request = book.requests.index(requestsByJob).get(job)?.[0];
+  return request === undefined ? null : { request, lease: null };
 }
 
 /** What one worker says of a start that this book does not know binds that worker alone: `worker job`. */
@@ -331,17 +334,17 @@ export function waiting(s: State): Request[] {
 /** Free VMs, best first: of the wanted generation, then the oldest name, so that the rest can idle and go. */
 function freeMembers(s: State): Member[] {
   const generation = s.book.shape?.generation;
-  return censusOf(s.book)
-    .free.filter((m) => m.retire === null && m.hold === null && m.endpoint !== null)
-    .sort(
-      (a, b) => Number(b.generation === generation) - Number(a.generation === generation) || a.seq - b.seq,
-    );
+  const usable = censusOf(s.book).free.filter(
+    (m) => m.retire === null && m.hold === null && m.endpoint !== null,
+  );
+  const old = usable.filter((m) => m.generation !== generation);
+  return old.length === 0 ? usable : [...usable.filter((m) => m.generation === generation), ...old];
 }
 
 /** Serves the line: first come, first served, one VM each. */
 export function grantAll(s: State, c: Context, note: NoteSink): State {
+  if (s.book.requests.size === 0) return s;
   const line = waiting(s);
-  if (line.length === 0) return s;
   const free = freeMembers(s);
   let state = s;
   for (const request of line) {

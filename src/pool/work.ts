@@ -97,6 +97,17 @@ function target(member: Member): GuestTarget | null {
     : { member: member.name, endpoint: member.endpoint, hostKeys: member.hostKeys };
 }
 
+/** Of what is seen, that from which work follows at once; all else of it only says when something was last tried. */
+const sightsOfWork = ['unlisted', 'cells', 'unexplored', 'resurfaced'] as const;
+
+/**
+ * Can there be work in `after` that `before` did not have? What only comes due with time is found by the next tick: a
+ * large idle pool is probed all the while, and a look for work at each answer would be most of what it costs.
+ */
+export function bringsWork(before: State, after: State): boolean {
+  return before.book !== after.book || sightsOfWork.some((key) => before.sight[key] !== after.sight[key]);
+}
+
 /** Everything due now. Pure: asking twice gives the same. */
 export function workOf(s: State, c: Context): Work[] {
   const work: Work[] = [];

@@ -26,6 +26,14 @@ export interface ExecutorParts extends GuestParts {
   readonly maxCells: () => number;
 }
 
+interface Running {
+  readonly kind: Work['kind'];
+  readonly abort: AbortController;
+  readonly done: Promise<void>;
+  /** Work of another kind waits for its end. */
+  awaited: boolean;
+}
+
 /** The end of a console log tells why a boot failed. */
 const consoleLines = 200;
 const consoleLimitMs = 20_000;
@@ -38,10 +46,7 @@ const rebuildPollMs = 1_000;
  * whatever is lost here is found again at the next look.
  */
 export class Executor {
-  private readonly running = new Map<
-    string,
-    { readonly abort: AbortController; readonly done: Promise<void> }
-  >();
+  private readonly running = new Map<string, Running>();
   private readonly consoles = new Set<string>();
   private stopped = false;
   private gathering = false;
@@ -103,7 +108,11 @@ export class Executor {
     this.keepConsoles();
     this.lookAfterGathering();
     for (const item of workOf(keeper.durable(), context())) {
-      if (this.running.has(item.key)) continue;
+      const run = this.running.get(item.key);
+      if (run !== undefined) {
+        run.awaited ||= run.kind !== item.kind;
+        continue;
+      }
       if (item.kind === 'converge' && !this.mayConverge(item.wish)) continue;
       this.start(item);
     }
@@ -142,9 +151,11 @@ export class Executor {
       )
       .finally(() => {
         this.running.delete(item.key);
-        this.kick();
+        // Nothing follows from most probes, and a large pool has many a second.
+        if (item.kind !== 'probe' || run.awaited) this.kick();
       });
-    this.running.set(item.key, { abort, done });
+    const run: Running = { kind: item.kind, abort, done, awaited: false };
+    this.running.set(item.key, run);
   }
 
   /**

@@ -14,6 +14,7 @@ import { meteredCloud, meteredEngine, meteredGuest, meteredStore } from '../metr
 import { PoolMetrics } from '../metrics/pool-metrics.js';
 import type { Policy } from '../pool/policy.js';
 import { countsOf } from '../pool/views.js';
+import { bringsWork } from '../pool/work.js';
 import type { History, Store } from '../store/port.js';
 import { BookKeeper } from './book-keeper.js';
 import type { Clock } from './clock.js';
@@ -173,8 +174,11 @@ export function startPool(parts: PoolParts): RunningPool {
     },
   });
   let known = parts.book.members;
+  let seen = keeper.durable();
   keeper.watch(() => {
-    executor.kick();
+    const state = keeper.durable();
+    if (bringsWork(seen, state)) executor.kick();
+    seen = state;
     if (recent.isDue(clock.now())) recent.counted(clock.now(), countsOf(keeper.durable().book));
     // The connection and the baseline of a VM end with it.
     const now = keeper.durable().book.members;

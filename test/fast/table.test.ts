@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { diff, applyPatch } from '../../src/store/patch.js';
-import { Table } from '../../src/table.js';
+import { indexBy, Table } from '../../src/table.js';
 
 type Change = readonly ['with' | 'without', string, number];
 
@@ -64,6 +64,26 @@ describe('a table', () => {
           else back.set(at, after);
         }
         expect(sorted(back)).toEqual(sorted(right));
+      }),
+    );
+  });
+
+  it('keeps an index up from version to version, and those of earlier versions as they were', () => {
+    const byRest = indexBy<number>((value) => String(value % 3));
+    const grouped = (table: Table<number>): unknown =>
+      table
+        .index(byRest)
+        .entries()
+        .map(([rest, values]) => [rest, values.toSorted()]);
+    const fromScratch = (table: Table<number>): unknown => grouped(Table.of(table.entries()));
+    fc.assert(
+      fc.property(changes, changes, (first, second) => {
+        const before = play(Table.of<number>(), new Map<string, number>(), first);
+        const was = grouped(before);
+        const after = play(before, new Map(before), second);
+        expect(grouped(after)).toEqual(fromScratch(after));
+        expect(grouped(before)).toEqual(was);
+        expect(was).toEqual(fromScratch(before));
       }),
     );
   });

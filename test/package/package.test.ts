@@ -32,7 +32,12 @@ describe('the tarball', () => {
     const own = installed.files.filter((file) => !file.startsWith('node_modules/'));
     expect(own).toEqual(
       expect.arrayContaining([
-        ...['dist/src/cli/main.js', 'dist/stacks/index.js', 'dist/dashboard/index.html'],
+        ...[
+          'dist/bin/vmpool.js',
+          'dist/src/cli/main.js',
+          'dist/stacks/index.js',
+          'dist/dashboard/index.html',
+        ],
         ...['dist/worker/prologue', 'dist/worker/epilogue', 'dist/worker/jobstarter', 'dist/worker/sync'],
         ...['src/guest/scripts/scrub.sh', 'src/embedded/sandbox/vm-sandbox.c', 'engine/openstack/go.sum'],
         ...['Pulumi.yaml', 'README.md', 'LICENSE', 'CHANGELOG.md', 'config/vmpool.example.yaml'],

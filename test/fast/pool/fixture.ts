@@ -21,7 +21,7 @@ import { defaultPolicy } from '../../../src/pool/policy.js';
 import type { Outcome, PoolEvent } from '../../../src/pool/step.js';
 import { step } from '../../../src/pool/step.js';
 import type { Work } from '../../../src/pool/work.js';
-import { workOf } from '../../../src/pool/work.js';
+import { bringsWork, workOf } from '../../../src/pool/work.js';
 
 export const epoch = 1_000_000;
 
@@ -126,10 +126,21 @@ export class Pool {
   }
 
   event(event: PoolEvent): Outcome {
-    const stepped = step(this.state, event, this.context());
+    const before = this.state;
+    const stepped = step(before, event, this.context());
     this.state = stepped.state;
+    this.expectNothingMissed(before, event);
     this.notes.push(...stepped.notes);
     return stepped.outcome;
+  }
+
+  /** The service does not look for work after what is said to bring none. */
+  private expectNothingMissed(before: State, event: PoolEvent): void {
+    if (bringsWork(before, this.state)) return;
+    const known = new Set(workOf(before, this.context()).map(({ kind, key }) => `${kind} ${key}`));
+    const missed = this.work().filter(({ kind, key }) => !known.has(`${kind} ${key}`));
+    if (missed.length > 0)
+      throw new Error(`${event.type} brought ${missed.map(({ key }) => key).join()} unnoticed`);
   }
 
   pass(ms: number): this {

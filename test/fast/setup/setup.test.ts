@@ -78,6 +78,7 @@ describe('the build', () => {
     ])
       put(path);
     put('scripts/bundle-hooks.mjs');
+    put('scripts/bundle-cli.mjs');
     put('scripts/bundle-dashboard.mjs');
   });
   const compiled = (): void => {
