@@ -384,9 +384,8 @@ export function grantAll(s: State, c: Context, note: NoteSink): State {
 }
 
 /** Account, key, environment and marker are there. */
-export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State {
-  const lease = s.book.leases.get(id);
-  if (lease === undefined || lease.ready) return s;
+export function staged(s: State, lease: Lease, c: Context, note: NoteSink): State {
+  const { id } = lease.request;
   note({
     at: c.now,
     kind: 'staged',
@@ -402,9 +401,8 @@ export function staged(s: State, id: LeaseId, c: Context, note: NoteSink): State
  * The VM could not be made ready: the request returns to its place in the line, the VM is looked at.
  * Nothing of the job has reached the VM: the worker sends nothing before `ready`.
  */
-export function stageFailed(s: State, id: LeaseId, why: string, c: Context, note: NoteSink): State {
-  const lease = s.book.leases.get(id);
-  if (lease === undefined || lease.ready) return s;
+export function stageFailed(s: State, lease: Lease, why: string, c: Context, note: NoteSink): State {
+  const { id } = lease.request;
   note({ at: c.now, kind: 'stage-failed', lease: id, member: lease.member, detail: why });
   const state = withBook(s, {
     leases: s.book.leases.without(id),
@@ -414,9 +412,7 @@ export function stageFailed(s: State, id: LeaseId, why: string, c: Context, note
 }
 
 /** The VM is well but can never serve this user: the lease ends with the reason. */
-export function stageRefused(s: State, id: LeaseId, why: string, c: Context, note: NoteSink): State {
-  const lease = s.book.leases.get(id);
-  if (lease === undefined || lease.ready) return s;
+export function stageRefused(s: State, lease: Lease, why: string, c: Context, note: NoteSink): State {
   return endLive(s, { request: lease.request, lease }, why, c, note);
 }
 

@@ -229,19 +229,19 @@ function engineEvent(s: State, event: EngineEvent, c: Context, note: NoteSink): 
 function stageEnded(s: State, id: LeaseId, result: StageResult, c: Context, note: NoteSink): State {
   const lease = s.book.leases.get(id);
   if (lease === undefined || lease.ready) return s;
-  if (result.ok) return staged(s, id, c, note);
+  if (result.ok) return staged(s, lease, c, note);
   switch (result.kind) {
     case 'unreachable': {
       const state = checked(s, lease.member, false, c);
-      return c.now - lease.grantedAt < stageLimitMs ? state : stageFailed(state, id, result.why, c, note);
+      return c.now - lease.grantedAt < stageLimitMs ? state : stageFailed(state, lease, result.why, c, note);
     }
     case 'refused':
-      return stageRefused(s, id, result.why, c, note);
+      return stageRefused(s, lease, result.why, c, note);
     case 'foreign-marker': {
       const state = patchMember(s, lease.member, {
         hold: { kind: 'foreign-marker', why: result.why, at: c.now },
       });
-      return stageFailed(state, id, result.why, c, note);
+      return stageFailed(state, lease, result.why, c, note);
     }
   }
 }
