@@ -102,6 +102,7 @@ describe('a cell that the book knows', () => {
 
   it('drops once more what an earlier state, put back, still holds of a name that the book has retired', () => {
     const pool = ready(1);
+    pool.adopt(shapeOf({ min: 0 }));
     const { cell: own, name } = pool.member();
     pool.event({ type: 'retire', member: name, why: 'told so' });
     pool.end();
