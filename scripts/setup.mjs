@@ -95,6 +95,9 @@ const testNeeds = [
   { file: '/usr/bin/ruby', pkg: 'ruby' },
   { file: '/usr/bin/curl', pkg: 'curl' },
   { file: '/usr/bin/jq', pkg: 'jq' },
+  // For the completion of the command line; bash is there.
+  { file: '/usr/bin/zsh', pkg: 'zsh' },
+  { file: '/usr/bin/fish', pkg: 'fish' },
 ];
 
 /** What the suite with the real certificate authority wants, and no other. */

@@ -40,6 +40,7 @@ import { consoleCommand } from './commands/console.js';
 import { sshCommand } from './commands/ssh.js';
 import { whyCommand } from './commands/why.js';
 import { usageCommand } from './commands/usage.js';
+import { completionCommand, wordsCommand } from './commands/completion.js';
 import { CliError, exitCodes } from './exit.js';
 import type { World } from './world.js';
 
@@ -90,6 +91,7 @@ const commands = [
   hooksCommand,
   cloudCommand,
   demoCommand,
+  completionCommand,
 ];
 
 /** The whole command line. */
@@ -99,6 +101,7 @@ export const vmpool = (world: World): Command => {
     .version(version, '-V, --version', 'print the version')
     .addHelpText('after', exitHelp);
   for (const make of commands) program.addCommand(make(world));
+  program.addCommand(wordsCommand(world), { hidden: true });
   prepare(program, world);
   return program;
 };

@@ -47,10 +47,12 @@ Results go to standard output, everything else to standard error. Colours are us
 | 3 | the service cannot be reached |
 | 4 | the service was reached and refused |
 | 125 | \`run\` only: VM Pool itself failed. Every other code is the command's own; 130 and 143 after Ctrl-C and SIGTERM. |
-| 130, 143 | \`demo\` and \`audit\`: interrupted; what \`demo\` made was removed, changes that \`audit\` paused go on |
+| 130, 143 | \`demo\`, \`audit\` and \`top\`: interrupted; what \`demo\` made was removed, changes that \`audit\` paused go on. \`q\` and Ctrl-C end \`top\` with 0. |
 `;
 
 const notes: Readonly<Record<string, string>> = {
+  completion:
+    'For zsh, in `~/.zshrc` after `compinit`: `source <(vmpool completion zsh)`; for fish, in its configuration: `vmpool completion fish | source`. Names of VMs, jobs and pools come from the service, as with any command, with the token of `VMPOOL_TOKEN_FILE`; without one, or where the service does not answer within two seconds, none are offered.',
   vms: 'Broken, silent and held VMs stand first, idle ones last; among equals, what has been so for longest. On a terminal the table is cut to its width and what matters least is left out; a pipe gets whole lines.',
   top: 'The most urgent VMs first, as many as the terminal has room for. `q` or Ctrl-C ends it and gives the terminal back as it was. A service that restarts is waited for.',
   'vm show':
@@ -95,11 +97,14 @@ const notes: Readonly<Record<string, string>> = {
 /** The reference of the command line as Markdown, from the commands themselves. */
 export const cliReference = (): string => {
   const program = vmpool(nowhere);
-  const sections = program.commands.flatMap((command) =>
-    command.commands.length === 0
-      ? [section(command, command.name())]
-      : command.commands.map((below) => section(below, `${command.name()} ${below.name()}`)),
-  );
+  const shown = program.createHelp().visibleCommands(program);
+  const sections = shown
+    .filter(({ parent }) => parent !== null)
+    .flatMap((command) =>
+      command.commands.length === 0
+        ? [section(command, command.name())]
+        : command.commands.map((below) => section(below, `${command.name()} ${below.name()}`)),
+    );
   return [general, '<!-- Below this line: generated from src/cli; a test compares. -->\n', ...sections].join(
     '\n',
   );
