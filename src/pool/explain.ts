@@ -25,7 +25,7 @@ export function explain(s: State, member: Member, c: Context, note: NoteSink): S
     if (limitMs === undefined || c.now - member.state.since <= limitMs)
       return overdueHold(s, member, c, note);
     const why = `held for ${limitMs / 1000} s, as long as was asked: ${hold.why}`;
-    return moveMember(patchMember(s, member.name, { hold: null }), member.name, 'unheld', why, c, note);
+    return moveMember(s, member.name, 'unheld', why, c, note);
   }
   const seen = entryAt(s.sight.markers, member.name);
   if (neverBooted(s, member, c)) {

@@ -5,7 +5,7 @@ import { attempt, keyOf, ready, shapeOf } from './fixture.js';
 /** The scrub of its only VM does not get through. */
 function failScrub(pool: Pool): void {
   const { name } = pool.member();
-  const result = { ok: false, kind: 'unreachable', why: 'no answer' } as const;
+  const result = { ok: false, kind: 'unreachable', why: 'no answer', findings: [] } as const;
   pool.event({ type: 'scrubbed', member: name, result, bootId: null });
 }
 
