@@ -44,7 +44,9 @@ interface Outdated {
 
 /** Those that are to be replaced, oldest first. */
 function outdatedOf(members: readonly Member[], shape: Shape, c: Context): Outdated[] {
+  // Nearly always there are none among many, and this is asked in every step.
   return members
+    .filter((member) => outdatedWhy(member, shape, c) !== null)
     .flatMap((member) => {
       const why = outdatedWhy(member, shape, c);
       return why === null ? [] : [{ member, why }];

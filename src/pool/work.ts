@@ -1,6 +1,7 @@
 import type { CellWish } from '../engine/port.js';
 import type { GuestTarget, StageOrder } from '../guest/port.js';
-import type { Context, Member, State } from './book.js';
+import { Table, type TableIndex } from '../table.js';
+import type { Context, Lease, Member, State } from './book.js';
 import { entryAt, isDeleting, isUnknownInBuild, membersOf } from './book.js';
 import { cellSight } from './engine-events.js';
 import { stuckAfter } from './limits.js';
@@ -128,6 +129,15 @@ export function workOf(s: State, c: Context): Work[] {
   return work;
 }
 
+/** By id. Few at a time, while every look for work asks for all Busy members. */
+const notReady: TableIndex<Lease, Table<Lease>> = {
+  empty: Table.of(),
+  changed: (index, before, after) => {
+    const left = before === undefined ? index : index.without(before.request.id);
+    return after === undefined || after.ready ? left : left.with(after.request.id, after);
+  },
+};
+
 function memberWork(s: State, member: Member, c: Context): Work | null {
   const key = `member/${member.name}`;
   const name = member.name;
@@ -148,8 +158,9 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
         ? { kind: 'welcome', key, member: name, target: to, server }
         : null;
     case 'Busy': {
-      const lease = member.state.kind === 'Busy' ? s.book.leases.get(member.state.lease) : undefined;
-      if (lease !== undefined && !lease.ready && to !== null) {
+      const lease =
+        member.state.kind === 'Busy' ? s.book.leases.index(notReady).get(member.state.lease) : undefined;
+      if (lease !== undefined && to !== null) {
         const { request } = lease;
         const order: StageOrder = {
           lease: request.id,
