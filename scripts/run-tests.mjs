@@ -174,6 +174,8 @@ const suites = [
     ],
     minutes(25),
   ),
+  // Ratios to floors of the same run, so that a busy machine slows both; fails at twice what is wanted.
+  countedSuite('bench', process.execPath, ['bench/scale.mjs', '--smoke'], minutes(5)),
   jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
 ];
 
