@@ -117,6 +117,35 @@ describe('the end of a run', () => {
     expect(pool.member()).toMatchObject({ name, engine: 'planned' });
   });
 
+  it('lets a VM go that the state no longer holds, and no other', () => {
+    const pool = ready(2);
+    pool.adopt(shapeOf({ min: 0 }));
+    const [gone, stays] = [pool.member(0), pool.member(1)];
+    for (const { name } of [gone, stays]) pool.event({ type: 'retire', member: name, why: 'told so' });
+    pool.pass(10_000);
+    const wish = wishOf(pool);
+    pool.event({ type: 'runBegan', cell: wish.cell });
+    const instances = [{ member: stays.name, serverId: stays.server?.id ?? at }];
+    pool.runEnded(wish, { instances, lostCreates: [], unlisted: [] }, 'it could not delete all');
+    for (const { name } of [gone, stays]) pool.look(name, null);
+    expect(pool.place(gone.name)).toBe('gone');
+    expect(pool.place(stays.name)).toBe('deleting');
+    pool.pass(10_000);
+    expect(wishOf(pool).retire).toEqual([stays.name]);
+  });
+
+  it('makes the next one of that cell wait longer with each that fails, two minutes at most', () => {
+    const pool = planned();
+    const wish = wishOf(pool);
+    const none = { instances: [], lostCreates: [], unlisted: [] };
+    const pauses = Array.from({ length: 9 }, () => {
+      pool.event({ type: 'runBegan', cell: wish.cell });
+      pool.runEnded(wish, none, 'the cloud does not answer');
+      return ((pool.state.sight.cells[wish.cell]?.notBefore ?? 0) - pool.now) / 1000;
+    });
+    expect(pauses).toEqual([2, 4, 8, 16, 32, 64, 120, 120, 120]);
+  });
+
   it('without a word of why is a failure all the same, and a cell is named once', () => {
     const pool = planned();
     const wish = wishOf(pool);

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { QuotaView } from '../../../src/cloud/port.js';
 import { quotaHoldsMs } from '../../../src/pool/quota.js';
 import { leaseView, statusView } from '../../../src/pool/views.js';
-import { keyOf, Pool, shapeOf, specOf, unlimitedQuota, viewOf } from './fixture.js';
+import { keyOf, Pool, ready, shapeOf, specOf, unlimitedQuota, viewOf } from './fixture.js';
 
 const flavor = { vcpus: 2, ramMiB: 2048 };
 
@@ -89,6 +89,14 @@ describe('a project’s quota', () => {
     pool.adopt(shapeOf({ min: 7, max: 7 }));
     expect(pool.members()).toHaveLength(5);
     expect(problems(pool)).toEqual([expect.stringContaining('5 VMs are being made')]);
+  });
+
+  it('counts what stood when it was read once: it is in the figures', () => {
+    const pool = ready(3, { max: 3 }).pass(1_000);
+    pool.event({ type: 'quota', quota: { ...unlimitedQuota, instances: { used: 3, limit: 5 } }, flavor });
+    pool.pass(1_000);
+    pool.adopt(shapeOf({ min: 9, max: 9 }));
+    expect(pool.members()).toHaveLength(5);
   });
 
   it('whose reading is old decides nothing', () => {
