@@ -48,16 +48,13 @@ export function moveMember(
   if (to === from) return s;
   let why = detail;
   const drain = member.hold?.kind === 'drain' ? member.hold : null;
-  if (from === 'Busy' && member.hold !== null && drain === null) {
-    to = 'held';
-    why = member.hold.why;
-  } else if (
+  if (
     from !== 'held' &&
     (to === 'unreachable' || to === 'scrubbing') &&
     member.hold !== null &&
     drain === null
   ) {
-    // Back from where it could not be reached: what it was held for is still so.
+    // Its job has ended, or it is back from where it could not be reached: what it was held for is still so.
     to = 'held';
     why = member.hold.why;
   } else if (to === 'scrubbing' && member.tenant !== null && c.policy.reuse === 'never') {
