@@ -13,7 +13,6 @@ import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { whyNoOpenStackLab } from './openstack-lab.mjs';
 import { takeLock } from './engine/lock.mjs';
 import { endProcessesOf, processesOf, runLimited } from './suite-processes.mjs';
 import { namedLines, runScheduled } from './suite-schedule.mjs';
@@ -106,7 +105,7 @@ function toolSuite(name, command, args) {
   return { name, slots: 1, run };
 }
 
-/** A program that counts for itself: its last line is `NAME: N checks passed, N failed`. It wants two places. */
+/** A program that counts for itself: its last line is `NAME: N checks passed, N failed`. It has the machine alone. */
 function countedSuite(name, command, args, limitMs) {
   const run = async () => {
     let tail = '';
@@ -124,7 +123,7 @@ function countedSuite(name, command, args, limitMs) {
     const odd = passed === 0 ? 'there are no checks in it' : code !== 0 ? (why ?? `exit code ${code}`) : '';
     return { passed, failed: failed === 0 && odd !== '' ? 1 : failed, note: odd };
   };
-  return { name, slots: 2, run };
+  return { name, slots: 3, run };
 }
 
 const serial = ['--runInBand'];
@@ -135,8 +134,8 @@ const openstackLab = join(root, 'test', 'openstack', 'lab', 'run.sh');
 /**
  * In this order, three side by side on two cores: most of them wait for Pulumi, boots and limits more than half of the
  * time (the engine's suite uses 0.4 of a core), and have networks and directories of their own. The longest begin, with
- * the linter and its like in the place beside them. Those with two slots have two workers, or kill at moments that a
- * crowded machine would blur; with three, they want the machine for themselves.
+ * the linter and its like in the place beside them. Those with three slots want the machine for themselves: they have
+ * two workers and limits of seconds, kill at random moments, measure, or emulate VMs.
  */
 const suites = [
   jestSuite('engine', 'engine', minutes(30), { extra: serial }),
@@ -161,9 +160,10 @@ const suites = [
   jestSuite('browser', 'browser', minutes(10), { extra: serial }),
   jestSuite('puppet', 'puppet', minutes(15), { extra: serial }),
   jestSuite('hooks', 'hooks', minutes(15), { extra: serial }),
-  jestSuite('e2e', 'e2e', minutes(30), { extra: ['--maxWorkers=2'], slots: 2 }),
   jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
   jestSuite('package', 'package', minutes(12), { extra: serial }),
+  jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
+  jestSuite('e2e', 'e2e', minutes(30), { extra: ['--maxWorkers=2'], slots: 3 }),
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
   countedSuite(
     'chaos',
@@ -176,21 +176,16 @@ const suites = [
   ),
   // Ratios to floors of the same run, so that a busy machine slows both; fails at twice what is wanted.
   countedSuite('bench', process.execPath, ['bench/scale.mjs', '--smoke'], minutes(5)),
-  jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
 ];
 
-// A real OpenStack, started in namespaces of its own around the tests. Emulated VMs want the whole machine.
-const openstackSmoke = jestSuite('openstack-smoke', 'openstack', minutes(20), {
-  extra: [...serial, '--testPathPatterns=contract|cold-vm'],
-  inside: [openstackLab],
-  slots: 3,
-});
-const noLab = whyNoOpenStackLab();
-if (noLab === null) suites.push(openstackSmoke);
-
-/** Suites that run only when they are named: they take as long as all the others together. */
+/** Suites that run only when they are named: they take long, and their set-up as well. */
 const suitesOnRequest = [
-  ...(noLab === null ? [] : [openstackSmoke]),
+  // A real OpenStack, started in namespaces of its own around the tests.
+  jestSuite('openstack-smoke', 'openstack', minutes(20), {
+    extra: [...serial, '--testPathPatterns=contract|cold-vm'],
+    inside: [openstackLab],
+    slots: 3,
+  }),
   jestSuite('openstack', 'openstack', minutes(30), { extra: serial, inside: [openstackLab], slots: 3 }),
   jestSuite('openstack-hundred', 'openstack-fake', minutes(25), {
     extra: serial,
@@ -273,7 +268,6 @@ async function runSuite(suite) {
   await leftProcesses(suite.name);
 }
 
-if (wanted.length === 0 && noLab !== null) console.log(`openstack-smoke does not run here: ${noLab}`);
 const chosen =
   wanted.length === 0 ? suites : all.filter((suite) => wanted.some((word) => isNamed(suite, word)));
 await runScheduled(
