@@ -198,25 +198,30 @@ end_processes() {
 end_processes
 
 # --- IPC
-if [ -n "$uid" ]; then
+end_ipc() {
+  local kind i owner_at creator_at row rows
+  local -a column
   for kind in shm sem msg; do
-    first=1
-    while read -r -a column; do
-      if [ "$first" = 1 ]; then
-        first=0
-        owner_at=-1 creator_at=-1
-        for i in "${!column[@]}"; do
-          [ "${column[i]}" = uid ] && owner_at=$i
-          [ "${column[i]}" = cuid ] && creator_at=$i
-        done
-        continue
-      fi
+    # The whole list first: it changes with each that is removed.
+    mapfile -t rows 2>/dev/null <"/proc/sysvipc/$kind" || continue
+    owner_at=-1 creator_at=-1
+    column=(${rows[0]:-})
+    for i in "${!column[@]}"; do
+      [ "${column[i]}" = uid ] && owner_at=$i
+      [ "${column[i]}" = cuid ] && creator_at=$i
+    done
+    for row in "${rows[@]:1}"; do
+      column=($row)
       if [ "${column[owner_at]:-}" = "$uid" ] || [ "${column[creator_at]:-}" = "$uid" ]; then
-        case $kind in shm) ipcrm -m "${column[1]}" ;; sem) ipcrm -s "${column[1]}" ;; msg) ipcrm -q "${column[1]}" ;; esac
+        case $kind in shm) ipcrm -m "${column[1]}" ;; sem) ipcrm -s "${column[1]}" ;; msg) ipcrm -q "${column[1]}" ;; esac ||
+          note "cannot remove $kind ${column[1]}"
       fi
-    done <"/proc/sysvipc/$kind" 2>/dev/null
+    done
   done
   [ -d /dev/mqueue ] && find /dev/mqueue -mindepth 1 -maxdepth 1 -uid "$uid" -delete 2>/dev/null
+}
+if [ -n "$uid" ]; then
+  end_ipc
   # The kernel keeps a user's keyring (tickets of Kerberos, say) beyond the last of their processes.
   if command -v keyctl >/dev/null; then
     for ring in @u @us; do
@@ -321,8 +326,9 @@ if [ -n "$uid" ]; then
 fi
 for path in "${dirs[@]}"; do rmdir -- "$path" 2>/dev/null; done
 
-# --- a last look for what was started meanwhile, then the account
+# --- a last look for what was started meanwhile (a login that had begun before the key was gone), then the account
 end_processes
+if [ -n "$uid" ]; then end_ipc; fi
 if [ -n "$user" ]; then userdel -f "$user" >/dev/null 2>&1; getent passwd "$user" >/dev/null && note "account $user stays"; fi
 for group in "${members[@]}"; do gpasswd -d "$name" "$group" >/dev/null 2>&1; done
 for group in "${groups[@]}"; do groupdel "$group" >/dev/null 2>&1; getent group "$group" >/dev/null && note "group $group stays"; done
