@@ -1,7 +1,7 @@
 import { automation } from '@pulumi/pulumi';
 import { basename, dirname } from 'node:path';
 import { z } from 'zod';
-import { Backend } from './backend.js';
+import { Backend, directoryOfBackend } from './backend.js';
 import { Cells } from './cells.js';
 import { markOf } from './environment.js';
 import { closeExitMs, closeGraceMs } from './limits.js';
@@ -34,7 +34,7 @@ const open = async (options: EngineOptions): Promise<Opened> => {
   const environment = Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );
-  const cli = new PulumiCli(options.pulumi.bin, environment, runs);
+  const cli = new PulumiCli(options.pulumi.bin, environment, runs, directoryOfBackend(options.backendUrl));
   // The Automation API finds a CLI only as `<root>/bin/pulumi`, and refuses one that is too old for it.
   const directory = dirname(options.pulumi.bin);
   if (basename(options.pulumi.bin) !== 'pulumi' || basename(directory) !== 'bin') {

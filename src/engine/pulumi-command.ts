@@ -2,8 +2,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { automation } from '@pulumi/pulumi';
 import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { runVariable } from './environment.js';
 import { stopGraceMs } from './limits.js';
+import { breakFileLocks } from './locks.js';
 import { endRun } from './orphans.js';
 import type { Runs } from './runs.js';
 
@@ -40,12 +42,13 @@ interface RunOptions {
 
 const keptOutput = 4 * 1024 * 1024;
 
-/** Starts the CLI, one process a call, and keeps record of it. */
+/** Starts the CLI, one process a call, and keeps record of it. `backendDirectory`: of a `file://` backend. */
 export class PulumiCli {
   constructor(
     readonly bin: string,
     private readonly environment: Readonly<Record<string, string>>,
     private readonly runs: Runs,
+    private readonly backendDirectory: string | null = null,
   ) {}
 
   /** Throws `PulumiFailed`. Aborting asks it to stop as Ctrl-C would: what is under way is finished. */
@@ -79,6 +82,9 @@ export class PulumiCli {
     try {
       const [code] = (await once(child, 'close')) as [number | null];
       if (pid !== undefined && code !== null) {
+        if (code !== 0) {
+          this.releaseLeft(options.stack, pid);
+        }
         this.runs.forget(pid);
       }
       if (code !== 0) {
@@ -89,6 +95,14 @@ export class PulumiCli {
       clearTimeout(limit);
       clearTimeout(killTimer);
       options.signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /** One that fails on a full disk, say, may end without taking its lock away, and nobody else would. */
+  private releaseLeft(stack: string, pid: number): void {
+    if (this.backendDirectory !== null) {
+      const own = this.runs.all().filter((run) => run.process.pid === pid);
+      breakFileLocks(this.backendDirectory, stack, hostname(), own);
     }
   }
 }

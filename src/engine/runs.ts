@@ -12,7 +12,7 @@ export type Run = z.infer<typeof runSchema>;
 
 /**
  * Which `pulumi` processes this engine has started: by these records alone a lock in a backend is known to be
- * ours. A process that ended by itself has released its lock and leaves no record.
+ * ours. A process that ended by itself has released its lock, or it is released for it, and leaves no record.
  */
 export class Runs {
   private readonly directory: string;

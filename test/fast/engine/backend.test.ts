@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Backend } from '../../../src/engine/backend.js';
 import { cellOfStack } from '../../../src/engine/options.js';
-import { PulumiCli } from '../../../src/engine/pulumi-command.js';
+import { PulumiCli, PulumiFailed } from '../../../src/engine/pulumi-command.js';
 import { Runs } from '../../../src/engine/runs.js';
 
 const never = new AbortController().signal;
@@ -54,4 +54,22 @@ it.each([
   ['demo-c001-c002', null],
 ])('the stack %s is the cell %s of the pool demo', (stack, cell) => {
   expect(cellOfStack('demo', stack)).toBe(cell);
+});
+
+it('a Pulumi that fails and leaves its lock has it taken away; those of others stay', async () => {
+  const locks = join(folder, 'locked', '.pulumi', 'locks', 'organization', 'vmpool', 'demo-c001');
+  mkdirSync(locks, { recursive: true });
+  const lock = (pid: string): string =>
+    `{"pid":${pid},"hostname":"${hostname()}","username":"root","timestamp":"t"}`;
+  writeFileSync(join(locks, 'theirs.json'), lock(String(process.pid)));
+  const bin = join(folder, 'failing');
+  writeFileSync(bin, `#!/bin/sh\ncat >'${locks}/ours.json' <<END\n${lock('$$')}\nEND\nexit 255\n`, {
+    mode: 0o755,
+  });
+  const runs = new Runs(join(folder, 'failed'));
+  const cli = new PulumiCli(bin, { PATH: process.env['PATH'] ?? '' }, runs, join(folder, 'locked'));
+  const options = { cwd: folder, stack: 'demo-c001', signal: never, limitMs: 30_000 };
+  await expect(cli.run(['up'], options)).rejects.toThrow(PulumiFailed);
+  expect(readdirSync(locks)).toEqual(['theirs.json']);
+  expect(runs.all()).toEqual([]);
 });
