@@ -13,6 +13,7 @@ const files = [
   'scripts/bundle-hooks.mjs',
   'scripts/bundle-cli.mjs',
   'scripts/bundle-dashboard.mjs',
+  'scripts/whole-file.mjs',
   'package.json',
 ];
 

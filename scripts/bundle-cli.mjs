@@ -4,9 +4,10 @@
  * them. What is installed with native parts, or is loaded by the engine's process alone, stays a package.
  */
 import { build } from 'esbuild';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { putWhole } from './whole-file.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Packages of CommonJS ask for `require`, which a module does not have. */
@@ -39,11 +40,8 @@ export async function bundlePrograms(entryPoints, outdir) {
   const isProgram = (name) => Object.keys(entryPoints).includes(name.replace(/\.js$/, ''));
   for (const { path, text } of outputFiles.toSorted(
     (a, b) => isProgram(basename(a.path)) - isProgram(basename(b.path)),
-  )) {
-    const beside = join(outdir, `.${basename(path)}.${process.pid}.new`);
-    await writeFile(beside, text, { mode: text.startsWith('#!') ? 0o755 : 0o644 });
-    await rename(beside, path);
-  }
+  ))
+    await putWhole(path, text, text.startsWith('#!') ? 0o755 : 0o644);
   for (const name of await readdir(outdir)) if (!names.includes(name)) await rm(join(outdir, name));
   return names;
 }

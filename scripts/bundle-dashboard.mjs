@@ -1,19 +1,13 @@
 /** Bundles the dashboard into dist/dashboard/: one page, one program, one style sheet, nothing from elsewhere. */
 import { build } from 'esbuild';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { putWhole } from './whole-file.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, 'src', 'dashboard', 'browser');
 const target = join(root, 'dist', 'dashboard');
-
-/** Files appear whole: a running service reads them at its first request. */
-async function put(name, content) {
-  const beside = join(target, `.${name}.${process.pid}.new`);
-  await writeFile(beside, content);
-  await rename(beside, join(target, name));
-}
 
 const result = await build({
   entryPoints: [join(source, 'main.ts')],
@@ -28,5 +22,7 @@ const result = await build({
   logLevel: 'warning',
 });
 await mkdir(target, { recursive: true });
-await put('dashboard.js', result.outputFiles[0].text);
-for (const name of ['index.html', 'dashboard.css']) await put(name, await readFile(join(source, name)));
+// A running service reads them at its first request.
+await putWhole(join(target, 'dashboard.js'), result.outputFiles[0].text);
+for (const name of ['index.html', 'dashboard.css'])
+  await putWhole(join(target, name), await readFile(join(source, name)));

@@ -4,9 +4,10 @@
  * The installer writes the worker's own path of Node into the first line.
  */
 import { build } from 'esbuild';
-import { chmod, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { putWhole } from './whole-file.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export const hookNames = ['prologue', 'epilogue', 'jobstarter', 'sync', 'nodecheck'];
@@ -26,15 +27,9 @@ export async function bundleHooks(outDir = join(root, 'dist', 'worker')) {
     write: false,
     logLevel: 'warning',
   });
-  const { mkdir } = await import('node:fs/promises');
   await mkdir(outDir, { recursive: true });
-  for (const file of result.outputFiles) {
-    const path = file.path.replace(/\.js$/, '');
-    const beside = `${path}.${process.pid}.new`;
-    await writeFile(beside, `#!/usr/bin/env node\n${file.text}`);
-    await chmod(beside, 0o755);
-    await rename(beside, path);
-  }
+  for (const { path, text } of result.outputFiles)
+    await putWhole(path.replace(/\.js$/, ''), `#!/usr/bin/env node\n${text}`, 0o755);
   // Files without an ending are CommonJS only outside of packages of type "module".
   await writeFile(join(outDir, 'package.json'), '{ "type": "commonjs" }\n');
   return result.outputFiles.length;

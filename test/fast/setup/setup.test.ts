@@ -80,6 +80,7 @@ describe('the build', () => {
     put('scripts/bundle-hooks.mjs');
     put('scripts/bundle-cli.mjs');
     put('scripts/bundle-dashboard.mjs');
+    put('scripts/whole-file.mjs');
   });
   const compiled = (): void => {
     for (const path of sources)
