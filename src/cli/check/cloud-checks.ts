@@ -1,4 +1,3 @@
-import type { QuotaView } from '../../cloud/port.js';
 import { quotaShortfalls, sharedShortfalls, type QuotaWish } from '../../service/shape-advice.js';
 import { count } from '../table.js';
 import { unless, type Verdict } from './finding.js';
@@ -54,39 +53,48 @@ export const checkNetworks = async (subject: CloudSubject): Promise<Verdict> => 
 
 /** Is there room for the whole pool, beside what else uses the project? */
 export const checkQuota = async (subject: CloudSubject): Promise<Verdict> =>
-  quotaVerdict(subject, (await (await subject.cloud()).listOurs(limit())).servers.length);
+  quotaVerdict(subject, await oursOf(subject));
+
+const oursOf = async (subject: CloudSubject): Promise<number> =>
+  (await (await subject.cloud()).listOurs(limit())).servers.length;
+
+/** What the pool wants of the project's quota, or why that cannot be told. */
+const wishOf = async (
+  subject: CloudSubject,
+  ours: number | null,
+): Promise<{ readonly wish: QuotaWish } | { readonly faults: readonly string[] }> => {
+  const { max, spec } = await subject.shape();
+  const flavor = await (await subject.cloud()).flavor(spec.flavor, limit());
+  return flavor.found ? { wish: { max, spec, flavor: flavor.value, ours } } : { faults: [flavor.why] };
+};
 
 /**
  * Room for `max` VMs of which `ours` exist already. Null where that is not known: then the limits alone are compared,
  * since what is used may be the pool's own.
  */
 export const quotaVerdict = async (subject: CloudSubject, ours: number | null): Promise<Verdict> => {
-  const { max, spec } = await subject.shape();
-  const cloud = await subject.cloud();
-  const [quota, flavor] = [await cloud.quota(limit()), await cloud.flavor(spec.flavor, limit())];
-  if (!flavor.found) return { faults: [flavor.why] };
-  const faults = quotaShortfalls({ max, spec, flavor: flavor.value, quota, ours });
+  const quota = await (await subject.cloud()).quota(limit());
+  const asked = await wishOf(subject, ours);
+  if ('faults' in asked) return asked;
   const { used, limit: most } = quota.instances;
   return unless(
-    faults,
-    `enough for max ${String(max)}: ${String(used)} of ${most === null ? 'unlimited' : String(most)} instances used`,
+    quotaShortfalls({ ...asked.wish, quota }),
+    `enough for max ${String(asked.wish.max)}: ${String(used)} of ${most === null ? 'unlimited' : String(most)} instances used`,
   );
 };
 
 /** Is there room for all of several pools at once? Each may have it alone. */
 export const checkSharedQuota = async (subjects: readonly CloudSubject[]): Promise<Verdict> => {
+  const [first] = subjects;
+  if (first === undefined) return { note: 'there is no pool' };
   const wishes: QuotaWish[] = [];
-  let quota: QuotaView | null = null;
   for (const subject of subjects) {
-    const { max, spec } = await subject.shape();
-    const cloud = await subject.cloud();
-    const flavor = await cloud.flavor(spec.flavor, limit());
-    if (!flavor.found) return { faults: [flavor.why] };
-    const ours = (await cloud.listOurs(limit())).servers.length;
-    wishes.push({ max, spec, flavor: flavor.value, ours });
-    quota = await cloud.quota(limit());
+    const asked = await wishOf(subject, await oursOf(subject));
+    if ('faults' in asked) return asked;
+    wishes.push(asked.wish);
   }
-  if (quota === null) return { note: 'there is no pool' };
+  // One project's, which all of them share.
+  const quota = await (await first.cloud()).quota(limit());
   const sum = wishes.reduce((all, { max }) => all + max, 0);
   return unless(sharedShortfalls(wishes, quota), `enough for all pools at once: ${String(sum)} VMs`);
 };
