@@ -44,14 +44,13 @@ interface Outdated {
 
 /** Those that are to be replaced, oldest first. */
 function outdatedOf(members: readonly Member[], shape: Shape, c: Context): Outdated[] {
-  // Nearly always there are none among many, and this is asked in every step.
-  return members
-    .filter((member) => outdatedWhy(member, shape, c) !== null)
-    .flatMap((member) => {
-      const why = outdatedWhy(member, shape, c);
-      return why === null ? [] : [{ member, why }];
-    })
-    .sort((a, b) => byAge(a.member, b.member));
+  const outdated: Outdated[] = [];
+  // Nearly always there are none among many, and this is asked in every step: nothing is made for those that are not.
+  for (const member of members) {
+    const why = outdatedWhy(member, shape, c);
+    if (why !== null) outdated.push({ member, why });
+  }
+  return outdated.sort((a, b) => byAge(a.member, b.member));
 }
 
 /**

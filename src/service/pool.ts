@@ -179,9 +179,9 @@ export function startPool(parts: PoolParts): RunningPool {
     const state = keeper.durable();
     if (bringsWork(seen, state)) executor.kick();
     seen = state;
-    if (recent.isDue(clock.now())) recent.counted(clock.now(), countsOf(keeper.durable().book));
+    if (recent.isDue(clock.now())) recent.counted(clock.now(), countsOf(state.book));
     // The connection and the baseline of a VM end with it.
-    const now = keeper.durable().book.members;
+    const now = state.book.members;
     const changes = now.changesFrom(known);
     known = now;
     for (const { key: name, after } of changes) {
