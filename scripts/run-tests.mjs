@@ -105,6 +105,9 @@ function toolSuite(name, command, args) {
   return { name, slots: 1, run };
 }
 
+/** How many places there are. A suite that takes all of them has the machine alone. */
+const places = Number(process.env.VMPOOL_TEST_SLOTS ?? 3);
+
 /** A program that counts for itself: its last line is `NAME: N checks passed, N failed`. It has the machine alone. */
 function countedSuite(name, command, args, limitMs) {
   const run = async () => {
@@ -123,7 +126,7 @@ function countedSuite(name, command, args, limitMs) {
     const odd = passed === 0 ? 'there are no checks in it' : code !== 0 ? (why ?? `exit code ${code}`) : '';
     return { passed, failed: failed === 0 && odd !== '' ? 1 : failed, note: odd };
   };
-  return { name, slots: 3, run };
+  return { name, slots: places, run };
 }
 
 const serial = ['--runInBand'];
@@ -134,7 +137,7 @@ const openstackLab = join(root, 'test', 'openstack', 'lab', 'run.sh');
 /**
  * In this order, three side by side on two cores: most of them wait for Pulumi, boots and limits more than half of the
  * time (the engine's suite uses 0.4 of a core), and have networks and directories of their own. The longest begin, with
- * the linter and its like in the place beside them. Those with three slots want the machine for themselves: they have
+ * the linter and its like in the place beside them. Those with all places want the machine for themselves: they have
  * two workers and limits of seconds, kill at random moments, measure, or emulate VMs.
  */
 const suites = [
@@ -163,7 +166,7 @@ const suites = [
   jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
   jestSuite('package', 'package', minutes(12), { extra: serial }),
   jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
-  jestSuite('e2e', 'e2e', minutes(30), { extra: ['--maxWorkers=2'], slots: 3 }),
+  jestSuite('e2e', 'e2e', minutes(30), { extra: ['--maxWorkers=2'], slots: places }),
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
   countedSuite(
     'chaos',
@@ -184,13 +187,13 @@ const suitesOnRequest = [
   jestSuite('openstack-smoke', 'openstack', minutes(20), {
     extra: [...serial, '--testPathPatterns=contract|cold-vm'],
     inside: [openstackLab],
-    slots: 3,
+    slots: places,
   }),
-  jestSuite('openstack', 'openstack', minutes(30), { extra: serial, inside: [openstackLab], slots: 3 }),
+  jestSuite('openstack', 'openstack', minutes(30), { extra: serial, inside: [openstackLab], slots: places }),
   jestSuite('openstack-hundred', 'openstack-fake', minutes(25), {
     extra: serial,
     inside: ['env', 'LAB_MODE=fake', openstackLab],
-    slots: 3,
+    slots: places,
   }),
 ];
 
@@ -273,7 +276,7 @@ const chosen =
 await runScheduled(
   chosen.map((suite) => ({ ...suite, run: () => runSuite(suite) })),
   {
-    capacity: Number(process.env.VMPOOL_TEST_SLOTS ?? 3),
+    capacity: places,
     alone: leftSurroundings,
     stopped: () => interruptedBy !== null,
   },
