@@ -10,9 +10,10 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 import { takeLock } from './engine/lock.mjs';
 import { endProcessesOf, processesOf, runLimited } from './suite-processes.mjs';
 import { namedLines, runScheduled } from './suite-schedule.mjs';
@@ -89,10 +90,28 @@ function jestSuite(
     return {
       passed: json.numPassedTests,
       failed: counted === 0 && odd !== '' ? 1 : counted,
+      failures: failuresOf(json),
       note: skipped > 0 ? `${skipped} skipped tests count as failed` : counted === 0 ? odd : '',
     };
   };
   return { name, slots, run };
+}
+
+/** What failed, each with the first lines of its reason: the end of a long output is what whoever reads it sees. */
+function failuresOf({ testResults }) {
+  const linesOf = (text) =>
+    stripVTControlCharacters(text)
+      .split('\n')
+      .filter((line) => line.trim() !== '');
+  return testResults.flatMap(({ name: file, message, assertionResults }) => {
+    const failed = assertionResults.filter(({ status }) => status === 'failed');
+    const where = relative(root, file);
+    if (failed.length === 0) return message === '' ? [] : [[where, ...linesOf(message).slice(0, 8)]];
+    return failed.map(({ fullName, failureMessages }) => [
+      `${where}: ${fullName}`,
+      ...failureMessages.flatMap((text) => linesOf(text).slice(0, 8)),
+    ]);
+  });
 }
 
 /** A tool that says yes or no. */
@@ -298,6 +317,10 @@ console.log('\nsuite                 passed  failed  seconds');
 for (const { name, passed, failed, seconds, note } of results) {
   const numbers = `${String(passed).padStart(7)} ${String(failed).padStart(7)} ${seconds.toFixed(1).padStart(8)}`;
   console.log(`${name.padEnd(20)} ${numbers}  ${note}`);
+}
+for (const { name, failures = [] } of results) {
+  for (const [what, ...reason] of failures)
+    console.log(`\nfailed: ${name}: ${what}\n  ${reason.join('\n  ')}`);
 }
 const sum = (key) => results.reduce((n, result) => n + result[key], 0);
 console.log(`\n${sum('passed')} passed, ${sum('failed')} failed`);
