@@ -26,7 +26,7 @@ export function welcomed(
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'building') return s;
   switch (result.kind) {
     case 'welcomed': {
-      const state = patchMember(checked(s, name, true, c), name, {
+      const state = patchMember(s, name, {
         hostKeys: result.hostKeys,
         bootId: result.bootId,
       });
@@ -151,7 +151,7 @@ export function scrubbed(
   if (member?.state.kind !== 'Unusable' || member.state.reason !== 'scrubbing') return s;
   if (result.ok) {
     const told = spent(s, name, result.measured ?? null, c, note);
-    const state = patchMember(checked(told, name, true, c), name, bootId === null ? {} : { bootId });
+    const state = patchMember(told, name, bootId === null ? {} : { bootId });
     return moveMember(state, name, 'scrubbed', 'scrubbed and verified', c, note);
   }
   switch (result.kind) {
