@@ -99,12 +99,16 @@ async function fetchParts(missing, { cache, wanted }) {
   return [...fetched, ...(await buildParts(toBuild, cache))];
 }
 
-/** Builds with at most two at once, in the order of the table: the longest first. */
+/**
+ * Builds with at most two at once, in the order of the table: the longest first. Before them, by itself, the part that
+ * consists of little else than what the others need as well: two that start together would both compile that.
+ */
 async function buildParts(toBuild, cache) {
   const goDir = join(cache, 'go');
-  const queue = parts.filter((part) => toBuild.includes(part));
+  const first = toBuild.filter(({ common }) => common === true);
+  const queue = parts.filter((part) => toBuild.includes(part) && !first.includes(part));
   const built = [];
-  const worker = async () => {
+  const worker = async (queue) => {
     for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
       const outDir = join(cache, 'work', part.name);
       const logFile = join(cache, 'logs', `${part.name}.log`);
@@ -114,7 +118,8 @@ async function buildParts(toBuild, cache) {
       built.push(keep(part, id, 'build', binary, cache));
     }
   };
-  const outcomes = await Promise.allSettled(Array.from({ length: buildsAtOnce }, worker));
+  const outcomes = await Promise.allSettled([worker(first)]);
+  outcomes.push(...(await Promise.allSettled(Array.from({ length: buildsAtOnce }, () => worker(queue)))));
   const failed = outcomes.find(({ status }) => status === 'rejected');
   if (failed !== undefined) throw failed.reason;
   rmSync(join(cache, 'work'), { recursive: true, force: true });

@@ -13,7 +13,8 @@ export const sourcesDir = join(here, '..', '..', 'engine');
 const sdk = 'github.com/pulumi/pulumi/sdk/v3/go/common/version.Version';
 
 /**
- * The four binaries. `version` is the part's own; `stamp` is what the linker writes into it.
+ * The four binaries. `version` is the part's own; `stamp` is what the linker writes into it;
+ * `common`: nearly all that it is compiled from is in others, too.
  * `archive` names the official download that holds it (the CLI's archive holds the language host too);
  * `checksums` is the file of SHA-256 sums published beside it.
  */
@@ -46,6 +47,7 @@ export const parts = [
     binary: 'pulumi-resource-command',
     place: 'pulumi-home/plugins/resource-command-v1.2.1',
     tool: false,
+    common: true,
     archive: ({ os, arch }) => `releases/plugins/pulumi-resource-command-v1.2.1-${os}-${arch}.tar.gz`,
     checksums: 'pulumi-command/releases/download/v1.2.1/pulumi-command_1.2.1_checksums.txt',
   },
