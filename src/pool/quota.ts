@@ -101,15 +101,3 @@ export function quotaObjection({ what, used, limit, perVm, uncounted }: TightQuo
   const making = uncounted === 0 ? '' : `, ${String(uncounted)} VMs are being made`;
   return `the project's quota has no room for another VM: ${String(used)} of ${String(limit)} ${words} used${making}, a VM takes ${String(perVm)}; have it raised, free some, or lower vmpool:max`;
 }
-
-/** Whether two say the same, so that nothing counts as changed. */
-export function isSameQuota(a: TightQuota | null, b: TightQuota | null): boolean {
-  if (a === null || b === null) return a === b;
-  return (
-    a.what === b.what &&
-    a.used === b.used &&
-    a.limit === b.limit &&
-    a.perVm === b.perVm &&
-    a.uncounted === b.uncounted
-  );
-}

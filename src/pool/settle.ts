@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Book, Context, Member, State } from './book.js';
 import { entryAt } from './book.js';
 import { createFailed } from './breaker.js';
@@ -10,7 +11,6 @@ import { spent } from './spent.js';
 import { dropMember, moveMember, patchMember, placeOf, withBook } from './members.js';
 import { resumed } from './operator.js';
 import { decideMembers } from './planner.js';
-import { isSameQuota } from './quota.js';
 import { rollUnderLoad, size, type Sizing } from './sizer.js';
 
 /** A server that a lost create may still bring is waited for so long before its name is given up. */
@@ -34,7 +34,9 @@ export function settle(s: State, c: Context, note: NoteSink): State {
   const sizing = size(state, c);
   state = retireAll(state, sizing.retire, c, note);
   const { heldBack } = sizing;
-  if (!isSameQuota(state.sight.heldBack, heldBack)) state = { ...state, sight: { ...state.sight, heldBack } };
+  // What says the same is no change: nobody is told, nothing is looked for.
+  if (!isDeepStrictEqual(state.sight.heldBack, heldBack))
+    state = { ...state, sight: { ...state.sight, heldBack } };
   return decideMembers(state, sizing.create, c, note);
 }
 
