@@ -1,7 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { serviceInput, slotsOf, type Acquaintance } from '../../../src/pool/followed.js';
+import {
+  followedTogether,
+  type Followed,
+  serviceInput,
+  slotsOf,
+  type Acquaintance,
+} from '../../../src/pool/followed.js';
 import type { Member } from '../../../src/pool/book.js';
-import type { FollowedFrom } from '../../../stacks/services/plan.js';
+import type { FollowedFrom, ServiceMember } from '../../../stacks/services/plan.js';
 import { keyOf, Pool, ready, shapeOf } from './fixture.js';
 
 const address = (member: Member): readonly string[] => [`10.0.0.${String(member.seq)}`];
@@ -100,5 +106,51 @@ describe('the slots of a worker', () => {
 
   it('are none before the pool has a shape', () => {
     expect(slotsOf(new Pool(null).state)).toEqual({});
+  });
+});
+
+describe('what services are told of several pools', () => {
+  const member = (name: string, bornAt: string): ServiceMember => ({
+    ...{ name, bornAt, serverId: 's', addresses: ['10.0.0.1'], flavor: 'f', image: 'i' },
+    ...{ cell: 'c', generation: 'g' },
+  });
+  const part = (
+    pool: string,
+    slots: Record<string, number>,
+    { members = [] as ServiceMember[], ...changes }: Partial<Followed> & { members?: ServiceMember[] } = {},
+  ): Followed => ({
+    ...{ input: { pool, members, slots }, max: 4, workers: null, slotsPerVm: 1 },
+    ...changes,
+  });
+
+  it('is all their VMs by birth, under the name of the one whose stacks they are', () => {
+    const told = followedTogether('b', [
+      part('a', {}, { members: [member('a1', '2026-01-02'), member('a2', '2026-01-01')] }),
+      part('b', {}, { members: [member('b1', '2026-01-03'), member('b2', '2026-01-01')] }),
+    ]);
+    expect(told).toMatchObject({ pool: 'b', pools: ['a', 'b'] });
+    expect(told?.members.map(({ name }) => name)).toEqual(['a2', 'b2', 'a1', 'b1']);
+  });
+
+  it('is that of one alone where there is one, without a list of pools', () => {
+    expect(followedTogether('a', [part('a', { w1: 3 })])).toEqual({
+      ...{ pool: 'a', members: [], slots: { w1: 3 } },
+    });
+  });
+
+  it('is nothing while one of them is not known', () => {
+    expect(followedTogether('a', [part('a', {}), null])).toBeNull();
+  });
+
+  it('is for each worker the sum of the pools that take its jobs, each VM for as many as it counts for', () => {
+    const told = followedTogether('a', [
+      part('a', { w2: 3, w1: 2 }, { slotsPerVm: 4 }),
+      part('b', { w1: 5 }, { workers: ['w1'] }),
+      part('c', { w2: 7 }, { workers: ['w2'], max: 9 }),
+      // Has not heard of anybody yet.
+      part('d', {}, { max: 10, workers: ['w2'] }),
+    ]);
+    expect(told?.slots).toEqual({ w1: 2 * 4 + 5, w2: 3 * 4 + 7 + 10 });
+    expect(Object.keys(told?.slots ?? {})).toEqual(['w1', 'w2']);
   });
 });
