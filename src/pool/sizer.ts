@@ -110,14 +110,21 @@ export function size(s: State, c: Context): Sizing {
     if (replaced || noRoom) retire.push({ name: member.name, why });
   }
 
-  // Shrinking: the newest idle ones go first, so that the members in use stay the same few.
+  // Shrinking: the newest idle ones go first, so that the members in use stay the same few. While an old one is on its
+  // way to be Free, none goes that would be made anew to take its place: the old one goes then, and is the one too many.
   const leavingNow = new Set(retire.map((r) => r.name));
+  const old = new Set(outdatedFree.map(({ member }) => member.name));
+  let spareFresh = outdated > 0 ? Math.max(0, fresh - target) : Infinity;
   let excess = supply - retire.length - Math.min(shape.max, target + surge);
   for (const member of excess > 0 ? free.toSorted(byAge).reverse() : []) {
     if (excess <= 0) break;
     if (leavingNow.has(member.name)) continue;
     const overMax = supply - retire.length > shape.max;
     if (!overMax && c.now - member.state.since < c.policy.idleBeforeShrinkMs) continue;
+    if (!overMax && !old.has(member.name)) {
+      if (spareFresh <= 0) continue;
+      spareFresh -= 1;
+    }
     retire.push({
       name: member.name,
       why: overMax ? `the pool's maximum is ${shape.max}` : 'idle and not needed',

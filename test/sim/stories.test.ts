@@ -37,7 +37,7 @@ describe('the core and its store in a simulated site', () => {
     expect(Object.keys(invariants).filter((number) => number !== '0' && !checked.has(number))).toEqual([]);
   });
 
-  it.each([1, 12, 14, 119, 165, 900, 1002])(
+  it.each([1, 12, 14, 35, 119, 165, 900, 1002])(
     'keeps every rule in the story of seed %i',
     async (seed) => {
       await keepsAll(planOf(seed));

@@ -114,6 +114,33 @@ describe('rolling to a new spec', () => {
     expect(pool.book.members.get(before.name)).toBeUndefined();
   });
 
+  it('takes the old one, and no new one for it, when its job has ended and there is one too many', () => {
+    const pool = ready(1);
+    pool.stage(pool.ask(keyOf('1')));
+    const old = pool.member().name;
+    pool.adopt(shapeOf({ min: 2, max: 6, spare: 2, generation: 'g2' }));
+    pool.boot().pass(3_600_000);
+    const others = pool.members().filter(({ name }) => name !== old);
+    expect(pool.places()).toEqual(['Busy', 'Free', 'Free']);
+    pool.release(keyOf('1'));
+    expect(pool.places()).toEqual(['scrubbing', 'Free', 'Free']);
+    pool.scrub(old);
+    expect(pool.places()).toEqual(['deleting', 'Free', 'Free']);
+    pool.end();
+    pool.pass(3_600_000);
+    expect(pool.members()).toEqual(others);
+  });
+
+  it('shrinks to a lowered maximum at once, whatever waits to be replaced', () => {
+    const pool = ready(1);
+    pool.stage(pool.ask(keyOf('1')));
+    pool.adopt(shapeOf({ min: 2, max: 6, spare: 2, generation: 'g2' }));
+    pool.boot();
+    pool.release(keyOf('1'));
+    pool.adopt(shapeOf({ min: 2, max: 2, generation: 'g2' }));
+    expect(pool.places()).toEqual(['scrubbing', 'Free', 'deleting']);
+  });
+
   it('replaces what is older than the maximum age', () => {
     const pool = ready(1, { maxAgeMs: 60_000 });
     const { name } = pool.member();
