@@ -73,11 +73,11 @@ describe(`${String(many)} VMs of Nova's fake driver`, () => {
       expect(await servers()).toEqual(members());
       const before = members();
 
-      await stage(
-        'rolled',
-        { image: labNames.otherImage },
-        () => allFree(many) && running.service.status().members.every(({ current }) => current),
-      );
+      await stage('rolled', { image: labNames.otherImage }, () => {
+        const { shape, members } = running.service.status();
+        const isAdopted = shape?.image === labNames.otherImage;
+        return isAdopted && allFree(many) && members.every(({ current }) => current);
+      });
       expect(await servers()).toEqual(members());
       expect(members().filter((name) => before.includes(name))).toEqual([]);
 
