@@ -42,5 +42,6 @@ export default {
     'e2e',
     'openstack',
     'openstack-fake',
+    'vm',
   ].map(project),
 };

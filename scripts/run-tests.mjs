@@ -202,6 +202,8 @@ const suites = [
 
 /** Suites that run only when they are named: they take long, and their set-up as well. */
 const suitesOnRequest = [
+  // A kernel and a systemd of the tests' own, in software emulation.
+  jestSuite('vm', 'vm', minutes(30), { extra: serial }),
   // A real OpenStack, started in namespaces of its own around the tests.
   jestSuite('openstack-smoke', 'openstack', minutes(20), {
     extra: [...serial, '--testPathPatterns=contract|cold-vm'],

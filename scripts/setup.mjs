@@ -7,7 +7,8 @@
  *   node scripts/setup.mjs --demo   the same, but stops at once where the demo could not run
  *   node scripts/setup.mjs --demo --services   and with the daemons that follow the pool there
  *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser, daemons of services, the
- *                                   fuzzer; and the OpenStack lab where its suites are to run (--suites='A B')
+ *                                   fuzzer; and the OpenStack lab, and a VM's image, where their suites are to run
+ *                                   (--suites='A B')
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { forgetLostOutput, removeOrphans, sourcesStamp } from './build-state.mjs';
 import { keepDaemonsDown, runChild } from './child.mjs';
 import { whyNoOpenStackLab } from './openstack-lab.mjs';
-import { otherNode } from './tested-nodes.mjs';
+import { cacheDirectory, otherNode } from './tested-nodes.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const forTests = process.argv.includes('--test');
@@ -106,11 +107,23 @@ const puppetServerNeeds = [
   { file: '/usr/bin/puppet', pkg: 'puppet-agent' },
 ];
 
+/** What builds and runs a machine with a kernel of its own, for the suite that is about that. */
+const vmNeeds = [
+  { file: '/usr/bin/qemu-system-x86_64', pkg: 'qemu-system-x86' },
+  { file: '/usr/bin/qemu-img', pkg: 'qemu-utils' },
+  { file: '/usr/sbin/debootstrap', pkg: 'debootstrap' },
+  { file: '/bin/busybox', pkg: 'busybox-static' },
+  { file: '/usr/bin/cpio', pkg: 'cpio' },
+  { file: '/sbin/modprobe', pkg: 'kmod' },
+  { file: '/sbin/mke2fs', pkg: 'e2fsprogs' },
+];
+
 async function systemPackages() {
   const needs = [
     ...systemNeeds,
     ...(forTests ? testNeeds : forServices ? demoServicesNeeds : []),
     ...(forTests && ['puppet-server', 'puppet-vm'].some(runs) ? puppetServerNeeds : []),
+    ...(forTests && namedSuites.includes('vm') ? vmNeeds : []),
   ];
   const missing = needs.filter(({ file }) => !existsSync(file)).map(({ pkg }) => pkg);
   if (missing.length === 0) return;
@@ -205,6 +218,14 @@ async function openstackLab() {
   await run('OpenStack lab', script, [], 'Its log is openstack/prepare.log in the cache directory.');
 }
 
+/** The system of the machines of the suite `vm`. Debian's own, which it fetches with this machine's apt. */
+async function vmImage() {
+  if (!namedSuites.includes('vm')) return;
+  const script = join(root, 'test', 'openstack', 'lab', 'guest-image.sh');
+  const args = ['--mount', '--propagation', 'private', script, join(cacheDirectory, 'vm'), 'systemd'];
+  await run('image of a VM', 'unshare', args, 'It needs Debian and its mirror. Are they there?');
+}
+
 /** The fuzzer of the HTTP API. Where it cannot be had, its suite tries again and says why; the others run. */
 async function apiFuzzer() {
   const { why } = await runChild(process.execPath, ['scripts/fuzzer/install.mjs'], { cwd: root });
@@ -213,7 +234,7 @@ async function apiFuzzer() {
 
 await systemPackages();
 // It waits for the package mirror and its disk, the engine for the processor: minutes each, so side by side.
-const lab = forTests ? openstackLab() : Promise.resolve();
+const lab = forTests ? Promise.all([openstackLab(), vmImage()]) : Promise.resolve();
 await npmPackages();
 const engine = await runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root });
 if (engine.why !== null) fail('the Pulumi engine could not be set up; the lines above say why.');

@@ -4,7 +4,8 @@ import type { LeaseId } from '../../src/pool/model.js';
 import { checkOrder } from '../../src/guest/order.js';
 import { nulFields, scriptCommand } from '../../src/guest/quote.js';
 import { guestScript } from '../../src/guest/scripts.js';
-import { Lab, type Machine, markerOf, orderFor, patience, type Ran } from './machine.js';
+import { Lab, type Machine, markerOf, orderFor, patience } from './machine.js';
+import type { Ran } from '../support/ssh.js';
 
 jest.setTimeout(60_000);
 

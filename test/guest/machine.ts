@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, readFileSync, writeFileSync, chmodSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,14 +11,10 @@ import { MarkerSeal, markerText } from '../../src/guest/marker.js';
 import type { GuestOptions } from '../../src/guest/options.js';
 import type { Guest, GuestTarget, StageOrder } from '../../src/guest/port.js';
 import type { LeaseId, MemberName } from '../../src/pool/model.js';
+import { runBySsh, type Ran } from '../support/ssh.js';
 
 const admin = generateSshKey('pool-admin');
-const job = generateSshKey('job');
-
-export interface Ran {
-  readonly code: number;
-  readonly out: string;
-}
+export const job = generateSshKey('job');
 
 /** Great trees of the test machine's that no test needs: every survey would read them. Not all machines have them. */
 const dispensable = [
@@ -132,34 +128,7 @@ export class Machine {
     as: { user: string; key: 'admin' | 'job' } = { user: 'root', key: 'admin' },
     input: Buffer = Buffer.alloc(0),
   ): Promise<Ran> {
-    const { host, port } = this.target.endpoint;
-    const options = [
-      'BatchMode=yes',
-      'StrictHostKeyChecking=no',
-      'UserKnownHostsFile=/dev/null',
-      'LogLevel=ERROR',
-      'ConnectTimeout=10',
-    ];
-    const flags = options.flatMap((option) => ['-o', option]);
-    const args = [
-      '-F',
-      'none',
-      ...flags,
-      '-i',
-      join(this.lab.folder, as.key),
-      '-p',
-      String(port),
-      `${as.user}@${host}`,
-      command,
-    ];
-    return new Promise((resolve) => {
-      const child = execFile('ssh', args, { timeout: 60_000 }, (error, stdout, stderr) => {
-        const code = error ? (typeof error.code === 'number' ? error.code : 255) : 0;
-        resolve({ code, out: stdout + stderr });
-      });
-      child.stdin?.on('error', () => undefined);
-      child.stdin?.end(input);
-    });
+    return runBySsh(this.target, { user: as.user, keyFile: join(this.lab.folder, as.key), command, input });
   }
 
   asJob(command: string, user = 'alice'): Promise<Ran> {

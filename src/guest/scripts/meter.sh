@@ -73,6 +73,14 @@ figure() { # figure FILE [NAME]: sets `figure` to a number of the job's cgroup
   [[ $figure =~ ^[0-9]{1,18}$ ]] || figure=0
 }
 
+glance() { # what the kernel has counted of the group: exact, and cheap enough to be asked at every pace
+  local figure
+  figure cpu.stat usage_usec && [ $((before + figure / 10000)) -gt "$cpu" ] && cpu=$((before + figure / 10000))
+  { figure memory.peak || figure memory.current; } && [ "$figure" -gt "$memory" ] && memory=$figure
+  figure memory.events oom_kill && [ "$figure" -gt 0 ] && exceed memory mem "$memory"
+  beyond cput "$cpu" && exceed cput cput "$cpu"
+}
+
 read_stat() { # read_stat PID: sets `part`, from the state on. The name may hold blanks and brackets: cut at the last one.
   local line=
   IFS= read -r -d '' line <"/proc/$1/stat"
@@ -151,9 +159,8 @@ look() {
   cpu=$((sum + lost))
   clock
   if [ -n "$cg" ]; then
-    figure cpu.stat usage_usec && [ $((before + figure / 10000)) -gt "$cpu" ] && cpu=$((before + figure / 10000)) lost=$((cpu - sum))
-    { figure memory.peak || figure memory.current; } && [ "$figure" -gt "$memory" ] && memory=$figure
-    figure memory.events oom_kill && [ "$figure" -gt 0 ] && exceed memory mem "$memory"
+    glance
+    lost=$((cpu - sum))
   fi
   if [ -z "$cg" ] || [ ! -r "$cg/memory.current" ]; then
     # Shared pages are counted with each that has them: that much is reached at most. What it really is costs more to
@@ -213,6 +220,8 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
       runners[$2]=1
       [ "$begun" -ge 0 ] || begun=$now
       [ -n "$cg" ] && echo "$2" >"$cg/cgroup.procs"
+      # What it has started before it was in the group is found by a look.
+      due=$now look_due=$now
       ;;
     told) [ "$ended" -ge 0 ] || told=1 ;;
     end)
@@ -235,21 +244,28 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
   trap "if [ \"\$busy\" = 1 ]; then stopping=1; else finish; fi" TERM
   echo $$ >"$place/pid"
   clock
-  due=$now
+  due=$now look_due=$now
   while :; do
     clock
     if [ "$now" -ge "$due" ]; then
-      look
+      looks=1
+      if [ -n "$cg" ]; then
+        glance
+        [ "$now" -ge "$look_due" ] || [ "$over" != none ] || looks=0
+      fi
+      [ "$looks" = 0 ] || look
       report
-      # A fiftieth of one processor at most, whatever there is to be looked at; sooner where a limit is near.
       pace=100
       for resource_near in mem:$seen_rss cput:$cpu; do
         near=${limit[${resource_near%:*}]}
         [ "$near" -gt 0 ] && [ $((2 * ${resource_near#*:})) -gt "$near" ] && pace=25
       done
       [ "$over" = none ] || pace=25
+      # A fiftieth of one processor at most for looks, whatever there is to be looked at; half of one for ending a job.
       read_stat $$ && cost=$(((part[11] + part[12] + part[13] + part[14]) / rounds)) || cost=0
-      [ $((50 * cost)) -le "$pace" ] || pace=$((50 * cost))
+      [ "$over" = none ] && cost=$((50 * cost))
+      [ "$cost" -gt "$pace" ] || cost=$pace
+      if [ -z "$cg" ] || [ "$over" != none ]; then pace=$cost; elif [ "$looks" = 1 ]; then look_due=$((now + cost)); fi
       due=$((now + pace)) heard=0
     fi
     rest=$((due - now))

@@ -1,10 +1,11 @@
 #!/bin/bash
 # Builds the image that the lab's VMs boot: a minimal Debian on ext4, its cloud kernel, and a small initramfs that
 # finds the disk. No systemd: under software emulation that alone would take half a minute of each boot.
-#   guest-image.sh DIR     makes DIR/{vmlinuz,initrd,root.qcow2}; what is there already stays
+#   guest-image.sh DIR [systemd]     makes DIR/{vmlinuz,initrd,root.qcow2}; what is there already stays. With systemd, as
+#                                    the images of clouds have it: for test/vm
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-target=$1
+target=$1 init=${2:-none}
 [ -s "$target/root.qcow2" ] && [ -s "$target/vmlinuz" ] && [ -s "$target/initrd" ] && exit 0
 mkdir -p "$target"
 work=$(mktemp -d "$target/build.XXXXXX")
@@ -13,6 +14,7 @@ cd "$work"
 
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 packages=openssh-server,passwd,login,cron,at,coreutils,procps,findutils,util-linux,iproute2,tar,gzip,sed,grep,gawk,hostname,kmod
+[ "$init" != systemd ] || packages+=,systemd-sysv,dbus,libpam-systemd
 # The machine's own mirror, whatever it is.
 mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u | grep -v security | head -1)
 [ -n "$mirror" ] || mirror=http://deb.debian.org/debian
@@ -39,6 +41,7 @@ rm -f root/etc/cron.*/* root/etc/resolv.conf
 : >root/etc/resolv.conf
 
 # --- kernel, and the modules that a VM needs
+apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 || apt-get -qq update
 image=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/{print $2; exit}')
 # apt's own sandbox user may not write here.
 apt-get -o APT::Sandbox::User=root download -q "$image" >/dev/null
