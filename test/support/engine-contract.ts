@@ -75,6 +75,8 @@ interface Seen {
   readonly serversLast: readonly string[];
 }
 
+const failureOf = (result: ConvergeResult): string | null => (result.ok ? null : result.message);
+
 const isDelete = (point: KillPoint): point is DeletePoint =>
   (deletePoints as readonly KillPoint[]).includes(point);
 
@@ -132,6 +134,7 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
 
     it.each(points)('%s: the next update ends well and knows what became of it', (point) => {
       const { name, killed, next, serversNext } = at(point);
+      expect(failureOf(next)).toBeNull();
       expect(next).toMatchObject({ ok: true, state: { unlisted: [] } });
       const made = instances(next).includes(name);
       const lost = (next.state?.lostCreates ?? []).includes(name);
@@ -146,6 +149,7 @@ export function engineContract(name: string, open: () => Promise<EngineUnderTest
 
     it.each(points)('%s: retired, it leaves the state, and what was lost is left to Nova', (point) => {
       const { name, next, last, serversNext, serversLast } = at(point);
+      expect(failureOf(last)).toBeNull();
       expect(last).toMatchObject({ ok: true, state: { instances: [], unlisted: [] } });
       const lost = (next.state?.lostCreates ?? []).includes(name);
       expect(count(serversLast, name)).toBe(lost ? count(serversNext, name) : 0);
