@@ -62,6 +62,7 @@ export const faultRates = {
   'operator-pauses': 0.001,
   'operator-drains': 0.0007,
   'shape-changes': 0.003,
+  'policy-changes': 0.002,
   'store-restored': 0.3,
   'store-lost': 0.2,
   'store-rots': 0.2,

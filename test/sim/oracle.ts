@@ -349,6 +349,8 @@ export class Oracle implements Watcher {
   }
 
   private kept(p: Promise_, book: Book): void {
+    // By the policy of now: a later one may have another limit, or none.
+    if (this.expired(p)) p.mayEnd = true;
     if (!p.answered || p.mayEnd || p.forgotten) return;
     const { id } = p.run;
     const lease = book.leases.get(id);

@@ -248,6 +248,10 @@ class World {
       if (this.random.chance(0.5)) this.generation += 1;
       this.adopt();
     }
+    if (this.faults.strikes('policy-changes')) {
+      this.policy = policyOf(this.random);
+      this.say(`policy ${JSON.stringify(this.policy)}`);
+    }
     if (this.faults.over) {
       // In the end somebody looks at what is held for a person.
       for (const m of membersOf(this.service.state().book)) {
