@@ -155,6 +155,8 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
     connectionsCheckingInterval: timeouts.checkEveryMs,
     maxHeaderSize: 16 * 1024,
   };
+  /** All of them: those that have not ended their handshake are none of HTTP's yet. */
+  const connections = new Set<Socket>();
   let server: Server | TlsServer | null = null;
   let closing: Promise<void> | null = null;
 
@@ -163,10 +165,13 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
     const listener = refuseRunningAhead(app);
     if (tls === undefined) return createServer(limits, listener);
     const clients = tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
-    return createTlsServer(
+    const made = createTlsServer(
       { ...limits, ...tlsOptions(tls), ...clients, handshakeTimeout: timeouts.headersMs },
       listener,
     );
+    // Node only tells of a handshake that fails or takes too long. Nothing can be answered: the answer would wait for it.
+    made.on('tlsClientError', (_error, socket) => socket.destroy());
+    return made;
   };
 
   const shut = async (graceMs: number): Promise<void> => {
@@ -178,7 +183,7 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
     open.closeIdleConnections();
     const cut = setTimeout(() => {
       log.warn({ graceMs }, 'requests were still under way at the end of the time that a stop leaves them');
-      open.closeAllConnections();
+      for (const socket of connections) socket.destroy();
     }, graceMs);
     await ended;
     clearTimeout(cut);
@@ -191,6 +196,10 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
       server.maxHeadersCount = 64;
       server.timeout = config.limits.maxWait + timeouts.silenceMs;
       server.on('clientError', refuseMalformed);
+      server.on('connection', (socket: Socket) => {
+        connections.add(socket);
+        socket.once('close', () => connections.delete(socket));
+      });
       // Jobs start in bursts: a connection that overflows the kernel's queue is only tried again after a second.
       const { port: wanted, host: on } = config.listen;
       server.listen({ port: wanted, host: on, backlog: Math.max(usualBacklog, config.limits.connections) });

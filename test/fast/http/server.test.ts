@@ -250,6 +250,45 @@ describe('TLS', () => {
     expect(await statusBy(second)).toBe('batch');
   });
 
+  it('gives up who connects and never says what TLS is, or stops in the middle of it, and serves the others', async () => {
+    const own = certificate('own');
+    const config = { ...httpConfig(), listen: { host: '127.0.0.1', port: 0, tls: own } };
+    const headersMs = 300;
+    const usual = { requestMs: 30_000, keepAliveMs: 75_000, checkEveryMs: 2_000, silenceMs: 60_000 };
+    const { url, port } = await started({ config, timeouts: { headersMs, ...usual } });
+    // The beginning of a handshake: its record says that more is to come.
+    const beginnings = ['', '\x16', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'];
+    const began = performance.now();
+    const silent = beginnings.map((beginning) => {
+      const socket = connectTcp(port, '127.0.0.1');
+      socket.on('error', () => undefined).resume();
+      socket.write(Buffer.from(beginning, 'latin1'));
+      return once(socket, 'close');
+    });
+    const client = createClient({ url, token: tokens.viewer, ca: readFileSync(own.cert, 'utf8') });
+    try {
+      expect((await client.status()).pool).toBe('batch');
+      await Promise.all(silent);
+      expect(performance.now() - began).toBeGreaterThanOrEqual(headersMs - 50);
+      expect((await client.status()).pool).toBe('batch');
+    } finally {
+      client.close();
+    }
+  }, 20_000);
+
+  it('ends in time although a client has not ended its handshake', async () => {
+    const config = { ...httpConfig(), listen: { host: '127.0.0.1', port: 0, tls: certificate('slow') } };
+    const { port, server } = await started({ config });
+    const socket = connectTcp(port, '127.0.0.1');
+    socket.on('error', () => undefined).resume();
+    const closed = once(socket, 'close');
+    await once(socket, 'connect');
+    const began = performance.now();
+    await server.close(200);
+    expect(performance.now() - began).toBeLessThan(5_000);
+    await closed;
+  }, 20_000);
+
   it('with a CA for clients, talks only to those whose certificate is of it', async () => {
     const [server, mine, foreign] = [certificate('server'), certificate('mine'), certificate('foreign')];
     const tls = { ...server, clientCa: mine.cert };
