@@ -56,6 +56,13 @@ prepare_cgroup() {
     [ -w "$cg/memory.swap.max" ] && echo 0 >"$cg/memory.swap.max"
   fi
 }
+adopt() { # adopt PID USED: into the group, with what it has used before that; what is born in it is counted there already
+  local line
+  while IFS= read -r line; do
+    [[ $line == "0::${cg#/sys/fs/cgroup}" || $line == "0::${cg#/sys/fs/cgroup}/"* ]] && return
+  done <"/proc/$1/cgroup"
+  echo "$1" >"$cg/cgroup.procs" && before=$((before + $2))
+}
 leave_cgroup() {
   local base=${cg%/job}
   [ -n "$cg" ] || return
@@ -131,8 +138,7 @@ look() {
     key="$pid ${part[19]}"
     if [ -z "${used_by[$key]:-}" ]; then
       { [ "${part[1]}" = 2 ] || ! is_users "$pid"; } && continue
-      # Its time before it is in the group.
-      [ -n "$cg" ] && ! is_server "$pid" && echo "$pid" >"$cg/cgroup.procs" && before=$((before + part[11] + part[12]))
+      [ -n "$cg" ] && ! is_server "$pid" && adopt "$pid" $((part[11] + part[12]))
     fi
     is_server "$pid" && continue
     own=$((part[11] + part[12]))
@@ -213,13 +219,14 @@ finish() {
 }
 
 hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
+  local -a part
   [[ ${2:-} =~ ^[1-9][0-9]{0,9}$ ]] || return
   case $1 in
     begin)
       is_users "$2" && [ "${#runners[@]}" -lt 1000 ] || return
       runners[$2]=1
       [ "$begun" -ge 0 ] || begun=$now
-      [ -n "$cg" ] && echo "$2" >"$cg/cgroup.procs"
+      [ -n "$cg" ] && read_stat "$2" && adopt "$2" $((part[11] + part[12]))
       # What it has started before it was in the group is found by a look.
       due=$now look_due=$now
       ;;
