@@ -40,6 +40,20 @@ sysctl -w kernel.core_pattern='|/tmp/${word}'; echo '|/tmp/${word}' > /proc/sys/
 true
 `;
 
+/** Where programs with more rights than a job write for it, as a usual image has them. */
+export const spools = ['/var/spool/cron/crontabs', '/var/spool/cron/atjobs', '/var/lib/systemd/linger'];
+
+/**
+ * For root: what `crontab`, `at` and `loginctl enable-linger` write for a job that may use them, with their owners and
+ * modes, whether this image has them or not.
+ */
+export const plantByServants = `
+set -e
+echo '* * * * * /tmp/${word}' > /var/spool/cron/crontabs/alice; chown alice /var/spool/cron/crontabs/alice; chmod 600 /var/spool/cron/crontabs/alice
+echo /tmp/${word} > /var/spool/cron/atjobs/a0000101c2d3e4; chown alice: /var/spool/cron/atjobs/a0000101c2d3e4; chmod 700 /var/spool/cron/atjobs/a0000101c2d3e4
+: > /var/lib/systemd/linger/alice
+`;
+
 /** Memory that no process needs to keep. */
 export const plantMemory = `
 ipcmk -M 65536; ipcmk -S 3; ipcmk -Q; ipcmk -M 4096 -p 0666
@@ -89,7 +103,7 @@ export const forkBomb = `( setsid perl -e '$SIG{TERM} = "IGNORE"; while (1) { fo
 
 /** For root, afterwards: every trace that is left, one on each line. */
 export const findTraces = (uid: number, gid: number): string => `
-find / -path /proc -prune -o \\( -uid ${uid} -o -gid ${gid} -o -gid 4100 -o -name '*${word}*' \\) -printf 'file %p\\n' 2>/dev/null
+find / -path /proc -prune -o \\( -uid ${uid} -o -gid ${gid} -o -gid 4100 -o -name '*${word}*' -o -path '/var/lib/systemd/linger/*' \\) -printf 'file %p\\n' 2>/dev/null
 for p in /proc/[0-9]*; do
   [ "$p" = /proc/$$ ] && continue
   if grep -qE '^Uid:.*\\b${uid}\\b' "$p/status" 2>/dev/null || tr '\\0' ' ' < "$p/cmdline" 2>/dev/null | grep -q '[h]ostile'; then echo "process $p $(tr '\\0' ' ' < "$p/cmdline" | cut -c 1-60)"; fi

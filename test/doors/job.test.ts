@@ -14,10 +14,12 @@ import {
   fillDisks,
   findTraces,
   forkBomb,
+  plantByServants,
   plantFiles,
   plantMemory,
   plantProcesses,
   plantStarts,
+  spools,
 } from './hostile.js';
 
 jest.setTimeout(180_000);
@@ -36,7 +38,7 @@ beforeAll(async () => {
   // The machine that carries the tests is never at risk: few processes, little memory, disks of a fixed size.
   const limits = ['nproc 250', 'as 1048576', 'core 0', 'nofile 512'].map((limit) => `alice hard ${limit}`);
   const limited = await machine.run(
-    `mkdir -p /etc/security/limits.d && printf '%s\\n' ${limits.map((line) => `'${line}'`).join(' ')} > /etc/security/limits.d/doors.conf && df -Pk /dev/shm / | awk 'NR > 1 { print $2 }'`,
+    `mkdir -p /etc/security/limits.d ${spools.join(' ')} && printf '%s\\n' ${limits.map((line) => `'${line}'`).join(' ')} > /etc/security/limits.d/doors.conf && df -Pk /dev/shm / | awk 'NR > 1 { print $2 }'`,
   );
   expect(limited.code).toBe(0);
   for (const size of limited.out.trim().split('\n')) expect(Number(size)).toBeLessThanOrEqual(512 * 1024);
@@ -84,6 +86,7 @@ describe('a hostile job', () => {
       expect.arrayContaining(['/tmp', '/var/tmp', '/dev/shm', '/home/alice', '/run/lock']),
     );
     await machine.asJob(plantStarts(attacker.publicLine));
+    expect((await machine.run(plantByServants)).code).toBe(0);
     await machine.asJob(plantMemory);
     const idle = idleConnection();
     const idleEnded = once(idle, 'exit');
@@ -96,13 +99,22 @@ describe('a hostile job', () => {
       // The attack is real: without it, nothing would be proved by what follows.
       const before = await traces();
       for (const kind of [
-        'file /tmp/hostile',
+        'file /tmp/hostile-sh',
+        'file /home/alice/.ssh/authorized_keys',
+        'file /home/alice/.config/systemd/user/default.target.wants/hostile.service',
+        'file /home/alice/.profile',
+        'file /var/spool/cron/crontabs/alice',
+        'file /var/spool/cron/atjobs/a0000101c2d3e4',
+        'file /var/lib/systemd/linger/alice',
+        'file /dev/shm/hostile.seg',
+        'file /dev/mqueue/hostile',
         'process ',
         'ipc shm',
         'ipc sem',
         'ipc msg',
         '@hostile',
         'namespaces mnt',
+        'namespaces user',
       ])
         expect(before).toContain(kind);
 

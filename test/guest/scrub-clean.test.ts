@@ -14,7 +14,7 @@ beforeAll(async () => {
   machine = await lab.machine();
   // A file system of a type that is not local, as a shared home would be, mounted by the image.
   const mounted = await machine.run(
-    'mkdir /shared /srv/app && mount -t hugetlbfs none /shared && mkdir /shared/bob && chown 4002:4002 /shared/bob && echo ok',
+    'mkdir -p /var/lib/systemd/linger && mkdir /shared /srv/app && mount -t hugetlbfs none /shared && mkdir /shared/bob && chown 4002:4002 /shared/bob && echo ok',
   );
   expect(mounted.out).toBe('ok\n');
   guest = lab.guest();
@@ -59,9 +59,11 @@ describe('the scrub removes what a job leaves', () => {
     await scrubbedAfter(
       `mkdir -p /var/spool/cron/crontabs && echo '* * * * * true' > /var/spool/cron/crontabs/alice && chown alice /var/spool/cron/crontabs/alice
        echo true > /var/spool/cron/atjobs/a0001 && chown alice /var/spool/cron/atjobs/a0001
-       echo mail > /var/mail/alice`,
+       echo mail > /var/mail/alice; : > /var/lib/systemd/linger/alice`,
       '',
     );
+    const left = await machine.run('find /var/spool/cron /var/mail /var/lib/systemd/linger -type f');
+    expect(left).toEqual({ code: 0, out: '' });
   });
 
   it('removes shared memory, semaphores, message queues', async () => {
