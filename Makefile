@@ -37,12 +37,11 @@ sim: setup ## Plays simulated sites with faults until a rule breaks (SEED=1 STEP
 sim-nightly: setup ## The same for hours (HOURS=4)
 	@HOURS=$(or $(HOURS),4) SEED=$(SEED) $(NODE) scripts/sim.mjs
 
-bench: setup ## Measures the service over 1,000 members beside floors (bench/results.json), then a lease on the embedded cloud
-	@$(NODE) bench/scale.mjs
-	@$(NODE) bench/spine.mjs
+bench: setup ## Measures beside floors, into a table and bench/results.json: hours (ROWS="request grant" for some of it)
+	@$(NODE) bench/main.mjs $(ROWS)
 
-bench-smoke: setup ## The same in a minute; fails only a factor of two beyond what is wanted
-	@$(NODE) bench/scale.mjs --smoke
+bench-smoke: setup ## Leases, restart and idle in a minute; fails only a factor of two beyond what is wanted
+	@$(NODE) bench/main.mjs --smoke
 
 audit: ## Asks the registry for known advisories of the packages; says so where it cannot be asked
 	@$(NODE) scripts/audit.mjs

@@ -197,7 +197,7 @@ const suites = [
     minutes(25),
   ),
   // Ratios to floors of the same run, so that a busy machine slows both; fails at twice what is wanted.
-  countedSuite('bench', process.execPath, ['bench/scale.mjs', '--smoke'], minutes(5)),
+  countedSuite('bench', process.execPath, ['bench/main.mjs', '--smoke'], minutes(5)),
 ];
 
 /** Suites that run only when they are named: they take long, and their set-up as well. */

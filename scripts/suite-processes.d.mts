@@ -3,8 +3,8 @@ export interface FoundProcess {
   readonly pid: number;
   readonly command: string;
 }
-export function processesOf(runId: string): FoundProcess[];
-export function endProcessesOf(runId: string): Promise<FoundProcess[]>;
+export function processesOf(runId: string, variable?: string): FoundProcess[];
+export function endProcessesOf(runId: string, variable?: string): Promise<FoundProcess[]>;
 export function runLimited(
   command: string,
   args: readonly string[],

@@ -16,9 +16,9 @@ function textOf(path) {
   }
 }
 
-/** Processes of that run that live, whatever group, session or parent they have by now. */
-export function processesOf(runId) {
-  const wanted = `${runVariable}=${runId}`;
+/** Processes of that run that live, whatever group, session or parent they have by now. `variable` names the run in their environment. */
+export function processesOf(runId, variable = runVariable) {
+  const wanted = `${variable}=${runId}`;
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => textOf(`/proc/${pid}/environ`).split('\0').includes(wanted))
@@ -38,10 +38,14 @@ function kill(pid, signal) {
 }
 
 /** Ends every process of that run for good; returns what was there at first. */
-export async function endProcessesOf(runId) {
-  const found = processesOf(runId);
+export async function endProcessesOf(runId, variable = runVariable) {
+  const found = processesOf(runId, variable);
   // Again until none is left: one may have started another while it was looked at.
-  for (let round = 0, left = found; left.length > 0 && round < 40; round += 1, left = processesOf(runId)) {
+  for (
+    let round = 0, left = found;
+    left.length > 0 && round < 40;
+    round += 1, left = processesOf(runId, variable)
+  ) {
     for (const { pid } of left) kill(pid, 'SIGKILL');
     await sleep(50);
   }
