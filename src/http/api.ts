@@ -339,6 +339,12 @@ export const statusView = z
   .meta({ id: 'Status' });
 export type StatusView = z.infer<typeof statusView>;
 
+/** Of a line that tells a decision; the words are those of docs/reference/states.md. */
+export const ofDecision = {
+  decision: z.string().optional().describe('`made`, `leased`, `scrubbed` or `ended`; of decisions alone.'),
+  reason: z.string().optional().describe('Why it was decided, in one word; `detail` has all of it.'),
+};
+
 export const eventView = z
   .object({
     id: z.int().describe('Grows by one with each event; begins anew when the service starts.'),
@@ -349,6 +355,7 @@ export const eventView = z
     lease: z.string().nullable(),
     job: z.string().nullable(),
     user: z.string().nullable(),
+    ...ofDecision,
   })
   .meta({ id: 'Event' });
 export type EventView = z.infer<typeof eventView>;

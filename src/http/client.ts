@@ -50,6 +50,8 @@ export interface WaitOptions {
 export interface HistoryOf {
   readonly vm?: string;
   readonly job?: string;
+  /** Only decisions: of this kind, or `any`. */
+  readonly decision?: string;
   readonly most?: number;
 }
 
@@ -276,10 +278,11 @@ export const createClient = ({ url, token, ca, pool, timeoutMs = 15_000 }: Clien
         waitSeconds: 20,
         signal,
       }),
-    history: async ({ vm, job, most }, signal) => {
+    history: async ({ vm, job, decision, most }, signal) => {
       const query = new URLSearchParams({
         ...(vm === undefined ? {} : { vm }),
         ...(job === undefined ? {} : { job }),
+        ...(decision === undefined ? {} : { decision }),
         ...(most === undefined ? {} : { most: String(most) }),
       });
       const answer = z.object({ entries: z.array(detail.historyEntry) });

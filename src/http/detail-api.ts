@@ -1,7 +1,8 @@
 /** The shapes of the API's closer looks: one VM whole, what is written in the history. Version 1, as `api.ts`. */
 import { z } from 'zod';
 import { poolQuery } from './class-api.js';
-import { jobId, leaseView, memberName, memberView } from './api.js';
+import { decisions } from '../pool/reasons.js';
+import { jobId, leaseView, memberName, memberView, ofDecision } from './api.js';
 
 export const holdView = z
   .object({
@@ -31,6 +32,10 @@ export const memberDetail = z
         floatingIpPool: z.string().nullable(),
       })
       .describe('What it was made of; never changes.'),
+    made: z
+      .object({ reason: z.string().describe('In one word.'), detail: z.string() })
+      .optional()
+      .describe('Why it was made; absent where an earlier version made it.'),
     stack: z.string().describe('The Pulumi stack of its cell.'),
     engine: z
       .enum(['planned', 'managed', 'stateless', 'dropped', 'adopted'])
@@ -67,6 +72,7 @@ export const historyEntry = z
       .describe(
         'How long that took: a grant its wait, a staging its work, a first Free its boot, an end its lease.',
       ),
+    ...ofDecision,
   })
   .meta({ id: 'HistoryEntry' });
 export type HistoryEntry = z.infer<typeof historyEntry>;
@@ -74,6 +80,10 @@ export type HistoryEntry = z.infer<typeof historyEntry>;
 export const historyQuery = poolQuery.extend({
   vm: memberName.optional().describe('Only of this VM.'),
   job: jobId.optional().describe('Only of this job and its leases; `28` also finds `28.server`.'),
+  decision: z
+    .enum(['any', ...decisions])
+    .optional()
+    .describe('Only decisions of that kind: what made, leased, scrubbed or ended a VM.'),
   most: z
     .string()
     .regex(/^[1-9][0-9]{0,3}$/, 'a number from 1 to 9999')

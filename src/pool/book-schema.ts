@@ -72,6 +72,9 @@ const member = z.strictObject({
   cell: z.string(),
   seq: z.int(),
   bornAt: millis,
+  made: z
+    .strictObject({ reason: z.enum(['request', 'minimum', 'spare', 'roll', 'found']), detail: z.string() })
+    .optional(),
   diskSince: millis.optional(),
   generation: z.string(),
   spec,

@@ -17,6 +17,7 @@ import type {
 import type { JobEnd, JobLimits, Measured, TenantEnd } from './measured.js';
 import { Table } from '../table.js';
 import type { Policy } from './policy.js';
+import type { Decided, MadeFor } from './reasons.js';
 import type { QuotaSight, TightQuota } from './quota.js';
 
 /**
@@ -70,6 +71,8 @@ export interface Member {
   readonly cell: CellName;
   readonly seq: number;
   readonly bornAt: Millis;
+  /** Why it was made; absent where a version made it that did not say. */
+  readonly made?: MadeFor | undefined;
   /** Of its last rebuild by our order; absent while it has the disk that it was born with. */
   readonly diskSince?: Millis | undefined;
   readonly generation: string;
@@ -306,8 +309,8 @@ export interface Spent extends TenantEnd {
   readonly measured: Measured | null;
 }
 
-/** One line of history: a decision with its reason. */
-export interface Note {
+/** One line of history: what happened, and of a decision which one it is and why. */
+export interface Note extends Partial<Decided> {
   readonly at: Millis;
   readonly kind: string;
   readonly member?: string;

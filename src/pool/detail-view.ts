@@ -18,6 +18,7 @@ export function memberDetail(s: State, name: string): MemberDetail | null {
       bootVolumeGiB: spec.bootVolumeGiB,
       floatingIpPool: spec.floatingIpPool,
     },
+    ...(member.made === undefined ? {} : { made: { ...member.made } }),
     stack: stackOf(s.book.pool, member.cell),
     engine: member.engine,
     serverStatus: member.server?.status ?? null,

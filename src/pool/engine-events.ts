@@ -6,6 +6,7 @@ import type { NoteSink } from './members.js';
 import { moveMember, patchMember, withBook } from './members.js';
 import { adoptInstance } from './observe.js';
 import type { CellName, MemberName, ServerId } from './model.js';
+import { decided } from './reasons.js';
 
 const idle: CellSight = { running: false, beganAt: 0, failures: 0, notBefore: 0, error: null };
 
@@ -75,8 +76,19 @@ export function cellsOf(s: State): readonly CellName[] {
 }
 
 /** What an earlier state of a cell, put back, still holds of names that are long retired: it is dropped once more. */
-function withResurfaced(s: State, cell: CellName, names: readonly MemberName[]): State {
+function withResurfaced(
+  s: State,
+  cell: CellName,
+  names: readonly MemberName[],
+  c: Context,
+  note: NoteSink,
+): State {
   const { [cell]: before = [], ...others } = s.sight.resurfaced;
+  for (const name of names) {
+    if (before.includes(name)) continue;
+    const detail = `${cell} holds it again, although it was ended: it is dropped once more`;
+    note({ at: c.now, kind: 'engine', member: name, ...decided('ended', 'resurfaced'), detail });
+  }
   if (before.length === 0 && names.length === 0) return s;
   const resurfaced = names.length === 0 ? others : { ...others, [cell]: names };
   return { ...s, sight: { ...s.sight, resurfaced } };
@@ -118,7 +130,7 @@ export function runEnded(
       if (id !== undefined) state = adoptInstance(state, wish.cell, name, id, c, note);
     }
     const resurfaced = [...held.keys()].filter((name) => s.book.retired.get(name) !== undefined);
-    state = withResurfaced(state, wish.cell, resurfaced);
+    state = withResurfaced(state, wish.cell, resurfaced, c, note);
     for (const name of wish.retire) {
       if (lost.has(name)) state = lostCreate(state, name, c, note);
       else if (!held.has(name)) state = removed(state, name);

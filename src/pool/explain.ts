@@ -5,6 +5,7 @@ import { endLive, hasEnded } from './leases.js';
 import { isUnseen, limitOf, stuckAfter } from './limits.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
+import { decided } from './reasons.js';
 
 /** A look by id no older than this tells how things are now. */
 const freshLookMs = 2_000;
@@ -30,7 +31,7 @@ export function explain(s: State, member: Member, c: Context, note: NoteSink): S
   const seen = entryAt(s.sight.markers, member.name);
   if (neverBooted(s, member, c)) {
     const why = `a server that the store does not know has been in BUILD for longer than ${c.policy.bootLimitMs / 1000} s and never answered: no job can be on it`;
-    return moveMember(s, member.name, 'overdue', why, c, note);
+    return moveMember(s, member.name, 'overdue', why, c, note, { ended: 'never-booted' });
   }
   if (seen === undefined || seen.at < hold.at) return overdueHold(s, member, c, note);
   const marker = seen.marker;
@@ -79,7 +80,7 @@ function stands(
 
 function endExplained(s: State, member: Member, why: string, c: Context, note: NoteSink): State {
   const detail = `${member.hold?.kind ?? ''} VM explained: ${why}`;
-  return moveMember(s, member.name, 'overdue', detail, c, note);
+  return moveMember(s, member.name, 'overdue', detail, c, note, { ended: 'explained' });
 }
 
 interface Others {
@@ -126,6 +127,7 @@ function giveBack(
     lease: marker.lease,
     member: member.name,
     job: marker.key.job,
+    ...decided('leased', 'marker'),
     detail: 'restored from the marker on the VM',
   });
   const seq = s.book.seq + 1;

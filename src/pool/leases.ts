@@ -6,6 +6,7 @@ import { compareAttempts, leaseIdOf } from './ids.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
 import type { JobLimits } from './measured.js';
+import { decided } from './reasons.js';
 import { tenantEnded } from './spent.js';
 import type { Attempt, JobUser, LeaseId, LeaseKey } from './model.js';
 
@@ -347,23 +348,21 @@ export function grantAll(s: State, c: Context, note: NoteSink): State {
   const line = waiting(s);
   const free = freeMembers(s);
   let state = s;
+  let passedOver = 0;
   for (const request of line) {
     const member = free[0];
     if (member === undefined) break;
-    if (blockedBy(state, request) !== null) continue;
+    if (blockedBy(state, request) !== null) {
+      passedOver += 1;
+      continue;
+    }
     free.shift();
     const lease: Lease = { request, member: member.name, grantedAt: c.now, ready: false };
     const tenant = { lease: request.id, worker: request.key.worker, job: request.key.job };
     state = putMember(state, { ...member, tenant });
-    state = moveMember(
-      state,
-      member.name,
-      'granted',
-      `leased to job ${request.key.job}`,
-      c,
-      note,
-      request.id,
-    );
+    state = moveMember(state, member.name, 'granted', `leased to job ${request.key.job}`, c, note, {
+      lease: request.id,
+    });
     state = withBook(state, {
       requests: state.book.requests.without(request.id),
       leases: state.book.leases.with(request.id, lease),
@@ -377,7 +376,8 @@ export function grantAll(s: State, c: Context, note: NoteSink): State {
       job: request.key.job,
       user: request.user.name,
       ms: c.now - request.askedAt,
-      detail: `granted after ${c.now - request.askedAt} ms`,
+      ...decided('leased', 'first-in-line'),
+      detail: `granted after ${c.now - request.askedAt} ms: ${passedOver === 0 ? 'first in line' : `first in line but for ${passedOver} that wait for earlier starts of their jobs`}`,
     });
   }
   return state;

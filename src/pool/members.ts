@@ -3,6 +3,7 @@ import { without } from './book.js';
 import type { Occurrence, Place } from './lifecycle.js';
 import { next } from './lifecycle.js';
 import type { LeaseId, MemberName, VmState } from './model.js';
+import { decisionOf, type EndedFor } from './reasons.js';
 
 /** Collects the history lines of one step. */
 export type NoteSink = (note: Note) => void;
@@ -27,6 +28,13 @@ export function withBook(s: State, patch: Partial<Book>): State {
 /** Whoever is held and comes to be here is held again from here. */
 const keepsHold: ReadonlySet<Place> = new Set(['Busy', 'lost', 'unreachable', 'error']);
 
+export interface MoveFacts {
+  /** Of a grant. */
+  readonly lease?: LeaseId;
+  /** Why a VM that is to go has to, where the occurrence alone does not tell. */
+  readonly ended?: EndedFor;
+}
+
 /**
  * Moves a member as the life cycle says, with what always goes with it: a VM that becomes Free has no tenant,
  * and does not become Free when it is to be retired; a VM that is to be held is held when its job ends, and one that is
@@ -39,7 +47,7 @@ export function moveMember(
   detail: string,
   c: Context,
   note: NoteSink,
-  lease: LeaseId | null = null,
+  facts: MoveFacts = {},
 ): State {
   const member = s.book.members.get(name);
   if (member === undefined) return s;
@@ -47,6 +55,7 @@ export function moveMember(
   let to = next(from, what);
   if (to === from) return s;
   let why = detail;
+  let ended = facts.ended ?? null;
   const drain = member.hold?.kind === 'drain' ? member.hold : null;
   if (
     from !== 'held' &&
@@ -60,13 +69,16 @@ export function moveMember(
   } else if (to === 'scrubbing' && member.tenant !== null && c.policy.reuse === 'never') {
     // Also when it was held in between: nobody gets a VM that had a job.
     to = 'deleting';
+    ended = 'not-reused';
     why = `${detail}; VMs are not reused here`;
   } else if (to === 'scrubbing' && c.policy.reuse === 'rebuild' && member.spec.bootVolumeGiB !== null) {
     // Nova leaves a boot volume as it is when it rebuilds (before microversion 2.93): the job's traces would stay.
     to = 'deleting';
+    ended = 'not-reused';
     why = `${detail}; a rebuild does not clean a VM that boots from a volume`;
   } else if (to === 'Free' && member.retire !== null) {
     to = 'deleting';
+    ended = 'retired';
     why = member.retire;
   } else if (to === 'Free' && drain !== null) {
     to = 'held';
@@ -76,7 +88,7 @@ export function moveMember(
     to === 'Free'
       ? { kind: 'Free', since: c.now }
       : to === 'Busy'
-        ? { kind: 'Busy', since: c.now, lease: lease as LeaseId }
+        ? { kind: 'Busy', since: c.now, lease: facts.lease as LeaseId }
         : { kind: 'Unusable', reason: to, since: c.now, detail: why };
   const scrubbed = what === 'scrubbed' || what === 'rebuilt' || to === 'Free';
   const moved: Member = {
@@ -98,6 +110,7 @@ export function moveMember(
     from,
     to,
     ...(from === 'building' && to === 'Free' ? { ms: c.now - member.bornAt } : {}),
+    ...decisionOf(to, what, ended),
     detail: `${from} -> ${to}: ${why}`,
   });
   const sight = {

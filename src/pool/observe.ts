@@ -6,6 +6,7 @@ import { createFailed } from './breaker.js';
 import type { NoteSink } from './members.js';
 import { moveMember, patchMember, putMember, withBook } from './members.js';
 import type { CellName, Endpoint, MemberName, MemberSpec, Millis, ServerId } from './model.js';
+import { decided } from './reasons.js';
 
 const sshPort = 22;
 
@@ -103,7 +104,7 @@ function absent(s: State, name: MemberName, c: Context, note: NoteSink): State {
   if (member === undefined) return s;
   if (isDeleting(member)) return patchMember(s, name, { server: null });
   if (isUnusable(member, 'lost')) {
-    const state = moveMember(s, name, 'overdue', 'its server is gone', c, note);
+    const state = moveMember(s, name, 'overdue', 'its server is gone', c, note, { ended: 'gone' });
     return patchMember(state, name, { server: null });
   }
   if (member.state.kind === 'Busy') {
@@ -146,6 +147,7 @@ function adopt(s: State, server: ServerView, c: Context, note: NoteSink): State 
     cell,
     seq,
     bornAt: Date.parse(server.createdAt) || c.now,
+    made: { reason: 'found', detail: why },
     generation: server.metadata[identityKeys.generation] ?? '',
     spec,
     state: { kind: 'Unusable', reason: 'held', since: c.now, detail: why },
@@ -158,7 +160,7 @@ function adopt(s: State, server: ServerView, c: Context, note: NoteSink): State 
     retire: null,
     hold: { kind: 'unknown', why, at: c.now },
   };
-  note({ at: c.now, kind: 'vm', member: name, detail: `held: ${why}` });
+  note({ at: c.now, kind: 'vm', member: name, ...decided('made', 'found'), detail: `held: ${why}` });
   const cells = s.book.cells.includes(cell) || cell === '' ? s.book.cells : [...s.book.cells, cell];
   return putMember(withBook(s, { seq, cells }), member);
 }
@@ -298,20 +300,34 @@ export function looked(
   return view === null ? absent(state, name, c, note) : appeared(state, member, view, c, note);
 }
 
-export function strayGone(s: State, id: ServerId): State {
+export function strayGone(s: State, id: ServerId, c: Context, note: NoteSink): State {
+  const entry = entryAt(s.book.strays, id);
+  if (entry === undefined) return s;
+  const why = strayWhy(s, id);
+  note({
+    at: c.now,
+    kind: 'stray',
+    member: entry.name,
+    ...(why === null ? {} : decided('ended', 'stray')),
+    detail: `server ${id} is gone${why === null ? '' : `, deleted because ${why}`}`,
+  });
   return withBook(s, { strays: without(s.book.strays, id) });
 }
 
-/** A stray may be deleted when the store retired its name, or when Pulumi itself says which server is the member's. */
-export function strayMayGo(s: State, id: ServerId): boolean {
+/**
+ * Why a stray may be deleted, null where it may not: the store retired its name, or Pulumi itself says which server is
+ * the member's.
+ */
+export function strayWhy(s: State, id: ServerId): string | null {
   const entry = entryAt(s.book.strays, id);
-  if (entry === undefined) return false;
+  if (entry === undefined) return null;
   const member = s.book.members.get(entry.name);
-  if (member === undefined) return s.book.retired.get(entry.name) !== undefined;
-  return (
+  if (member === undefined)
+    return s.book.retired.get(entry.name) === undefined ? null : 'its name is that of a VM that was ended';
+  const isOther =
     member.engine === 'managed' &&
     member.server !== null &&
     member.server.id !== id &&
-    member.hold?.kind !== 'unknown'
-  );
+    member.hold?.kind !== 'unknown';
+  return isOther ? `by its stack the VM of that name is server ${member.server.id}` : null;
 }

@@ -119,7 +119,8 @@ export function retire(s: State, name: string, why: string, c: Context, note: No
   if (isDeleting(member)) return done(s, `${name} is being deleted already`);
   const state = patchMember(s, member.name, { retire: why });
   if (member.state.kind === 'Busy') return done(state, `${name} is running a job and goes when it ends`);
-  return done(moveMember(state, member.name, 'overdue', why, c, note), `${name} is being retired`);
+  const gone = moveMember(state, member.name, 'overdue', why, c, note, { ended: 'retired' });
+  return done(gone, `${name} is being retired`);
 }
 
 /** Ends a VM now, and the job on it with it: for what cannot wait until the job has ended. */
@@ -137,7 +138,7 @@ export function kill(s: State, name: string, why: string, c: Context, note: Note
       c,
       note,
     );
-  state = moveMember(state, member.name, 'overdue', why, c, note);
+  state = moveMember(state, member.name, 'overdue', why, c, note, { ended: 'killed' });
   const job = lease === undefined ? '' : `, and job ${lease.request.key.job} with it`;
   return done(state, `${name} is being deleted${job}`);
 }

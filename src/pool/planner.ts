@@ -5,6 +5,8 @@ import { cellSight } from './engine-events.js';
 import type { NoteSink } from './members.js';
 import { putMember, withBook } from './members.js';
 import type { CellName, MemberName } from './model.js';
+import { decided } from './reasons.js';
+import type { Wanted } from './sizer.js';
 import { isBeingAsked } from './spent.js';
 
 /** Nova's default quotas (`server_group_members`, `server_groups`): a group for each cell has to fit in them. */
@@ -12,12 +14,12 @@ const groupMembersQuota = 10;
 const groupsQuota = 10;
 
 /**
- * Decides `count` new members and the cells that hold them. A cell whose `up` is running is locked for some
+ * Decides the wanted members and the cells that hold them. A cell whose `up` is running is locked for some
  * ten seconds and more, so new members go to idle cells with room, and to a new cell when there is none.
  */
-export function decideMembers(s: State, count: number, c: Context, note: NoteSink): State {
+export function decideMembers(s: State, wanted: readonly Wanted[], c: Context, note: NoteSink): State {
   const shape = s.book.shape;
-  if (shape === null || count <= 0) return s;
+  if (shape === null || wanted.length === 0) return s;
   let state = s;
   const load = new Map<CellName, number>();
   for (const cell of s.book.cells) load.set(cell, 0);
@@ -29,7 +31,7 @@ export function decideMembers(s: State, count: number, c: Context, note: NoteSin
     const sight = cellSight(s, cell);
     return !sight.running && sight.notBefore <= c.now && hasRoom(cell);
   });
-  for (let i = 0; i < count; i += 1) {
+  for (const { reason, detail, request } of wanted) {
     let cell = usable.find(hasRoom);
     // One more cell is one more server group: where the usual quota of those is reached, a running cell is waited for.
     if (cell === undefined && grouped && state.book.cells.length >= groupsQuota)
@@ -47,6 +49,7 @@ export function decideMembers(s: State, count: number, c: Context, note: NoteSin
       cell,
       seq,
       bornAt: c.now,
+      made: { reason, detail },
       generation: shape.generation,
       spec: { ...shape.spec, availabilityZones: zoneFor(state, shape.spec.availabilityZones) },
       state: { kind: 'Unusable', reason: 'building', since: c.now, detail: 'decided, not yet seen by Nova' },
@@ -64,7 +67,9 @@ export function decideMembers(s: State, count: number, c: Context, note: NoteSin
       at: c.now,
       kind: 'vm',
       member: name,
-      detail: `decided: cell ${cell}, generation ${shape.generation}`,
+      ...(request === undefined ? {} : { lease: request.id, job: request.key.job, user: request.user.name }),
+      ...decided('made', reason),
+      detail: `decided: ${detail}; cell ${cell}, generation ${shape.generation}`,
     });
   }
   return state;

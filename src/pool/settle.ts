@@ -42,8 +42,8 @@ export function settle(s: State, c: Context, note: NoteSink): State {
 
 function retireAll(s: State, going: Sizing['retire'], c: Context, note: NoteSink): State {
   return going.reduce(
-    (state, { name, why }) =>
-      moveMember(patchMember(state, name, { retire: why }), name, 'overdue', why, c, note),
+    (state, { name, why, reason }) =>
+      moveMember(patchMember(state, name, { retire: why }), name, 'overdue', why, c, note, { ended: reason }),
     s,
   );
 }
@@ -74,7 +74,7 @@ function expireMember(s: State, member: Member, c: Context, note: NoteSink): Sta
     return gaveUp ? gone(s) : s;
   }
   if (place === 'Free' && member.retire !== null)
-    return moveMember(s, name, 'overdue', member.retire, c, note);
+    return moveMember(s, name, 'overdue', member.retire, c, note, { ended: 'retired' });
   if (place === 'held') return explain(s, member, c, note);
   const late = unlistedFor !== null && unlistedFor >= lateCreateMs;
   if (place === 'building' && member.engine === 'stateless' && member.server === null && late) {

@@ -1,15 +1,30 @@
-import type { Context, Member, State } from './book.js';
+import type { Context, Member, Request, State } from './book.js';
 import { isDeleting, isUnusable } from './book.js';
 import { birthsOf, createsAllowed } from './breaker.js';
 import { censusOf } from './census.js';
 import { blockedBy, waiting } from './leases.js';
 import type { MemberName, Shape } from './model.js';
+import { placeOf } from './members.js';
 import { quotaRoom, type TightQuota } from './quota.js';
+import type { EndedFor, MadeFor } from './reasons.js';
 
-/** What the pool's size should become: how many members to make, and which Free ones to retire and why. */
+/** A member to be made, and why. */
+export interface Wanted extends MadeFor {
+  /** Of those that are made because a job waits. It gets whichever VM is Free when it is its turn. */
+  readonly request?: Request;
+}
+
+/** A Free member to be retired, and why. */
+export interface Leaving {
+  readonly name: MemberName;
+  readonly why: string;
+  readonly reason: EndedFor;
+}
+
+/** What the pool's size should become: which members to make, and which Free ones to retire. */
 export interface Sizing {
-  readonly create: number;
-  readonly retire: readonly { readonly name: MemberName; readonly why: string }[];
+  readonly create: readonly Wanted[];
+  readonly retire: readonly Leaving[];
   /** Members wanted for the load, between min and max. */
   readonly target: number;
   /** The quota for want of which fewer are made than are wanted. */
@@ -57,7 +72,7 @@ function outdatedOf(members: readonly Member[], shape: Shape, c: Context): Outda
  * Outdated VMs that are to go before the line is served: a pool that is never idle would otherwise keep its old VMs
  * for ever. `maxSurge` at a time, and none while the cloud refuses new ones.
  */
-export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName; readonly why: string }[] {
+export function rollUnderLoad(s: State, c: Context): Leaving[] {
   const shape = s.book.shape;
   if (shape === null || s.book.breaker.failures > 0 || s.book.requests.size === 0) return [];
   const { free, unusable } = censusOf(s.book);
@@ -66,7 +81,7 @@ export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName
   ).length;
   return outdatedOf(free, shape, c)
     .slice(0, Math.max(0, c.policy.maxSurge - inChange))
-    .map(({ member, why }) => ({ name: member.name, why }));
+    .map(({ member, why }) => ({ name: member.name, why, reason: 'outdated' }));
 }
 
 /**
@@ -75,18 +90,20 @@ export function rollUnderLoad(s: State, c: Context): { readonly name: MemberName
  */
 export function size(s: State, c: Context): Sizing {
   const shape = s.book.shape;
-  if (shape === null) return { create: 0, retire: [], target: 0, heldBack: null };
+  if (shape === null) return { create: [], retire: [], target: 0, heldBack: null };
   const { busy, free: ready, unusable } = censusOf(s.book);
-  const demand = waiting(s).filter((r) => blockedBy(s, r) === null).length;
+  const line = waiting(s).filter((r) => blockedBy(s, r) === null);
+  const demand = line.length;
   const target = Math.max(shape.min, Math.min(shape.max, demand + busy + shape.spare));
   const free = ready.filter((m) => m.retire === null);
   const coming = unusable.filter((m) => isComing(s, m));
   /** Leased, ready, or on its way to be ready. */
   const supply = busy + free.length + coming.length;
 
-  const retire: { name: MemberName; why: string }[] = [];
+  const retire: Leaving[] = [];
   const outdatedFree = outdatedOf(free, shape, c);
-  const outdatedComing = outdatedOf(coming, shape, c).map(({ member }) => member);
+  const olderComing = outdatedOf(coming, shape, c);
+  const outdatedComing = olderComing.map(({ member }) => member);
   const outdated = outdatedFree.length + outdatedComing.length;
   // What is still being built makes up for nothing yet: were it counted, another one that is well and idle would go in
   // the place of the old one, and yet another be made for that.
@@ -107,7 +124,7 @@ export function size(s: State, c: Context): Sizing {
   for (const { member, why } of demand > 0 ? [] : outdatedFree) {
     const replaced = busy + free.length - retire.length - 1 >= target;
     const noRoom = room <= 0 && inChange + retire.length < c.policy.maxSurge;
-    if (replaced || noRoom) retire.push({ name: member.name, why });
+    if (replaced || noRoom) retire.push({ name: member.name, why, reason: 'outdated' });
   }
 
   // Shrinking: the newest idle ones go first, so that the members in use stay the same few. While an old one is on its
@@ -128,14 +145,78 @@ export function size(s: State, c: Context): Sizing {
     retire.push({
       name: member.name,
       why: overMax ? `the pool's maximum is ${shape.max}` : 'idle and not needed',
+      reason: overMax ? 'above-maximum' : 'idle',
     });
     excess -= 1;
   }
 
   const wanted = target + surge - (supply - retire.length);
   const allowed = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, birthsOf(s), c.now)));
-  if (allowed === 0 || s.sight.restUntil !== null) return { create: 0, retire, target, heldBack: null };
+  if (allowed === 0 || s.sight.restUntil !== null) return { create: [], retire, target, heldBack: null };
   const quota = quotaRoom(s, c);
   const heldBack = allowed > quota.room ? quota.tight : null;
-  return { create: Math.min(allowed, quota.room), retire, target, heldBack };
+  const strength = {
+    shape,
+    busy,
+    line,
+    target,
+    have: supply - retire.length,
+    outdated: [...outdatedFree, ...olderComing],
+  };
+  const create = wantedOf(Math.min(allowed, quota.room), strength, () =>
+    uncountedOf(s, [...free, ...coming]),
+  );
+  return { create, retire, target, heldBack };
+}
+
+interface Strength {
+  readonly shape: Shape;
+  readonly busy: number;
+  /** Waiting requests that can be served. */
+  readonly line: readonly Request[];
+  readonly target: number;
+  /** Members that count: leased, ready, or on their way to be ready. */
+  readonly have: number;
+  readonly outdated: readonly Outdated[];
+}
+
+/**
+ * What each of `count` new members is for. What there is serves the line first, then makes up the minimum, then the
+ * spare ones; beyond the target only replacements of outdated ones are made.
+ */
+function wantedOf(count: number, of: Strength, uncounted: () => string): Wanted[] {
+  if (count <= 0) return [];
+  const { shape, busy, line, target, have, outdated } = of;
+  const rest = uncounted();
+  return Array.from({ length: count }, (_, i): Wanted => {
+    const others = have + i;
+    const request = line[others - busy];
+    if (request !== undefined)
+      return { reason: 'request', detail: `job ${request.key.job} waits for a VM${rest}`, request };
+    if (others < shape.min)
+      return {
+        reason: 'minimum',
+        detail: `the pool's minimum is ${shape.min}, and it has ${others}${rest}`,
+      };
+    if (others < target)
+      return { reason: 'spare', detail: `the pool keeps ${shape.spare} Free beyond demand${rest}` };
+    const old = outdated[others - target];
+    const whom = old === undefined ? 'an older VM' : old.member.name;
+    return { reason: 'roll', detail: `takes the place of ${whom}${old === undefined ? '' : `: ${old.why}`}` };
+  });
+}
+
+/** The first of those that do not count toward the pool's strength: they are what a new one often makes up for. */
+function uncountedOf({ book }: State, counted: readonly Member[]): string {
+  const counts = new Set(counted.map(({ name }) => name));
+  const { free, unusable } = censusOf(book);
+  const others = [...free, ...unusable].filter(({ name }) => !counts.has(name));
+  if (others.length === 0) return '';
+  const named = others
+    .slice(0, 3)
+    .map(
+      (m) => `${m.name} (${m.retire === null || isDeleting(m) ? '' : 'to be retired, '}${placeOf(m.state)})`,
+    );
+  const more = others.length > named.length ? ` and ${others.length - named.length} more` : '';
+  return `; not counted: ${named.join(', ')}${more}`;
 }

@@ -150,7 +150,7 @@ function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state:
     case 'looked':
       return plain(looked(s, event.member, event.id, event.view, c, note));
     case 'strayGone':
-      return plain(strayGone(s, event.id));
+      return plain(strayGone(s, event.id, c, note));
     case 'cellsFound':
       return plain(cellsFound(s, event.cells));
     case 'runBegan':

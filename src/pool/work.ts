@@ -7,7 +7,7 @@ import { cellSight } from './engine-events.js';
 import { stuckAfter } from './limits.js';
 import { placeOf } from './members.js';
 import type { LeaseId, MemberName, Millis, ServerId } from './model.js';
-import { strayMayGo } from './observe.js';
+import { strayWhy } from './observe.js';
 import { cellsDue, wishOf } from './planner.js';
 import { isBeingAsked } from './spent.js';
 
@@ -121,7 +121,7 @@ export function workOf(s: State, c: Context): Work[] {
   if (s.book.paused !== undefined) return work;
   for (const stray of Object.values(s.book.strays)) {
     const key = `stray/${stray.server}`;
-    if (strayMayGo(s, stray.server))
+    if (strayWhy(s, stray.server) !== null)
       work.push({ kind: 'endStray', key, member: stray.name, server: stray.server });
   }
   for (const cell of cellsDue(s, c))

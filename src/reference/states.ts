@@ -3,6 +3,7 @@ import { problemKinds } from '../http/problem.js';
 import type { HoldKind } from '../pool/book.js';
 import { lifecycle, type Occurrence, type Place } from '../pool/lifecycle.js';
 import { defaultPolicy, type Policy } from '../pool/policy.js';
+import { decisions, type Decision, type Reasons } from '../pool/reasons.js';
 
 interface PlaceWords {
   readonly meaning: string;
@@ -104,6 +105,48 @@ const holds: Readonly<Record<HoldKind, readonly [why: string, ends: string]>> = 
   ],
 };
 
+/** Why the pool decides what it decides, in words. */
+export const decisionReasons: { readonly [D in Decision]: Readonly<Record<Reasons[D], string>> } = {
+  made: {
+    request: 'a job waits, and no VM that is Free or on its way is left for it',
+    minimum: "there would be fewer than the pool's `min`",
+    spare: "there would be fewer Free VMs beyond demand than the pool's `spare`",
+    roll: 'it takes the place of one of an old spec, beyond the maximum age, or in no stack; at most `policy.maxSurge` at a time',
+    found:
+      'it was not made now: a server of this pool that the book did not know is taken in, and held until it is explained',
+  },
+  leased: {
+    'first-in-line': 'a VM is Free, and of the requests that can be served this one came first',
+    marker: "its marker bears this service's seal and names a living job: the book had lost that lease",
+  },
+  scrubbed: {
+    released: 'its job has ended, or an operator has ended its lease',
+    answered: 'it was unreachable or in error, and answers again',
+    rebooted: 'somebody rebooted it',
+    unheld: 'it was given back, its time to be held was over, or what held it is explained',
+  },
+  ended: {
+    idle: 'Free for longer than `policy.idleBeforeShrink`, and not needed',
+    'above-maximum': "there are more VMs than the pool's `max`",
+    outdated:
+      'of an old spec, older than the pool allows, or in no stack; a new one has taken its place or does so now',
+    retired:
+      "it was to go as soon as no job is on it: an operator's `retire`, a create that failed in Pulumi while it was in use, or a baseline that is not known",
+    killed: "an operator's `kill`",
+    limit: 'Unusable for longer than its reason allows',
+    'create-failed': 'it could not be created',
+    dirty: 'the verification after the scrub found something left',
+    'not-reused':
+      'it had a job, and VMs are not used twice here (`policy.reuse`), or a rebuild would not clean its volume',
+    gone: 'Nova does not know its server any more',
+    explained:
+      'it was held because nobody knew whether a job runs on it; none does, and its baseline is not to be trusted',
+    'never-booted': 'the book did not know it, it hung in BUILD, and no worker has a job on it',
+    stray: "another server under a VM's name: that VM was ended, or is a different server by its stack",
+    resurfaced: "an earlier copy of a stack's state has it again",
+  },
+};
+
 /** The key in the configuration file for a field of the policy: `bootLimitMs` is `policy.bootLimit`. */
 const setting = (field: keyof Policy): string => `policy.${field.replace(/Ms$/, '')}`;
 
@@ -147,6 +190,21 @@ ${table(
 What is not in this table leaves a VM where it is. In particular nothing moves a Busy one but the end of its job. A VM that is to be retired goes when it would have become Free; one for which a hold was ordered is held when its job ends.
 
 ${table(['from', 'what happens', 'to', 'name in the sources'], moves)}
+
+## Decisions and their reasons
+
+Whatever made, leased, scrubbed or ended a VM is a line of the history (the files below \`<stateDir>/history\`, and the log): \`decision\` says which of the four it is, \`reason\` why in one word, \`detail\` all of it in words. \`vmpool events --history --decision any\` is the audit of them, \`--decision ended\` of one kind, \`--json\` for programs; \`vmpool vm show\` says what a VM was made for.
+
+${table(
+  ['decision', 'reason', 'because'],
+  decisions.flatMap((decision) =>
+    Object.entries<string>(decisionReasons[decision]).map(([reason, why]) => [
+      `**${decision}**`,
+      `\`${reason}\``,
+      why,
+    ]),
+  ),
+)}
 
 ## Why VMs are held
 

@@ -225,6 +225,8 @@ function historyEntryOf(line: HistoryLine): HistoryEntry {
     from: line.from ?? null,
     to: line.to ?? null,
     ms: line.ms ?? null,
+    ...(line.decision === undefined ? {} : { decision: line.decision }),
+    ...(line.reason === undefined ? {} : { reason: line.reason }),
   };
 }
 

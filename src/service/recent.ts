@@ -27,7 +27,7 @@ export class Recent {
   constructor(private readonly limits: RecentLimits = usual) {}
 
   told(note: Note): void {
-    const { at, kind, detail, member, lease, job, user } = note;
+    const { at, kind, detail, member, lease, job, user, decision, reason } = note;
     this.lastId += 1;
     this.notes.push({
       id: this.lastId,
@@ -38,6 +38,8 @@ export class Recent {
       lease: lease ?? null,
       job: job ?? null,
       user: user ?? null,
+      ...(decision === undefined ? {} : { decision }),
+      ...(reason === undefined ? {} : { reason }),
     });
     if (this.notes.length > this.limits.events) this.notes.shift();
   }

@@ -16,6 +16,8 @@ const storedLine = z.object({
   from: z.string().optional(),
   to: z.string().optional(),
   ms: z.number().optional(),
+  decision: z.string().optional(),
+  reason: z.string().optional(),
 });
 /** One line of the history as it was written. */
 export type HistoryLine = z.infer<typeof storedLine>;
@@ -24,6 +26,8 @@ export type HistoryLine = z.infer<typeof storedLine>;
 export interface HistoryWish {
   readonly vm?: string | undefined;
   readonly job?: string | undefined;
+  /** Only this kind of decision, or `any` of them. */
+  readonly decision?: string | undefined;
   /** The newest so many. */
   readonly most: number;
 }
@@ -45,6 +49,9 @@ function matcher({ vm, job }: HistoryWish): (line: HistoryLine) => boolean {
     return lease !== undefined && leases.has(lease);
   };
 }
+
+const isDecision = ({ decision }: HistoryLine, wanted: string | undefined): boolean =>
+  wanted === undefined || (wanted === 'any' ? decision !== undefined : decision === wanted);
 
 const parsed = (text: string): HistoryLine | null => {
   try {
@@ -115,9 +122,11 @@ export async function readHistory(
     for await (const text of linesOf(path, signal)) {
       if (needle !== null && !text.includes(needle)) continue;
       if (!everything && needle === null && ![...hints].some((hint) => text.includes(hint))) continue;
+      if (everything && wish.decision !== undefined && !text.includes('"decision":')) continue;
       const line = parsed(text);
       if (line === null || !isWanted(line)) continue;
       if (line.lease !== undefined && wish.job !== undefined) hints.add(JSON.stringify(line.lease));
+      if (!isDecision(line, wish.decision)) continue;
       found.push(line);
       if (found.length > 2 * wish.most) found.splice(0, found.length - wish.most);
     }

@@ -1,10 +1,11 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { CliError, exitCodes } from '../exit.js';
 import { followEvents } from '../follow.js';
 import { wholeNumber } from '../numbers.js';
 import { eventLine, type Told } from '../screens/events.js';
 import { widthOf } from '../terminal.js';
+import { decisions } from '../../pool/reasons.js';
 import type { World } from '../world.js';
 
 interface EventsOptions extends AccessOptions {
@@ -12,11 +13,14 @@ interface EventsOptions extends AccessOptions {
   readonly history?: boolean;
   readonly vm?: string;
   readonly job?: string;
+  readonly decision?: string;
   readonly lines: number;
 }
 
 /** As the service matches in its history: `28` is also `28.server`. */
-const isOf = (event: Told, { vm, job }: EventsOptions): boolean =>
+const isOf = (event: Told, { vm, job, decision }: EventsOptions): boolean =>
+  (decision === undefined ||
+    (decision === 'any' ? event.decision !== undefined : event.decision === decision)) &&
   (vm === undefined || event.vm === vm) &&
   (job === undefined || event.job === job || event.job?.startsWith(`${job}.`) === true);
 
@@ -30,6 +34,12 @@ export const eventsCommand = (world: World): Command =>
     )
     .option('--vm <vm>', 'only of this VM')
     .option('--job <id>', 'only of this job')
+    .addOption(
+      new Option('--decision <kind>', 'only decisions of that kind about VMs, each with its reason').choices([
+        'any',
+        ...decisions,
+      ]),
+    )
     .option('-n, --lines <number>', 'so many at most', wholeNumber, 50)
     .addHelpText('after', '\nWith --json one event a line. --follow waits for a service that restarts.')
     .action(async (options: EventsOptions) => {
@@ -46,12 +56,13 @@ export const eventsCommand = (world: World): Command =>
       };
       await asking(world, options, async (client) => {
         if (options.history === true) {
-          const { vm, job } = options;
+          const { vm, job, decision } = options;
           const most = Math.min(options.lines, 9_999);
           show(
             await client.history({
               ...(vm === undefined ? {} : { vm }),
               ...(job === undefined ? {} : { job }),
+              ...(decision === undefined ? {} : { decision }),
               most,
             }),
           );

@@ -9,6 +9,7 @@ export interface Told {
   readonly vm: string | null;
   readonly job: string | null;
   readonly user: string | null;
+  readonly decision?: string | undefined;
 }
 
 const two = (n: number): string => String(n).padStart(2, '0');

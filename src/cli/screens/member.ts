@@ -21,6 +21,11 @@ const holdLine = ({ hold, member }: MemberDetail): string => {
   return harmlessLine(`${hold.kind}: ${hold.why}${limit}${when}`);
 };
 
+const madeLine = ({ made }: MemberDetail): string =>
+  made === undefined
+    ? 'not known: an earlier version made it'
+    : harmlessLine(`${made.reason}: ${made.detail}`);
+
 const list = (values: readonly string[]): string => (values.length === 0 ? '-' : values.join(', '));
 
 /** One VM whole: what it is, what runs there, how it answers, what became of it. */
@@ -40,6 +45,7 @@ export const memberText = (
     }`,
     pairs([
       ['age', age(nowMs - Date.parse(member.bornAt))],
+      ['made for', madeLine(detail)],
       ['address', ssh === null ? '-' : ssh.port === 22 ? ssh.host : `${ssh.host} port ${String(ssh.port)}`],
       [
         'server',

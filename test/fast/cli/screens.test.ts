@@ -151,6 +151,24 @@ describe('vmpool events', () => {
     expect((await play(['events', '--history', '--follow'], client)).code).toBe(2);
   });
 
+  it('only the decisions, or those of one kind', async () => {
+    const client = new FakeClient();
+    client.told = [
+      event(1),
+      event(2, { decision: 'made', reason: 'spare' }),
+      event(3, { decision: 'ended', reason: 'idle' }),
+    ];
+    const ids = async (kind: string): Promise<number[]> => {
+      const { out } = await play(['events', '--json', '--decision', kind], client);
+      return lines(out.trim()).map((line) => (JSON.parse(line) as EventView).id);
+    };
+    expect(await ids('any')).toEqual([2, 3]);
+    expect(await ids('ended')).toEqual([3]);
+    await play(['events', '--history', '--decision', 'leased'], client);
+    expect(client.asked.at(-1)).toBe('history {"decision":"leased","most":50}');
+    expect((await play(['events', '--decision', 'thrown'], client)).code).toBe(2);
+  });
+
   it('--follow tells each once and waits for a service that restarts', async () => {
     const stop = new AbortController();
     const answers: (EventView[] | Error)[] = [
@@ -194,6 +212,11 @@ describe('vmpool vm show', () => {
     expect(text).toContain('batch-0002-abcd: Busy for 5s');
     expect(text).toMatch(/held +operator: to look, given back after 2.0 h \(when its job ends\)/);
     expect(text).toContain('building -> Free: welcomed');
+    expect(text).toMatch(/made for +not known: an earlier version made it/);
+    const made = { reason: 'request', detail: 'job 28 waits for a VM' };
+    expect(memberText({ ...detail, made }, history, null, now, plain, 80)).toMatch(
+      /made for +request: job 28 waits for a VM/,
+    );
     expect(text).toContain('Kernel panic\\u001b[2J\n  more');
     expect(widest(text)).toBeLessThanOrEqual(80);
     expect(memberText(detail, history, 'login:', now, plain, 80)).toContain('Console\n  login:');

@@ -27,6 +27,7 @@ describe('a server of ours that the store does not know', () => {
       name: 'p-0007-abcd',
       cell: 'c009',
       seq: seq + 1,
+      made: { reason: 'found', detail: why },
       bornAt: epoch,
       generation: 'g1',
       spec: { ...specOf('g1'), pinned: undefined, userData: '' },
@@ -42,7 +43,12 @@ describe('a server of ours that the store does not know', () => {
     });
     expect(pool.book.seq).toBe(seq + 1);
     expect(pool.book.cells).toContain('c009');
-    expect(pool.notes).toEqual([{ at: pool.now, kind: 'vm', member: 'p-0007-abcd', detail: `held: ${why}` }]);
+    expect(pool.notes).toEqual([
+      {
+        ...{ at: pool.now, kind: 'vm', member: 'p-0007-abcd', detail: `held: ${why}` },
+        ...{ decision: 'made', reason: 'found' },
+      },
+    ]);
   });
 
   it('keeps the cells there are, and names its own once', () => {

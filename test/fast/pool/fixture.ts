@@ -16,8 +16,11 @@ import type {
   ServerId,
   Shape,
 } from '../../../src/pool/model.js';
+import { placeOf } from '../../../src/pool/members.js';
 import type { Policy } from '../../../src/pool/policy.js';
 import { defaultPolicy } from '../../../src/pool/policy.js';
+import { decisions, type Decision } from '../../../src/pool/reasons.js';
+import { decisionReasons } from '../../../src/reference/states.js';
 import type { Outcome, PoolEvent } from '../../../src/pool/step.js';
 import { step } from '../../../src/pool/step.js';
 import type { Work } from '../../../src/pool/work.js';
@@ -97,6 +100,39 @@ export const unlimitedQuota: QuotaView = {
   volumeGiB: null,
 };
 
+/** What a step decided of the VMs, by the book alone: `made p-0001-a`. */
+function decidedIn(before: State, after: State): string[] {
+  return after.book.members.values().flatMap((member): string[] => {
+    const old = before.book.members.get(member.name);
+    const made = old === undefined ? [`made ${member.name}`] : [];
+    const place = placeOf(member.state);
+    if (old !== undefined && placeOf(old.state) === place && old.tenant?.lease === member.tenant?.lease)
+      return made;
+    const what: Partial<Record<string, Decision>> = {
+      Busy: 'leased',
+      scrubbing: 'scrubbed',
+      deleting: 'ended',
+    };
+    const decision = what[place];
+    return decision === undefined ? made : [...made, `${decision} ${member.name}`];
+  });
+}
+
+/** Whatever made, leased, scrubbed or ended a VM is noted as a decision, with a reason that the reference explains. */
+function expectReasons(before: State, after: State, notes: readonly Note[]): void {
+  const told = notes.flatMap((note) =>
+    note.decision === undefined ? [] : [{ ...note, decision: note.decision }],
+  );
+  for (const { decision, reason, member, detail } of told) {
+    const words = decisions.includes(decision) ? Object.entries<string>(decisionReasons[decision]) : [];
+    if (member === undefined || detail === '' || !words.some(([word, why]) => word === reason && why !== ''))
+      throw new Error(`${decision} ${member ?? '?'} for no known reason: ${reason ?? ''}: ${detail}`);
+  }
+  const known = new Set(told.map(({ decision, member }) => `${decision} ${member ?? ''}`));
+  const untold = decidedIn(before, after).filter((decision) => !known.has(decision));
+  if (untold.length > 0) throw new Error(`no reason is told of: ${untold.join(', ')}`);
+}
+
 /** A pool in a test: one state, one clock, and the core's own steps. */
 export class Pool {
   state: State;
@@ -130,6 +166,7 @@ export class Pool {
     const stepped = step(before, event, this.context());
     this.state = stepped.state;
     this.expectNothingMissed(before, event);
+    expectReasons(before, stepped.state, stepped.notes);
     this.notes.push(...stepped.notes);
     return stepped.outcome;
   }

@@ -116,15 +116,9 @@ describe('the life cycle', () => {
           : { kind: 'Unusable', reason: place, since: 1, detail: '' };
     const member: Member = { ...pool.member(), state };
     const before = putMember(pool.state, member);
-    const after = moveMember(
-      before,
-      member.name,
-      what,
-      'why',
-      pool.context(),
-      () => undefined,
-      'l' as LeaseId,
-    );
+    const after = moveMember(before, member.name, what, 'why', pool.context(), () => undefined, {
+      lease: 'l' as LeaseId,
+    });
     const now = after.book.members.get(member.name);
     expect(now && placeOf(now.state)).toBe(next(place, what));
     if (next(place, what) === place) expect(after).toBe(before);

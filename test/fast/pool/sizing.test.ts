@@ -375,7 +375,7 @@ describe('whatever happens', () => {
         for (const a of story) act(pool, a);
         pool.pass(0);
         const sizing = size(pool.state, pool.context());
-        expect({ create: sizing.create, retire: sizing.retire }).toEqual({ create: 0, retire: [] });
+        expect({ create: sizing.create, retire: sizing.retire }).toEqual({ create: [], retire: [] });
         const { book } = pool;
         pool.event({ type: 'tick' });
         expect(pool.book).toBe(book);

@@ -21,6 +21,14 @@ describe('the stored form of the book', () => {
     expect(bookSchema.parse(stored(book))).toEqual(book);
   });
 
+  it('takes the book of a version that kept no reasons', () => {
+    const { members, ...rest } = stored({ ...ready(2).book, installation: uuid }) as {
+      members: Record<string, { made?: unknown }>;
+    };
+    for (const member of Object.values(members)) delete member.made;
+    expect(bookSchema.safeParse({ ...rest, members }).error?.issues).toBeUndefined();
+  });
+
   it.each(['planned', 'managed', 'stateless', 'dropped', 'adopted'])(
     'knows members that are %s',
     (engine) => {
@@ -79,6 +87,7 @@ describe('the stored form of the book', () => {
     for (const [what, part] of [
       ['the book', strange],
       ['a VM', { members: { ...plain(pool.book.members), [vm.name]: { ...vm, ...strange } } }],
+      ['why it was made', { members: { [vm.name]: { ...vm, made: { ...vm.made, ...strange } } } }],
       ['its spec', { members: { [vm.name]: { ...vm, spec: { ...vm.spec, ...strange } } } }],
       ['a lease', { leases: { [id]: { ...lease, ...strange } } }],
       ['a pause', { paused: { ...paused, ...strange } }],

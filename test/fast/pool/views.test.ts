@@ -87,6 +87,7 @@ describe('a VM as it is shown', () => {
     pool.event({ type: 'hold', member: name, why: 'look', limitMs: 60_000 });
     expect(memberDetail(pool.state, name)).toEqual({
       member: shown(pool),
+      made: { reason: 'minimum', detail: "the pool's minimum is 1, and it has 0" },
       spec: {
         ...{ flavor: 'g1', image: 'image', networks: ['net0'], securityGroups: [], availabilityZones: [] },
         ...{ bootVolumeGiB: null, floatingIpPool: null },

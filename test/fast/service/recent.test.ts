@@ -16,6 +16,14 @@ describe('what happened recently', () => {
     expect(recent.events(5)).toEqual([]);
   });
 
+  it('keeps what was decided, and why', () => {
+    const recent = new Recent();
+    recent.told({ at: 1, kind: 'vm', member: 'm', detail: 'd', decision: 'made', reason: 'spare' });
+    recent.told({ at: 2, kind: 'vm', member: 'm', detail: 'd' });
+    expect(recent.events(0)[0]).toMatchObject({ decision: 'made', reason: 'spare' });
+    expect(Object.keys(recent.events(0)[1] ?? {})).not.toContain('decision');
+  });
+
   it('gives all to who counts from before a restart', () => {
     const recent = new Recent();
     recent.told({ at: 1, kind: 'vm', detail: 'first' });

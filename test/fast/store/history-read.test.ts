@@ -50,6 +50,29 @@ describe('reading the history', () => {
     expect(await times({ most: 100 })).toEqual([1, 3, 4, 5, 6, 7]);
   });
 
+  it('finds the decisions alone, all or of one kind', async () => {
+    const other = mkdtempSync(join(tmpdir(), 'vmpool-history-'));
+    try {
+      writeFileSync(
+        join(other, 'history.jsonl'),
+        line(1, { member: 'p-1', decision: 'made', reason: 'spare' }) +
+          line(2, { member: 'p-1', detail: 'building -> Free' }) +
+          line(3, { member: 'p-1', decision: 'ended', reason: 'idle' }) +
+          line(4, { member: 'p-2', decision: 'ended', reason: 'killed' }),
+      );
+      const found = async (wish: Omit<Parameters<typeof readHistory>[1], 'most'>): Promise<number[]> =>
+        (await readHistory(other, { ...wish, most: 10 }, never)).map(({ at }) => at);
+      expect(await found({ decision: 'any' })).toEqual([1, 3, 4]);
+      expect(await found({ decision: 'ended' })).toEqual([3, 4]);
+      expect(await found({ decision: 'any', vm: 'p-1' })).toEqual([1, 3]);
+      expect(await readHistory(other, { decision: 'ended', most: 1 }, never)).toMatchObject([
+        { at: 4, decision: 'ended', reason: 'killed' },
+      ]);
+    } finally {
+      rmSync(other, { recursive: true });
+    }
+  });
+
   it('says so when the directory cannot be read', async () => {
     await expect(readHistory(join(dir, 'none'), { most: 1 }, never)).rejects.toThrow('ENOENT');
   });
