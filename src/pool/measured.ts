@@ -83,7 +83,9 @@ export function jobEndOf(end: Pick<TenantEnd, 'ready' | 'lost' | 'exit'>, measur
   const { exit } = end;
   if (measured?.over != null)
     return measured.over.limit === 'cput' || measured.over.limit === 'pcput' ? 'over-cput' : 'over-memory';
-  if (!end.ready || measured?.begun === false) return 'never-started';
+  if (!end.ready) return 'never-started';
+  // A code is of something that ran, whether its begin was heard or not; so is a success.
+  if (measured?.begun === false && measured.code === null && exit !== 0) return 'never-started';
   if (measured === null && end.lost) return 'vm-lost';
   if (exit !== null && neverStarted.has(exit)) return 'never-started';
   const own = measured?.code ?? null;

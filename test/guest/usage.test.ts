@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import type { Guest, ScrubResult } from '../../src/guest/port.js';
 import type { JobLimits, Measured } from '../../src/pool/measured.js';
 import type { LeaseId } from '../../src/pool/model.js';
-import { shellWord } from '../../src/guest/quote.js';
+import { runnerJob } from '../support/runner-job.js';
 import { Lab, type Machine, orderFor, patience } from './machine.js';
 
 jest.setTimeout(90_000);
@@ -18,30 +18,15 @@ beforeAll(async () => {
 });
 afterAll(() => lab.close());
 
-/**
- * What jobs do here: `burn SECONDS` of one processor, `hog MEBIBYTES SECONDS`, which never takes more than 400; and what
- * the hooks' runner tells of begin and end.
- */
+/** What jobs do here: `burn SECONDS` of one processor, `hog MEBIBYTES SECONDS`, which never takes more than 400. */
 const prelude = `
 burn() { node -e "while (process.cpuUsage().user + process.cpuUsage().system < $1 * 1e6);"; }
 hog() { node -e "const held = []; for (let n = 0; n < Math.min(400, $1); n += 10) held.push(Buffer.alloc(10485760, 1)); setTimeout(() => process.exit(0), $2 * 1000)"; }
 export -f burn hog
-tell() { echo "$*" 1<>/run/vmpool/say; }
-tell begin $$
-trap : TERM
 `;
-const postlude = `
-code=$?
-tell end $$ $code job
-for ((i = 0; i < 50; i++)); do grep -q "answered=$$ " /run/vmpool/usage && break; sleep 0.02; done
-exit $code
-`;
-const run = (script: string): ReturnType<Machine['run']> =>
-  machine.run(
-    'bash -s',
-    { user: 'alice', key: 'job' },
-    Buffer.from(`${prelude}bash -c ${shellWord(script)}${postlude}`),
-  );
+const asAlice = (script: string): ReturnType<Machine['run']> =>
+  machine.run('bash -s', { user: 'alice', key: 'job' }, Buffer.from(script));
+const run = (script: string): ReturnType<Machine['run']> => asAlice(runnerJob(`${prelude}${script}`));
 
 let number = 0;
 let lease = '' as LeaseId;
@@ -50,7 +35,6 @@ const begin = async (limits: JobLimits = {}): Promise<void> => {
   const order = { ...orderFor(`lease-${String(number)}`), limits };
   lease = order.lease;
   expect(await guest.stage(machine.target, order, patience())).toEqual({ ok: true });
-  await machine.run('for ((i = 0; i < 50; i++)); do [ -s /run/vmpool/usage ] && break; sleep 0.1; done');
 };
 const scrub = async (): Promise<ScrubResult> => guest.scrub(machine.target, lease, patience());
 const measured = async (): Promise<Measured> => {
@@ -88,6 +72,36 @@ describe('what a job used on its VM', () => {
     expect(await guest.scrub(machine.target, order, patience())).toEqual({ ok: true, measured: used });
   });
 
+  it('begins with the job, though only its end was heard', async () => {
+    await begin();
+    const untold = 'sleep 3; echo "end $$ 4 job" 1<>/run/vmpool/say; sleep 1';
+    await asAlice(untold);
+    const used = await measured();
+    expect(used).toMatchObject({ begun: true, code: 4 });
+    expect(used.wallSeconds).toBeGreaterThan(2.9);
+    expect(used.wallSeconds).toBeLessThan(30);
+  });
+
+  it('is waited for by a job that comes before the meter, and whose begin it hears in the end', async () => {
+    await begin();
+    // A meter that comes late: another has the lock until then.
+    await machine.run(
+      'kill -9 $(cat /run/vmpool/pid); rm /run/vmpool/usage; (sleep 1.5; exec setsid bash /run/vmpool/meter 4001 4001 0 0 0 0 0 0) </dev/null >/dev/null 2>&1 &',
+    );
+    const ran = await run('read -r line </run/vmpool/usage; echo "$line"');
+    expect(ran.out).toMatch(/^v1 .* begun=1 /);
+    expect(await measured()).toMatchObject({ begun: true, code: 0 });
+  });
+
+  it('is nothing that a job is kept from running for', async () => {
+    await begin();
+    await machine.run(
+      'for ((i = 0; i < 50; i++)); do [ -s /run/vmpool/usage ] && break; sleep 0.1; done; kill -9 $(cat /run/vmpool/pid); rm /run/vmpool/usage',
+    );
+    expect(await run('echo ran')).toEqual({ code: 0, out: 'ran\n' });
+    expect(await scrub()).toEqual({ ok: true, measured: null });
+  });
+
   it('is asked for before a VM goes without a scrub, for its own lease only', async () => {
     await begin();
     expect((await run('exit 0')).code).toBe(0);
@@ -105,7 +119,7 @@ describe('what a job used on its VM', () => {
     expect(out.split('\n').sort()).toEqual(
       ['', 'limits', 'meter', 'meter.lock', 'pid', 'say', 'usage'].sort(),
     );
-    expect(await measured()).toMatchObject({ begun: false });
+    expect(await measured()).toMatchObject({ begun: false, code: null });
   });
 
   it('ends with the code of a signal', async () => {

@@ -4,6 +4,34 @@ import { quote } from './quote.js';
 const tell = `tell() { [ -w /run/vmpool/say ] && echo "$*" 1<>/run/vmpool/say; } 2>/dev/null`;
 
 /**
+ * Waits until the meter has heard of the begin and, where it works by cgroup, has taken this process into the job's
+ * group: what is allocated before that would not be counted there, nor limited. After 2 s, 10 s of a meter that lives,
+ * the task starts without. The FIFO is held open meanwhile, so that what was said is not lost while nobody reads it. No
+ * process is started: signalScript tells by this session's processes whether the task has started.
+ */
+const awaitMeter = `await_meter() {
+  local line up now until=0 rounds=0 group pid
+  exec 8<> <(:) 9<>/run/vmpool/say || return
+  while :; do
+    line= group=
+    read -r line < /run/vmpool/usage
+    case $line in *" begun=1 "*" by=sampler "*) break ;; *" begun=1 "*)
+      while read -r group; do case $group in 0::*vmpool*/job) break 2 ;; esac; done < "/proc/$$/cgroup"
+    esac
+    read -r up _ < /proc/uptime
+    now=$((10#\${up/./}))
+    [ "$until" != 0 ] || until=$((now + 200))
+    if [ "$now" -ge "$until" ]; then
+      [ "$now" -lt $((until + 800)) ] && read -r pid < /run/vmpool/pid && [ -d "/proc/\${pid:-x}" ] || break
+    fi
+    rounds=$((rounds + 1))
+    [ $((rounds % 40)) != 0 ] || tell begin $$
+    read -r -t 0.005 -u 8
+  done
+  exec 8>&- 9>&-
+} 2>/dev/null`;
+
+/**
  * The program that runs a task (the job, or a command of pbsdsh) on the VM. It stays as parent, so that the exit code
  * is on record there: ssh's own 255 and a job's 255 look the same from outside. The task's environment and
  * arguments come as NUL-separated files, byte for byte, and reach it through env(1), because a shell would drop
@@ -29,12 +57,14 @@ if [ -s "$t/nodes" ]; then
   for ((; n > 0; n--)); do echo "$h"; done > "\${t%/*}/nodefile"
 fi
 cd -- "$(cat "$t/home")" 2>/dev/null || cd /
+trap : HUP INT QUIT TERM USR1 USR2 ALRM
 ${tell}
 tell begin $$
+${awaitMeter}
+[ ! -p /run/vmpool/say ] || await_meter
 size=0 time=0
 [ ! -r /run/vmpool/limits ] || read -r size time < /run/vmpool/limits
 umask "$2"
-trap : HUP INT QUIT TERM USR1 USR2 ALRM
 (
   [ "$size" = 0 ] || ulimit -v "$size"
   # Soft before hard: a limit that is both is kept by SIGKILL, which tells nobody why.
@@ -80,7 +110,7 @@ exit "$code"
 const deadly = new Set(['TERM', 'INT', 'HUP', 'QUIT', 'KILL']);
 
 /**
- * Waits for the session to be known, then signals every process of it but the runner. The shell that reads the one
+ * Waits for the session to be known and the task to be started, then signals every process of it but the runner. The shell that reads the one
  * line with the script's name (`shell` marks such a task) is spared as long as the script runs: it would
  * die of the signal at once, and with it the exit code of a script that cleans up.
  */
@@ -91,14 +121,22 @@ for ((i = 0; i < 30; i++)); do [ -s "$t/session" ] && break; sleep 0.1; done
 read -r sid runner < "$t/session"
 ${deadly.has(signal) ? `${tell}\ntell told $runner` : ''}
 tell=() shell=()
-for p in /proc/[0-9]*; do
-  line=; { read -r line < "$p/stat"; } 2>/dev/null || continue
-  read -r _ parent _ s _ <<< "\${line##*) }"
-  p=\${p#/proc/}
-  if [ "$s" != "$sid" ] || [ "$p" = "$runner" ] || [ "$p" = "$sid" ]; then continue; fi
-  if [ -e "$t/shell" ] && [ "$parent" = "$runner" ]; then shell+=("$p"); else tell+=("$p"); fi
+look() {
+  for p in /proc/[0-9]*; do
+    line=; { read -r line < "$p/stat"; } 2>/dev/null || continue
+    read -r _ parent _ s _ <<< "\${line##*) }"
+    p=\${p#/proc/}
+    if [ "$s" != "$sid" ] || [ "$p" = "$runner" ] || [ "$p" = "$sid" ]; then continue; fi
+    if [ -e "$t/shell" ] && [ "$parent" = "$runner" ]; then shell+=("$p"); else tell+=("$p"); fi
+  done
+  [ \${#tell[@]} -gt 0 ] || tell=("\${shell[@]}")
+}
+# The runner alone: the task is about to start.
+for ((i = 0; i < 120; i++)); do
+  look
+  if [ \${#tell[@]} -gt 0 ] || [ -s "$t/end" ] || [ ! -d "/proc/$runner" ]; then break; fi
+  sleep 0.1
 done
-[ \${#tell[@]} -gt 0 ] || tell=("\${shell[@]}")
 [ \${#tell[@]} -gt 0 ] && kill -${signal} "\${tell[@]}" 2>/dev/null
 exit 0
 `);

@@ -219,6 +219,7 @@ finish() {
 }
 
 hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
+  local key
   local -a part
   [[ ${2:-} =~ ^[1-9][0-9]{0,9}$ ]] || return
   case $1 in
@@ -227,12 +228,25 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
       runners[$2]=1
       [ "$begun" -ge 0 ] || begun=$now
       [ -n "$cg" ] && read_stat "$2" && adopt "$2" $((part[11] + part[12]))
-      # What it has started before it was in the group is found by a look.
+      # It waits for this line before it starts anything.
+      report
+      # What it has started all the same is found by a look.
       due=$now look_due=$now
       ;;
     told) [ "$ended" -ge 0 ] || told=1 ;;
     end)
       [[ ${3:-} =~ ^[0-9]{1,3}$ ]] || return
+      # Whoever told may be gone by now, but is nobody else.
+      if [ -d "/proc/$2" ]; then is_users "$2" || return; fi
+      # What ends has begun, though it was not heard: with the process that tells of it.
+      if [ "${4:-}" = job ] && [ "$begun" -lt 0 ]; then
+        begun=$now
+        if read_stat "$2"; then
+          begun=${part[19]}
+        else
+          for key in "${!used_by[@]}"; do [ "${key% *}" = "$2" ] && begun=${key#* }; done
+        fi
+      fi
       look
       if [ "${4:-}" = job ] && [ "$code" = - ]; then
         code=$((10#$3)) ended=$now
@@ -246,10 +260,10 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
 }
 
 {
-  prepare_cgroup
   # Not in the middle of a look.
   trap "if [ \"\$busy\" = 1 ]; then stopping=1; else finish; fi" TERM
   echo $$ >"$place/pid"
+  prepare_cgroup
   clock
   due=$now look_due=$now
   while :; do

@@ -187,18 +187,29 @@ put() { # put DIRECTORY NAME TEXT: whole or not at all
 }
 put "$pool" environment "$environment"
 
-# What is used is measured from before anybody logs in; a job does not wait for it. A unit of systemd's is not ended with
-# the administrator's session, and has a part of the tree of cgroups to itself; the job survives its end, is under none of
-# the limits that units have by default, and does not take the meter along when it is out of memory.
+# What is used is measured from before anybody logs in. The place where the job says that it begins is there before the
+# key: whoever finds it waits for the meter's answer, which a job's program does on the VM and staging does not.
+prepare_meter() {
+  [ -d /run/vmpool ] || mkdir /run/vmpool || return
+  printf '%s\n' "$meter" >/run/vmpool/meter &&
+    printf '%d %d\n' $((limits[3] / 1024)) $(((limits[5] + 99) / 100)) >/run/vmpool/limits || return
+  { [ -p /run/vmpool/say ] || mkfifo -m 660 /run/vmpool/say; } && chown "0:$gid" /run/vmpool/say
+}
+# A unit of systemd's is not ended with the administrator's session, and has a part of the tree of cgroups to itself; the
+# job survives its end, is under none of the limits that units have by default, and does not take the meter along when it
+# is out of memory.
 start_meter() {
   local program=(bash --noprofile --norc /run/vmpool/meter "$uid" "$gid" "${limits[@]}")
-  mkdir -p -m 755 /run/vmpool && printf '%s\n' "$meter" >/run/vmpool/meter &&
-    printf '%d %d\n' $((limits[3] / 1024)) $(((limits[5] + 99) / 100)) >/run/vmpool/limits || return
   [ -d /run/systemd/system ] && systemd-run --quiet --collect --unit=vmpool-meter --property=Delegate=yes \
     --property=KillMode=process --property=TasksMax=infinity --property=OOMPolicy=continue "${program[@]}" && return
   exec setsid "${program[@]}"
 }
-start_meter </dev/null >/dev/null 2>&1 3>&- 9>&- &
+if prepare_meter 2>/dev/null; then
+  start_meter </dev/null >/dev/null 2>&1 3>&- 9>&- &
+else
+  # Where nobody will answer, nobody is to wait.
+  rm -f /run/vmpool/say
+fi
 # The key last: nobody logs in before all is there.
 put "$pool/keys" "$name" "$key"
 if command -v restorecon >/dev/null && [ -d /sys/fs/selinux ]; then

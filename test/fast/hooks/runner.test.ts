@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runner } from '../../../hooks/src/remote/runner.js';
+import { runner, signalScript } from '../../../hooks/src/remote/runner.js';
 
 /** The program that runs on the VM, here, with a meter that has answered already. */
 describe('the runner', () => {
@@ -24,14 +24,13 @@ describe('the runner', () => {
     writeFileSync(path('task/arguments'), `/bin/bash\0-c\0${script}\0`);
     writeFileSync(path('task/environment'), 'PATH=/usr/bin:/bin\0PBS_NUM_PPN=2\0');
     writeFileSync(path('task/home'), '/');
-    writeFileSync(path('meter/say'), '');
+    if (!existsSync(path('meter/say'))) writeFileSync(path('meter/say'), '');
     for (const name of ['usage', 'limits']) rmSync(path(`meter/${name}`), { force: true });
     for (const [name, text] of Object.entries(files)) writeFileSync(path(`meter/${name}`), text);
     writeFileSync(path('runner'), runner.replaceAll('/run/vmpool', path('meter')));
-    const ran = spawnSync('/bin/bash', [path('runner'), path('task'), '022', 'job', prints ? '1' : '0'], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    // In a session of its own, as sshd gives it one: signals go to all of a session.
+    const command = ['--wait', '/bin/bash', path('runner'), path('task'), '022', 'job', prints ? '1' : '0'];
+    const ran = spawnSync('setsid', command, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
     return { code: ran.status, stdout: ran.stdout, stderr: ran.stderr };
   };
   const usage = (more: string): string =>
@@ -74,5 +73,41 @@ describe('the runner', () => {
   it('gives each process its own limits, and none where there are none', () => {
     expect(run('ulimit -v; ulimit -t', false, { limits: '500000 90\n' }).stdout).toBe('500000\n90\n');
     expect(run('ulimit -t', false, { limits: '0 0\n' }).stdout).toBe('unlimited\n');
+  });
+
+  describe('with a meter that is to come', () => {
+    beforeEach(() => void execFileSync('mkfifo', [join(folder, 'meter/say')]));
+
+    /** Opens the FIFO after a while, hears of the begin, and says so a while later. */
+    const meter = (answer: string): ReturnType<typeof spawn> => {
+      const file = join(folder, 'meter');
+      const hear = `sleep 0.3; exec 3<>${file}/say; read -r word pid <&3; echo "$word" >>${file}/story`;
+      const script = `${hear}; sleep 0.3; echo answered >>${file}/story; echo "${answer}" >${file}/usage`;
+      return spawn('/bin/bash', ['-c', script], { stdio: 'ignore' });
+    };
+
+    it('starts its task when that has heard, and not before', () => {
+      meter(within.replace('- end', '$pid end').trim());
+      // What was open for the wait is not the task's.
+      const script = `echo started >>${folder}/meter/story; ls /proc/$$/fd | grep -c "^[89]$"; exit 6`;
+      expect(run(script, false)).toMatchObject({ code: 6, stdout: '0\n' });
+      expect(readFileSync(join(folder, 'meter/story'), 'utf8')).toBe('begin\nanswered\nstarted\n');
+    });
+
+    it('starts its task without it where none comes, and none where it does not say which group', () => {
+      expect(run('echo out; exit 5', false)).toEqual({ code: 5, stdout: 'out\n', stderr: '' });
+      const elsewhere = within.replace('by=sampler', 'by=cgroup');
+      expect(run('echo out', false, { usage: elsewhere })).toMatchObject({ code: 0, stdout: 'out\n' });
+    });
+
+    it('passes a signal that comes meanwhile on to the task, once that is there', async () => {
+      meter(within.trim());
+      const signal = signalScript(join(folder, 'task'), 'TERM').toString();
+      // It finds the session once that is there, and only that.
+      const sender = spawn('/bin/bash', ['-c', signal], { stdio: 'ignore' });
+      const sent = new Promise((resolve) => sender.once('exit', resolve));
+      expect(run('trap "exit 9" TERM; for ((i = 0; i < 300; i++)); do sleep 0.1; done', false).code).toBe(9);
+      await sent;
+    });
   });
 });
