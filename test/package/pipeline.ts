@@ -1,34 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { z } from 'zod';
 import { repoRoot } from '../../src/repo-root.js';
 import { eventually, leaseReady, openSite, type RunningService, type Site } from '../support/site.js';
-import { ran, type Ended, type Installed } from './installed.js';
-
-const workflow = z.looseObject({
-  env: z.record(z.string(), z.string()),
-  jobs: z.record(
-    z.string(),
-    z.looseObject({
-      steps: z.array(
-        z.looseObject({
-          name: z.string().optional(),
-          run: z.string().optional(),
-          env: z.record(z.string(), z.string()).optional(),
-        }),
-      ),
-    }),
-  ),
-});
+import { readWorkflow, runJob, type RunnerOptions, type StepEnd } from '../support/workflow.js';
+import type { Installed } from './installed.js';
 
 /** The example of a pipeline, its own steps run by bash as a runner would, on a site of the embedded cloud. */
 export const describePipeline = (installed: () => Installed): void =>
   describe('the GitHub Actions example', () => {
-    const { env: declared, jobs } = workflow.parse(
-      parse(readFileSync(join(repoRoot, 'config/ci/github-actions.yaml'), 'utf8')),
-    );
+    const workflow = readWorkflow(join(repoRoot, 'config/ci/github-actions.yaml'));
     let site: Site;
     let running: RunningService;
     let checkout: string;
@@ -52,82 +34,86 @@ export const describePipeline = (installed: () => Installed): void =>
       for (const [key, value] of Object.entries(changes)) config[`vmpool:${key}`] = value;
       writeFileSync(path, stringify({ config }));
     };
-    /** The named step with the environment that the workflow declares; secrets come from the site. */
-    const step = (job: string, name: string, more: Record<string, string> = {}): Promise<Ended> => {
-      const found = jobs[job]?.steps.find((one) => one.name === name);
-      if (found?.run === undefined) throw new Error(`the example has no step ${name} in ${job}`);
-      const literal = Object.entries({ ...declared, ...found.env }).filter(
-        ([, value]) => !value.includes('${{'),
-      );
-      return ran('bash', ['--noprofile', '--norc', '-eo', 'pipefail', '-c', found.run], {
-        cwd: checkout,
-        env: {
-          ...site.env,
-          ...Object.fromEntries(literal),
-          POOL: 'site',
-          PR: '17',
-          PATH: [join(checkout, 'bin'), dirname(installed().vmpool), process.env['PATH'] ?? ''].join(
-            delimiter,
-          ),
-          npm_config_prefix: dirname(dirname(installed().vmpool)),
-          VMPOOL_CACHE: installed().engineCache,
-          PULUMI_BACKEND_URL: site.config.engine.backend,
-          PULUMI_CONFIG_PASSPHRASE_FILE: site.config.engine.passphraseFile,
-          VMPOOL_URL: running.url,
-          ...more,
-        },
-      });
+    const options = (more: Record<string, string> = {}): RunnerOptions => ({
+      cwd: checkout,
+      env: {
+        ...site.env,
+        PATH: [join(checkout, 'bin'), dirname(installed().vmpool), process.env['PATH'] ?? ''].join(delimiter),
+        npm_config_prefix: dirname(dirname(installed().vmpool)),
+        VMPOOL_CACHE: installed().engineCache,
+        PULUMI_CONFIG_PASSPHRASE_FILE: site.config.engine.passphraseFile,
+        VMPOOL_URL: running.url,
+        ...more,
+      },
+      expressions: {
+        'github.event.pull_request.number': '17',
+        'github.server_url': 'https://forge.example.org',
+        'github.repository': 'site/pool',
+        'github.run_id': '4',
+        'secrets.PULUMI_BACKEND_URL': site.config.engine.backend,
+      },
+    });
+    /** The pool of this site is not called as the example's. */
+    const here = { ...workflow, env: { ...workflow.env, POOL: 'site' } };
+    /** One step with the environment that the workflow declares; secrets come from the site. */
+    const step = async (job: string, name: string, more?: Record<string, string>): Promise<StepEnd> => {
+      const { steps } = await runJob(here, job, options(more), [name]);
+      return steps.find((one) => one.name === name) as StepEnd;
+    };
+    const reviewed = ['Lint and policy', 'Preview', 'Comment the plan or the refusal'];
+    /** The job of a pull request, without its installation, and what the forge was given to comment. */
+    const review = async (): Promise<{ ok: boolean; outcomes: readonly string[]; comment: string }> => {
+      rmSync(join(checkout, 'gh.txt'), { force: true });
+      for (const left of ['policy.txt', 'plan.txt']) rmSync(join(checkout, left), { force: true });
+      const { ok, steps } = await runJob(here, 'review', options(), reviewed);
+      return {
+        ok,
+        outcomes: steps.filter(({ name }) => reviewed.includes(name)).map(({ outcome }) => outcome),
+        comment: readFileSync(join(checkout, 'gh.txt'), 'utf8'),
+      };
     };
     const token = (): Record<string, string> => ({
       VMPOOL_TOKEN_FILE: join(site.directory, 'operator.token'),
     });
 
-    it('names secrets for all that is secret, and no step that a runner would not know', () => {
-      for (const [name, value] of Object.entries(declared))
-        if (/SECRET|PASSPHRASE|TOKEN/.test(name)) expect(value).toMatch(/^\$\{\{ (secrets|github)\./);
-      expect(Object.keys(jobs)).toEqual(['review', 'apply']);
-    });
-
-    it('refuses a shape that the cloud has no room or no image for, with a line for each', async () => {
+    it('refuses a shape that the cloud has no room or no image for, with a line for each in the comment', async () => {
       change({ max: 500, image: 'debian-vm-99' });
-      const { code, output } = await step('review', 'Lint and policy');
+      const { ok, outcomes, comment } = await review();
       change({ max: 2, image: 'debian-vm' });
-      expect(code).toBe(1);
-      expect(output).toMatch(/^FAIL {2}image .*debian-vm-99/m);
-      expect(output).toMatch(/^FAIL {2}quota .*max of 500 needs 500 instances/m);
-      expect(output).toMatch(/^ok {4}flavor /m);
+      expect({ ok, outcomes }).toEqual({ ok: false, outcomes: ['failure', 'skipped', 'success'] });
+      expect(comment).toMatch(
+        /^pr comment 17 --body-file comment.md\n### Pool site: this shape is refused\n/,
+      );
+      expect(comment).toMatch(/^FAIL {2}image .*debian-vm-99/m);
+      expect(comment).toMatch(/^FAIL {2}quota .*max of 500 needs 500 instances/m);
+      expect(comment).toMatch(/^ok {4}flavor /m);
     }, 60_000);
 
     it('refuses what is no shape, before anything is asked', async () => {
       change({ max: -1, flavour: 'small' });
-      const { code, output } = await step('review', 'Lint and policy');
+      const { ok, outcomes, comment } = await review();
       cpSync(join(site.directory, 'Pulumi.site.yaml'), join(checkout, 'Pulumi.site.yaml'));
-      expect(code).toBe(1);
-      expect(output).toMatch(/^FAIL {2}shape .*vmpool:max/m);
-      expect(output).toMatch(/^FAIL {2}shape .*flavour/m);
-      expect(output).not.toContain('image ');
+      expect({ ok, outcomes }).toEqual({ ok: false, outcomes: ['failure', 'skipped', 'success'] });
+      expect(comment).toMatch(/^FAIL {2}shape .*vmpool:max/m);
+      expect(comment).toMatch(/^FAIL {2}shape .*flavour/m);
+      expect(comment).not.toContain('image ');
     }, 60_000);
 
     it('previews a change, comments the plan, applies it, and the service takes it over', async () => {
       change({ min: 1 });
-      expect(await step('review', 'Lint and policy')).toMatchObject({ code: 0 });
-      const preview = await step('review', 'Preview');
-      expect(preview).toEqual({ code: 0, output: '' });
-      expect(await step('review', 'Comment the plan')).toMatchObject({ code: 0 });
-      const commented = readFileSync(join(checkout, 'gh.txt'), 'utf8');
-      expect(commented).toMatch(/^pr comment 17 --body-file comment.md\n### Plan for pool site\n```\n/);
-      expect(commented).toContain('min');
+      const { ok, outcomes, comment } = await review();
+      expect({ outcomes, comment: ok ? '' : comment }).toEqual({
+        outcomes: ['success', 'success', 'success'],
+        comment: '',
+      });
+      expect(comment).toMatch(/^pr comment 17 --body-file comment.md\n### Plan for pool site\n/);
+      expect(comment).toMatch(/^ok {4}quota /m);
+      expect(comment).toContain('min');
 
-      const applied = await step('apply', 'Apply');
-      expect({ ...applied, output: applied.code === 0 ? '' : applied.output }).toEqual({
-        code: 0,
-        output: '',
-      });
-      const adopted = await step('apply', 'Adopted or refused', token());
-      expect({ ...adopted, output: adopted.code === 0 ? '' : adopted.output }).toEqual({
-        code: 0,
-        output: '',
-      });
+      for (const [name, more] of [['Apply'], ['Adopted or refused', token()]] as const) {
+        const { code, output } = await step('apply', name, more);
+        expect({ name, code, output: code === 0 ? '' : output }).toEqual({ name, code: 0, output: '' });
+      }
       await eventually('the new shape', 30_000, () => running.service.status().shape?.min === 1);
       await eventually('its VM', 60_000, () =>
         running.service.status().members.some(({ state }) => state === 'Free'),
