@@ -15,6 +15,7 @@ import type {
   FoundCell,
   PreviewResult,
   PublishedMember,
+  UpdateFailure,
 } from './port.js';
 import {
   cellStateOf,
@@ -33,7 +34,7 @@ import { Places, Turns } from './turns.js';
 import { updateErrors, type Updater } from './updater.js';
 
 type Ready =
-  | { readonly kind: 'refused'; readonly message: string; readonly state: CellState | null }
+  | { readonly kind: 'refused'; readonly why: UpdateFailure; readonly message: string; readonly state: CellState | null }
   | {
       readonly kind: 'ready';
       readonly exists: boolean;
@@ -67,7 +68,8 @@ export class Cells {
     try {
       return await this.alone(stack, () => this.convergeAlone(stack, wish, emit, signal));
     } catch (error) {
-      return { ok: false, state: null, message: `stack ${stack}: ${messageOf(error)}` };
+      const kind = signal.aborted ? 'aborted' : 'pulumi';
+      return { ok: false, state: null, kind, message: `stack ${stack}: ${messageOf(error)}` };
     }
   }
 
@@ -148,7 +150,7 @@ export class Cells {
     for (let attempt = 1; ; attempt += 1) {
       const ready = await this.makeReady(stack, wish, emit, signal);
       if (ready.kind === 'refused') {
-        return { ok: false, state: ready.state, message: ready.message };
+        return { ok: false, state: ready.state, kind: ready.why, message: ready.message };
       }
       const translator = new EventTranslator(wish.cell, emit);
       let failure: unknown = null;
@@ -160,7 +162,7 @@ export class Cells {
       const general = translator.finish();
       const locks = failure === null ? null : await this.backend.breakReportedLocks(stack, failure, signal);
       if (locks?.kind === 'busy') {
-        return { ok: false, state: await this.stateNow(stack, ready), message: locks.message };
+        return { ok: false, state: await this.stateNow(stack, ready), kind: 'locked', message: locks.message };
       }
       if (locks?.kind === 'free' && attempt === 1) {
         continue;
@@ -170,11 +172,13 @@ export class Cells {
       if (failure === null && state !== null) {
         return { ok: true, state };
       }
-      const words = [...translator.failures(), ...general];
+      const failures = translator.failures();
+      const words = [...failures, ...general];
       const killed = failure instanceof PulumiFailed && failure.exitCode === null;
       return {
         ok: false,
         state,
+        kind: kindOf(failure, { aborted: signal.aborted, named: failures.length > 0 }),
         message: `stack ${stack}: ${words.length > 0 && !killed ? words.join('; ') : messageOf(failure)}`,
       };
     }
@@ -190,11 +194,11 @@ export class Cells {
     signal.throwIfAborted();
     const locks = this.backend.breakLocks(stack);
     if (locks.kind === 'busy') {
-      return { kind: 'refused', message: locks.message, state: null };
+      return { kind: 'refused', why: 'locked', message: locks.message, state: null };
     }
     const remembered = this.files.lostCreates(stack);
     if (remembered.kind === 'broken') {
-      return { kind: 'refused', message: remembered.message, state: null };
+      return { kind: 'refused', why: 'state', message: remembered.message, state: null };
     }
     const found = await this.backend.readOrPutBack(stack, signal, (copy) => {
       // Whatever was wished for and is in no state any more may have been made: it is on record before the earlier
@@ -204,7 +208,7 @@ export class Cells {
       this.files.writeLostCreates(stack, remembered.names);
     });
     if (found.kind === 'broken') {
-      return { kind: 'refused', message: found.message, state: null };
+      return { kind: 'refused', why: 'state', message: found.message, state: null };
     }
     if (found.putBack !== null) emit({ type: 'statePutBack', cell: wish.cell, message: found.putBack });
     const deployment = found.kind === 'found' ? found.state.deployment : {};
@@ -285,6 +289,18 @@ export class Cells {
     }
   }
 }
+
+/** @param failure null where the update went well, and what it left cannot be read */
+const kindOf = (
+  failure: unknown,
+  { aborted, named }: { readonly aborted: boolean; readonly named: boolean },
+): UpdateFailure => {
+  if (aborted) return 'aborted';
+  if (failure === null) return 'state';
+  if (failure instanceof PulumiFailed && failure.atLimit) return 'limit';
+  if (failure instanceof PulumiFailed && failure.exitCode === null) return 'killed';
+  return named ? 'resources' : 'pulumi';
+};
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

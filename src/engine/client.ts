@@ -85,7 +85,7 @@ class EngineClient implements Engine {
     if (outcome.type === 'converged') {
       return outcome.result;
     }
-    return { ok: false, state: null, message: failureOf(outcome) };
+    return { ok: false, state: null, kind: signal.aborted ? 'aborted' : 'engine', message: failureOf(outcome) };
   }
 
   async preview(wish: CellWish, signal: AbortSignal): Promise<PreviewResult> {

@@ -5,7 +5,16 @@ import { publishedMemberSchema } from '../../stacks/summary.js';
 import { memberSpecSchema } from '../../stacks/shape.js';
 import type { CellName, MemberName, ServerId } from '../pool/model.js';
 import { engineOptionsSchema } from './options.js';
-import type { CellState, CellWish, ConvergeResult, EngineEvent, PreviewResult, PublishedMember } from './port.js';
+import {
+  updateFailures,
+  type CellState,
+  type CellWish,
+  type ConvergeResult,
+  type EngineEvent,
+  type PreviewResult,
+  type PublishedMember,
+  type UpdateFailure,
+} from './port.js';
 
 /** Messages between the service and its engine process; each request has an id that its answers carry. */
 
@@ -90,7 +99,12 @@ const stateSchema: z.ZodType<CellState> = z.object({
 
 const convergeResultSchema: z.ZodType<ConvergeResult> = z.discriminatedUnion('ok', [
   z.object({ ok: z.literal(true), state: stateSchema }),
-  z.object({ ok: z.literal(false), state: stateSchema.nullable(), message: z.string() }),
+  z.object({
+    ok: z.literal(false),
+    state: stateSchema.nullable(),
+    kind: z.enum(Object.keys(updateFailures) as [UpdateFailure, ...UpdateFailure[]]),
+    message: z.string(),
+  }),
 ]);
 
 const previewResultSchema: z.ZodType<PreviewResult> = z.object({

@@ -53,10 +53,28 @@ export interface CellState {
   readonly unlisted: readonly MemberName[];
 }
 
+/** Why an update failed. Names are kept: figures bear them. */
+export const updateFailures = {
+  locked: "another process holds the stack's lock",
+  state: "the stack's state, or what is kept beside it, cannot be read",
+  resources: 'some resources could not be made, changed or removed: the error is the cloud\'s or the provider\'s',
+  pulumi: 'Pulumi failed and named no resource (backend, plugin, program)',
+  limit: '`pulumi` did not end within its limit and was stopped',
+  killed: '`pulumi` was killed by somebody else',
+  engine: 'the engine process died, or its answer made no sense',
+  aborted: 'cut off by the end of the service',
+} as const satisfies Readonly<Record<string, string>>;
+export type UpdateFailure = keyof typeof updateFailures;
+
 export type ConvergeResult =
   | { readonly ok: true; readonly state: CellState }
   /** Some steps failed, the others went through; each failure was an event as well. */
-  | { readonly ok: false; readonly state: CellState | null; readonly message: string };
+  | {
+      readonly ok: false;
+      readonly state: CellState | null;
+      readonly kind: UpdateFailure;
+      readonly message: string;
+    };
 
 /** A cell as the engine finds it on its own. */
 export interface FoundCell {

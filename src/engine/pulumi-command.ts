@@ -17,6 +17,8 @@ export class PulumiFailed extends Error {
     readonly exitCode: number | null,
     readonly stdout: string,
     readonly stderr: string,
+    /** It was stopped because it took too long. */
+    readonly atLimit = false,
   ) {
     const what = exitCode === null ? 'was killed' : `ended with ${String(exitCode)}`;
     super(`pulumi ${args.slice(0, 2).join(' ')} ${what}: ${lastLines(stderr === '' ? stdout : stderr)}`);
@@ -78,7 +80,11 @@ export class PulumiCli {
       killTimer ??= setTimeout(() => child.kill('SIGKILL'), stopGraceMs);
     };
     options.signal.addEventListener('abort', stop, { once: true });
-    const limit = setTimeout(stop, options.limitMs);
+    let atLimit = false;
+    const limit = setTimeout(() => {
+      atLimit = true;
+      stop();
+    }, options.limitMs);
     try {
       const [code] = (await once(child, 'close')) as [number | null];
       if (pid !== undefined && code !== null) {
@@ -88,7 +94,7 @@ export class PulumiCli {
         this.runs.forget(pid);
       }
       if (code !== 0) {
-        throw new PulumiFailed(args, code, stdout(), stderr());
+        throw new PulumiFailed(args, code, stdout(), stderr(), atLimit);
       }
       return { stdout: stdout(), stderr: stderr(), code };
     } finally {

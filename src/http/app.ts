@@ -4,7 +4,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import helmet from 'helmet';
 import type { Log } from '../service/log.js';
 import type { PoolService } from '../service/port.js';
-import { problemCodes } from './api.js';
+import { problemCodes, type ProblemCode } from './api.js';
 import { authenticate, type Identity, type KnownToken } from './authenticate.js';
 import type { FailedAuthLimit } from './failed-auth-limit.js';
 import { HttpProblem, problemOf, sendProblem } from './problem.js';
@@ -22,6 +22,8 @@ export interface AppParts {
   readonly maxWaitMs: () => number;
   readonly notReady: () => string | null;
   readonly metrics: () => Promise<string>;
+  /** Is told of each problem that is answered; the route is empty where there is none. */
+  readonly onProblem: (route: string, code: ProblemCode) => void;
   /** Fires when the service stops. */
   readonly stopping: AbortSignal;
 }
@@ -31,6 +33,8 @@ interface Context {
   readonly id: string;
   identity: Identity | null;
   route: string;
+  /** Method and path as in the table. */
+  operation: string;
 }
 
 const contexts = new WeakMap<Request, Context>();
@@ -81,7 +85,7 @@ export const createApp = (parts: AppParts): express.Express => {
 const begin =
   ({ log, newRequestId, stopping }: AppParts) =>
   (request: Request, response: Response, next: NextFunction): void => {
-    const context: Context = { id: newRequestId(), identity: null, route: '' };
+    const context: Context = { id: newRequestId(), identity: null, route: '', operation: '' };
     contexts.set(request, context);
     const started = performance.now();
     response.setHeader('X-Request-Id', context.id);
@@ -109,6 +113,7 @@ const allow =
   (request: Request, _response: Response, next: NextFunction): void => {
     const context = contextOf(request);
     context.route = route.path;
+    context.operation = `${route.method} ${route.path}`;
     if (route.roles.length > 0) {
       const { authorization } = request.headers;
       context.identity = authenticate(authorization, parts.tokens(), (id) => parts.service.capability(id));
@@ -195,10 +200,10 @@ const isStream = (body: unknown): body is AsyncIterable<string> =>
   typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
 
 const fail =
-  ({ log }: AppParts) =>
+  ({ log, onProblem }: AppParts) =>
   (error: unknown, request: Request, response: Response, _next: NextFunction): void => {
     const problem = problemOf(error);
-    const { id, route } = contextOf(request);
+    const { id, route, operation } = contextOf(request);
     if (problem.code === problemCodes.internal) {
       log.error({ requestId: id, route, err: error }, 'a request failed in the service');
     } else if (!(error instanceof HttpProblem) && problem.code === problemCodes.unavailable) {
@@ -208,5 +213,6 @@ const fail =
       response.destroy();
       return;
     }
+    onProblem(operation, problem.code);
     sendProblem(response, problem, id);
   };

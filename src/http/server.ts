@@ -5,6 +5,8 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
+import { HttpMetrics } from '../metrics/http-metrics.js';
+import { figuresTogether } from '../metrics/together.js';
 import type { Log } from '../service/log.js';
 import type { PoolService } from '../service/port.js';
 import { createApp } from './app.js';
@@ -62,7 +64,7 @@ export interface HttpServerOptions {
   readonly log: Log;
   /** Null when the service can take requests, else why not; told by /readyz. */
   readonly notReady?: () => string | null;
-  /** The figures for Prometheus; without them `/metrics` is empty. */
+  /** The pool's figures for Prometheus; those of the HTTP side stand beside them. */
   readonly metrics?: () => Promise<string>;
   readonly newRequestId?: () => string;
   readonly timeouts?: HttpTimeouts;
@@ -135,6 +137,8 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
   const { service, log, timeouts = usualTimeouts } = options;
   let { config } = options;
   const stopping = new AbortController();
+  const figures = new HttpMetrics();
+  const ofThePool = options.metrics;
   const app: RequestListener = createApp({
     routes,
     service,
@@ -145,7 +149,9 @@ export const createHttpServer = (options: HttpServerOptions): HttpServer => {
     tokens: () => config.auth.tokens,
     maxWaitMs: () => config.limits.maxWait,
     notReady: () => (stopping.signal.aborted ? 'the service is stopping' : (options.notReady?.() ?? null)),
-    metrics: options.metrics ?? (() => Promise.resolve('')),
+    metrics: async () =>
+      figuresTogether([...(ofThePool === undefined ? [] : [await ofThePool()]), await figures.text()]),
+    onProblem: (route, code) => figures.refused(route, code),
     stopping: stopping.signal,
   });
   const limits = {

@@ -1,6 +1,6 @@
 import type { Cloud } from '../cloud/port.js';
 import { CloudError } from '../cloud/port.js';
-import type { Engine } from '../engine/port.js';
+import type { Engine, UpdateFailure } from '../engine/port.js';
 import type { Guest } from '../guest/port.js';
 import type { Store } from '../store/port.js';
 import type { PoolMetrics } from './pool-metrics.js';
@@ -56,13 +56,13 @@ export const meteredCloud = (cloud: Cloud, metrics: PoolMetrics): Cloud => {
 export const meteredEngine = (engine: Engine, metrics: PoolMetrics): Engine => ({
   converge: async (wish, onEvent, signal) => {
     const began = performance.now();
-    let outcome = 'failed';
+    let failure: UpdateFailure | null = 'engine';
     try {
       const result = await engine.converge(wish, onEvent, signal);
-      if (result.ok) outcome = 'ok';
+      failure = result.ok ? null : result.kind;
       return result;
     } finally {
-      metrics.updated(wish.cell, outcome, performance.now() - began);
+      metrics.updated(wish.cell, failure, performance.now() - began);
     }
   },
   poolOutputs: (signal) => engine.poolOutputs(signal),

@@ -1,9 +1,12 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { updateFailures, type UpdateFailure } from '../engine/port.js';
 import type { Note, Spent, State } from '../pool/book.js';
 import { membersOf } from '../pool/book.js';
 import { isOpen } from '../pool/breaker.js';
 import { cellSight, cellsOf } from '../pool/engine-events.js';
+import { vmFailures } from '../pool/failures.js';
 import { waiting } from '../pool/leases.js';
+import { jobEnds } from '../pool/measured.js';
 import type { Millis } from '../pool/model.js';
 import { quotaLines } from '../pool/quota.js';
 
@@ -22,6 +25,9 @@ const shortBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 3
 const longBuckets = [0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300, 600, 1800];
 /** 64 MiB to 1 TiB. */
 const memoryBuckets = [6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20].map((power) => 2 ** (20 + power));
+
+/** `ok`, or why not as the guest part says it. */
+const scrubOutcomes = ['ok', 'unreachable', 'dirty', 'foreign-marker'] as const;
 
 const seconds = (ms: Millis): number => ms / 1000;
 
@@ -118,6 +124,11 @@ export class PoolMetrics {
     'from',
     'to',
   ]);
+  private readonly failures = this.counter(
+    'vmpool_member_failures_total',
+    'VMs that fell out of use by a fault, each time that one does.',
+    ['reason'],
+  );
   private readonly scrubs = this.counter('vmpool_scrubs_total', 'Scrubs by outcome.', ['outcome']);
   private readonly probes = this.counter('vmpool_probes_total', 'Probes by outcome.', ['outcome']);
   private readonly calls = this.histogram(
@@ -132,6 +143,11 @@ export class PoolMetrics {
     longBuckets,
     ['cell', 'outcome'],
   );
+  private readonly updateFailed = this.counter(
+    'vmpool_cell_update_failures_total',
+    'Updates of cells that failed.',
+    ['reason'],
+  );
   private readonly commits = this.histogram(
     'vmpool_store_commit_seconds',
     'Time for which a change waited to be durable.',
@@ -139,12 +155,19 @@ export class PoolMetrics {
     ['outcome'],
   );
 
+  /** Those whose jobs have been counted. */
+  private readonly queues = new Set<string>();
+
   /** @param view what is so at the moment of a scrape */
   constructor(
     pool: string,
     private readonly view: () => MetricsView,
   ) {
     this.registry.setDefaultLabels({ pool });
+    // A counter that appears with its first count has not increased, as Prometheus sees it: an alert would miss it.
+    for (const reason of Object.keys(vmFailures)) this.failures.inc({ reason }, 0);
+    for (const reason of Object.keys(updateFailures)) this.updateFailed.inc({ reason }, 0);
+    for (const outcome of scrubOutcomes) this.scrubs.inc({ outcome }, 0);
   }
 
   /** Adds the figures of the process (memory, processor time, event loop). Once in a process: it observes for good. */
@@ -159,7 +182,8 @@ export class PoolMetrics {
   }
 
   /** Counts what a durable decision tells. */
-  told({ kind, from, to, ms, queue = '', spent }: Note): void {
+  told({ kind, from, to, ms, failure, queue = '', spent }: Note): void {
+    if (failure !== undefined) this.failures.inc({ reason: failure });
     if (spent !== undefined) this.jobEnded(spent);
     if (kind === 'lease-ended') {
       this.ended.inc({ queue });
@@ -174,6 +198,10 @@ export class PoolMetrics {
   }
 
   private jobEnded({ queue, end, measured, processors }: Spent): void {
+    if (!this.queues.has(queue)) {
+      this.queues.add(queue);
+      for (const each of jobEnds) this.jobs.inc({ queue, end: each }, 0);
+    }
     this.jobs.inc({ queue, end });
     if (measured === null) return;
     this.cpu.inc({ queue }, measured.cpuSeconds);
@@ -181,7 +209,7 @@ export class PoolMetrics {
     this.memory.observe(measured.memoryBytes);
   }
 
-  scrubbed(outcome: string): void {
+  scrubbed(outcome: (typeof scrubOutcomes)[number]): void {
     this.scrubs.inc({ outcome });
   }
 
@@ -193,8 +221,10 @@ export class PoolMetrics {
     this.calls.observe({ call, outcome }, seconds(ms));
   }
 
-  updated(cell: string, outcome: string, ms: number): void {
-    this.updates.observe({ cell, outcome }, seconds(ms));
+  /** @param failure null for an update that went well */
+  updated(cell: string, failure: UpdateFailure | null, ms: number): void {
+    this.updates.observe({ cell, outcome: failure === null ? 'ok' : 'failed' }, seconds(ms));
+    if (failure !== null) this.updateFailed.inc({ reason: failure });
   }
 
   committed(outcome: string, ms: number): void {

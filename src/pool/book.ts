@@ -14,6 +14,7 @@ import type {
   Shape,
   VmState,
 } from './model.js';
+import type { VmFailure } from './failures.js';
 import type { JobEnd, JobLimits, Measured, TenantEnd } from './measured.js';
 import { Table } from '../table.js';
 import type { Policy } from './policy.js';
@@ -320,6 +321,8 @@ export interface Note extends Partial<Decided> {
   /** Of a move in the life cycle: where the VM was and is. */
   readonly from?: string;
   readonly to?: string;
+  /** Of a move that a fault has caused. */
+  readonly failure?: VmFailure;
   /** How long that took, in milliseconds: a grant its wait, a staging its work, a first Free its boot. */
   readonly ms?: Millis;
   /** Of the end of a lease or request: where the job came from. */

@@ -42,6 +42,7 @@ export function createDidFail(s: State, name: MemberName, why: string, c: Contex
       at: c.now,
       kind: 'engine',
       member: name,
+      failure: 'create',
       detail: `create failed after the VM was in use: ${why}`,
     });
     return patchMember(s, name, { retire: `its create failed in Pulumi: ${why}` });

@@ -1,5 +1,6 @@
 import type { Book, Context, Member, Note, State } from './book.js';
 import { without } from './book.js';
+import { failureOf } from './failures.js';
 import type { Occurrence, Place } from './lifecycle.js';
 import { next } from './lifecycle.js';
 import type { LeaseId, MemberName, VmState } from './model.js';
@@ -102,10 +103,12 @@ export function moveMember(
           ? member.hold
           : null,
   };
+  const failure = failureOf(from, what, member.retire !== null);
   note({
     at: c.now,
     kind: 'vm',
     member: name,
+    ...(failure === null ? {} : { failure }),
     ...(member.tenant === null ? {} : { lease: member.tenant.lease, job: member.tenant.job }),
     from,
     to,

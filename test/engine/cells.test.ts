@@ -132,7 +132,11 @@ describe('cells side by side', () => {
       const { events, take } = collectEvents();
       const members = ['p-20-aa', 'p-21-bb'].map((name) => bench.member(name));
       const result = await bench.engine.converge(bench.wish('c004', members), take, never);
-      expect(result).toMatchObject({ ok: false, state: { instances: [{ member: 'p-21-bb' }], lostCreates: [] } });
+      expect(result).toMatchObject({
+        ok: false,
+        kind: 'resources',
+        state: { instances: [{ member: 'p-21-bb' }], lostCreates: [] },
+      });
       expect(events).toEqual([
         expect.objectContaining({
           type: 'createFailed',

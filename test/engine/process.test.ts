@@ -52,7 +52,7 @@ describe('the engine process', () => {
         process.kill(pid, 'SIGSTOP');
       }
       stop.abort();
-      expect(await update).toMatchObject({ ok: false, message: expect.stringContaining('aborted') });
+      expect(await update).toMatchObject({ ok: false, kind: 'aborted', message: expect.stringContaining('aborted') });
       await until('the stopped process is gone', () => bench.processes('node').length === 0);
       const again = await engine.converge(wish, ignore, never);
       expect(again).toMatchObject({ ok: true });

@@ -75,7 +75,7 @@ describe('an engine that was killed', () => {
       const { cell, name, other } = next();
       const wish = bench.wish(cell, [bench.member(name)]);
       const killed = await killInCreate(wish, name);
-      expect(killed).toMatchObject({ ok: false, message: expect.stringContaining('killed') });
+      expect(killed).toMatchObject({ ok: false, kind: 'killed', message: expect.stringContaining('killed') });
       expect(killed.state?.lostCreates).toEqual([name]);
       expect(locks(cell)).toHaveLength(1);
       expect(state(cell)).toContain('"pending_operations"');
@@ -115,7 +115,7 @@ describe('an engine that was killed', () => {
       for (const pid of [...bench.processes('node'), ...bench.processes('pulumi')]) {
         process.kill(pid, 'SIGKILL');
       }
-      expect(await update).toMatchObject({ ok: false, state: null, message: expect.stringContaining('SIGKILL') });
+      expect(await update).toMatchObject({ ok: false, state: null, kind: 'engine', message: expect.stringContaining('SIGKILL') });
 
       const again = await converge(bench.wish(cell, [bench.member(name, { floatingIpPool: 'public' }), bench.member(other)]));
       expect(again).toMatchObject({ ok: true, state: { lostCreates: [name], unlisted: [] } });
@@ -162,7 +162,7 @@ describe('an engine that was killed', () => {
       for (const damaged of ['["p-1', '{"name": 1}']) {
         writeFileSync(path, damaged);
         const refused = await converge(wish);
-        expect(refused).toMatchObject({ ok: false, state: null, message: expect.stringContaining('Write into it') });
+        expect(refused).toMatchObject({ ok: false, state: null, kind: 'state', message: expect.stringContaining('Write into it') });
         expect(readFileSync(path, 'utf8')).toBe(damaged);
       }
       expect((await bench.servers()).has(name)).toBe(false);
@@ -186,7 +186,7 @@ describe('an engine that was killed', () => {
           JSON.stringify({ pid: dead, username: 'ann', hostname: host, timestamp: '2026-01-02T03:04:05Z' }),
         );
         const busy = await converge(wish);
-        expect(busy).toMatchObject({ ok: false, message: expect.stringContaining(`ann@${host} (pid ${dead})`) });
+        expect(busy).toMatchObject({ ok: false, kind: 'locked', message: expect.stringContaining(`ann@${host} (pid ${dead})`) });
         expect(existsSync(path)).toBe(true);
         rmSync(path);
       }
@@ -202,7 +202,7 @@ describe('an engine that was killed', () => {
       const path = statePath(bench.directory, stackOf(bench, cell));
       writeFileSync(path, '{"version": "4"}');
       const broken = await converge(bench.wish(cell, [bench.member(name)]));
-      expect(broken).toMatchObject({ ok: false, state: null, message: expect.stringContaining('has not been touched') });
+      expect(broken).toMatchObject({ ok: false, state: null, kind: 'state', message: expect.stringContaining('has not been touched') });
       expect(readFileSync(path, 'utf8')).toBe('{"version": "4"}');
       rmSync(path);
     },

@@ -13,7 +13,7 @@ import type { CellName } from '../../../src/pool/model.js';
 const stub = `
 const answers = {
   nonsense: (id) => ({ type: 'converged', id, result: 'PASSWORD' }),
-  secret: (id) => ({ type: 'converged', id, result: { ok: false, state: null, message: 'login with PASSWORD failed' } }),
+  secret: (id) => ({ type: 'converged', id, result: { ok: false, state: null, kind: 'pulumi', message: 'login with PASSWORD failed' } }),
   good: (id) => ({ type: 'converged', id, result: { ok: true, state: { instances: [], lostCreates: [], unlisted: [] } } }),
 };
 process.on('message', (message) => {
@@ -98,8 +98,8 @@ describe("the service's side of the engine", () => {
     const engine = await open();
     const results = [await converge(engine, 'secret'), await converge(engine, 'dies')];
     expect(results).toMatchObject([
-      { ok: false, message: 'login with [redacted] failed' },
-      { ok: false, message: 'the engine process ended with 3: out of memory near [redacted]' },
+      { ok: false, kind: 'pulumi', message: 'login with [redacted] failed' },
+      { ok: false, kind: 'engine', message: 'the engine process ended with 3: out of memory near [redacted]' },
     ]);
   });
 

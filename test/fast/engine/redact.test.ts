@@ -81,7 +81,7 @@ describe('secrets in what the engine says', () => {
     const [cell, member] = ['c001' as CellName, 'p-1-aa' as MemberName];
     const answers = [
       { type: 'failed', id: 1, message: 'pulumi up ended with 255: geheim' },
-      { type: 'converged', id: 1, result: { ok: false, state: null, message: 'geheim' } },
+      { type: 'converged', id: 1, result: { ok: false, state: null, kind: 'pulumi', message: 'geheim' } },
       { type: 'previewed', id: 1, result: { changes: {}, text: 'geheim' } },
       { type: 'event', id: 1, event: { type: 'createFailed', cell, member, message: 'geheim' } },
       { type: 'event', id: 1, event: { type: 'removeFailed', cell, member, message: 'geheim' } },

@@ -10,7 +10,7 @@ import { specOf } from '../pool/fixture.js';
 const bootLimitMs = 120_000;
 
 const resultOf = ({ ok, state, message }: RunResult): ConvergeResult =>
-  ok && state !== null ? { ok, state } : { ok: false, state, message: message ?? '' };
+  ok && state !== null ? { ok, state } : { ok: false, state, kind: 'killed', message: message ?? '' };
 
 /** The simulated engine in a world where nothing goes wrong of itself. One thing happens after the other. */
 const open = (seed: number): EngineUnderTest => {
@@ -50,7 +50,7 @@ const open = (seed: number): EngineUnderTest => {
     while (ended[0] === undefined) {
       if (killAt?.(run) === true) {
         engine.kill(run);
-        return { ok: false, state: null, message: 'killed' };
+        return { ok: false, state: null, kind: 'killed', message: 'killed' };
       }
       if (!agenda.turn()) throw new Error(`the update of ${wish.cell} never ends`);
     }

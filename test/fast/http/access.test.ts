@@ -151,6 +151,7 @@ describe('the table of who may call what', () => {
       failedAuth: new FailedAuthLimit(1, () => 0),
       ...{ newRequestId: () => 'x', maxWaitMs: () => 0, notReady: () => null },
       metrics: () => Promise.resolve(''),
+      onProblem: () => undefined,
       stopping: new AbortController().signal,
     });
     const layers = app.router.stack.flatMap((layer) => (layer.route === undefined ? [] : [layer.route]));

@@ -352,7 +352,7 @@ describe('a stop', () => {
     await b.clock.advance(1);
     expect(run?.signal.aborted).toBe(true);
     expect(stopped).toBe(false);
-    run?.end({ ok: false, state: null, message: 'cancelled' });
+    run?.end({ ok: false, state: null, kind: 'aborted', message: 'cancelled' });
     await stopping;
     b.executor.kick();
     await calm();
