@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
@@ -8,15 +8,39 @@ import { dirname } from 'node:path';
 export const writeFileAtomically = (path: string, content: string): void => {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.new`;
-  const file = openSync(temporary, 'w', 0o600);
+  writeDurably(temporary, content);
+  renameSync(temporary, path);
+  syncDirectory(dirname(path));
+};
+
+/** The same for a file that must not be there yet: one that is there stays as it is, and false is returned. */
+export const beginFile = (path: string, content: string): boolean => {
+  const temporary = `${path}.new`;
+  writeDurably(temporary, content);
+  try {
+    linkSync(temporary, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return false;
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  syncDirectory(dirname(path));
+  return true;
+};
+
+const writeDurably = (path: string, content: string): void => {
+  const file = openSync(path, 'w', 0o600);
   try {
     writeSync(file, content);
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
-  renameSync(temporary, path);
-  const directory = openSync(dirname(path), 'r');
+};
+
+const syncDirectory = (path: string): void => {
+  const directory = openSync(path, 'r');
   try {
     fsyncSync(directory);
   } finally {

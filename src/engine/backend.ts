@@ -3,8 +3,9 @@ import { homedir, hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { writeFileAtomically } from './atomic-file.js';
+import { beginFile, writeFileAtomically } from './atomic-file.js';
 import {
+  emptyCheckpoint,
   parseCheckpointFile,
   parseExport,
   type ParsedState,
@@ -14,7 +15,7 @@ import { stateCommandLimitMs } from './limits.js';
 import { breakFileLocks, busyMessage, isStaleLockOfOurs, locksInMessage } from './locks.js';
 import { PulumiFailed, type PulumiCli } from './pulumi-command.js';
 import type { Runs } from './runs.js';
-import { historyDirectory, newestWholeCopy, statePath, takePlaceOf, type WholeCopy } from './state-copies.js';
+import { historyDirectory, metaPath, newestWholeCopy, statePath, takePlaceOf, type WholeCopy } from './state-copies.js';
 
 export type StateFound =
   | { readonly kind: 'found'; readonly state: VersionedDeployment }
@@ -132,6 +133,22 @@ export class Backend {
       }
       throw error;
     }
+  }
+
+  /**
+   * Begins the state of a stack that has none, as `pulumi stack init` does, without its process: that is a third of a
+   * second of processor and on the way of a job that waits for a new cell. False where it is for the CLI to do: in
+   * other backends than `file://`, and in one that Pulumi has not laid out with projects.
+   */
+  begin(stack: string): boolean {
+    if (this.directory === null) {
+      return false;
+    }
+    const path = statePath(this.directory, stack);
+    if (existsSync(`${path}.gz`) || !existsSync(metaPath(this.directory)) || !existsSync(dirname(path))) {
+      return false;
+    }
+    return beginFile(path, JSON.stringify(emptyCheckpoint(stack)));
   }
 
   /** Replaces the state of a stack. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { projectName } from './options.js';
 
 const resourceSchema = z.looseObject({
   urn: z.string(),
@@ -50,6 +51,12 @@ export const parseCheckpointFile = (text: string): ParsedState =>
     const { version, checkpoint } = checkpointFileSchema.parse(value);
     return { version, deployment: checkpoint.latest ?? {} };
   });
+
+/** The file of a stack that was never brought up. */
+export const emptyCheckpoint = (stack: string): z.infer<typeof checkpointFileSchema> => ({
+  version: 3,
+  checkpoint: { stack: `organization/${projectName}/${stack}` },
+});
 
 const parseText = (text: string, read: (value: unknown) => VersionedDeployment): ParsedState => {
   try {

@@ -42,7 +42,7 @@ const open = async (options: EngineOptions): Promise<Opened> => {
   }
   const { version } = await automation.PulumiCommand.get({ root: dirname(directory) });
   const backend = new Backend(options.backendUrl, cli, runs, files.directory);
-  const updater = new Updater(cli, version, files.directory);
+  const updater = new Updater(cli, version, files.directory, backend);
   return {
     cells: new Cells(options, backend, files, updater),
     poolStack: new PoolStack(options.pool, backend, files, updater),

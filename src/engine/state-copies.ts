@@ -15,6 +15,9 @@ export interface WholeCopy {
 export const statePath = (backend: string, stack: string): string =>
   join(backend, '.pulumi', 'stacks', projectName, `${stack}.json`);
 
+/** Pulumi's note of how the backend is laid out: with it, stacks lie in a folder for each project. */
+export const metaPath = (backend: string): string => join(backend, '.pulumi', 'meta.yaml');
+
 /** Where it keeps a copy for each update; the engine leaves the last few. */
 export const historyDirectory = (backend: string, stack: string): string =>
   join(backend, '.pulumi', 'history', projectName, stack);

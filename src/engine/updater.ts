@@ -1,5 +1,6 @@
 import { automation } from '@pulumi/pulumi';
 import { runStack } from '../../stacks/program.js';
+import type { Backend } from './backend.js';
 import { automationCommand, type PulumiCli } from './pulumi-command.js';
 
 export interface UpdateOptions {
@@ -33,6 +34,7 @@ export class Updater {
     private readonly cli: PulumiCli,
     private readonly version: automation.PulumiCommand['version'],
     private readonly workDirectory: string,
+    private readonly backend: Backend,
   ) {}
 
   /** Throws what the Automation API throws, `PulumiFailed` when the CLI failed. */
@@ -89,7 +91,7 @@ export class Updater {
         limitMs: options.limitMs,
       }),
     });
-    return options.exists
+    return options.exists || this.backend.begin(options.stack)
       ? automation.Stack.select(options.stack, workspace)
       : automation.Stack.create(options.stack, workspace);
   }

@@ -174,7 +174,7 @@ const answer =
         body: (request.body as unknown) ?? {},
         query: { ...request.query },
         maxWaitMs: parts.maxWaitMs(),
-        signal: AbortSignal.any([left.signal, parts.stopping]),
+        signal: () => AbortSignal.any([left.signal, parts.stopping]),
         notReady: parts.notReady,
         metrics: parts.metrics,
       });

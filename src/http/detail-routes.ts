@@ -35,7 +35,7 @@ export const detailRoutes: readonly Route[] = [
     answers: { 200: consoleView },
     handle: async ({ service, params, signal }) => ({
       status: 200,
-      body: valueOf(await service.console(params['name'] ?? '', signal)),
+      body: valueOf(await service.console(params['name'] ?? '', signal())),
     }),
   }),
   route({
@@ -49,7 +49,7 @@ export const detailRoutes: readonly Route[] = [
     answers: { 200: z.object({ entries: z.array(historyEntry) }) },
     handle: async (call) => ({
       status: 200,
-      body: { entries: await servedPool(call).history(call.query, call.signal) },
+      body: { entries: await servedPool(call).history(call.query, call.signal()) },
     }),
   }),
 ];

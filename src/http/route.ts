@@ -21,8 +21,8 @@ export interface Call<B, Q> {
   readonly query: Q;
   /** Longest long poll, milliseconds. */
   readonly maxWaitMs: number;
-  /** Fires when the client is gone or the service stops. */
-  readonly signal: AbortSignal;
+  /** Fires when the client is gone or the service stops. Made when asked for: most answers need none, and it is dear. */
+  readonly signal: () => AbortSignal;
   /** Null when ready, else why not. */
   readonly notReady: () => string | null;
   /** The figures for Prometheus. */

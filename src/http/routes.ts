@@ -72,7 +72,7 @@ const afterWaiting = async (
   const asOwner = role === 'worker' || role === 'capability';
   // Also a look without a wait shows that the job's side still wants what it has asked for.
   if (met || (ms <= 0 && (fresh || !asOwner))) return view;
-  const later = await call.service.waitFor(view.id, until, ms, call.signal, asOwner);
+  const later = await call.service.waitFor(view.id, until, ms, call.signal(), asOwner);
   if (later === null) throw unknownLease();
   return later;
 };

@@ -22,7 +22,7 @@ export const usageRoutes: readonly Route[] = [
       const { until = Date.now(), by, user, queue } = query;
       const { since = until - thirtyDays } = query;
       if (since > until) throw new HttpProblem(problemCodes.inconsistent, 'since lies after until.');
-      return { status: 200, body: await servedPool(call).usage({ since, until, by, user, queue }, signal) };
+      return { status: 200, body: await servedPool(call).usage({ since, until, by, user, queue }, signal()) };
     },
   }),
 ];

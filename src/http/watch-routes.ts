@@ -75,7 +75,7 @@ export const watchRoutes: readonly Route[] = [
         status: 200,
         // A proxy that gathers an answer before it passes it on would show nothing.
         headers: { 'X-Accel-Buffering': 'no' },
-        body: watchStream(servedPool(call), role, query.for * 1000, signal),
+        body: watchStream(servedPool(call), role, query.for * 1000, signal()),
       };
     },
   }),

@@ -1,4 +1,4 @@
-import type { Breaker, Context, State } from './book.js';
+import type { Breaker, Context, Member, State } from './book.js';
 import { isUnusable } from './book.js';
 import { censusOf } from './census.js';
 import type { NoteSink } from './members.js';
@@ -30,12 +30,13 @@ export function createSucceeded(s: State): State {
 
 /**
  * How many creates may be begun now: any number; after a failure none until the pause is over, then one, and no
- * further one while that one's outcome is open. `births` are the times at which the members being built were decided.
+ * further one while the outcome of one that was decided since is open.
  */
-export function createsAllowed(b: Breaker, births: readonly Millis[], now: Millis): number {
-  if (b.failures === 0) return Number.POSITIVE_INFINITY;
-  const underTrial = births.some((at) => at > b.lastFailureAt);
-  return now < b.until || underTrial ? 0 : 1;
+export function createsAllowed({ book }: State, now: Millis): number {
+  const { failures, lastFailureAt, until } = book.breaker;
+  if (failures === 0) return Number.POSITIVE_INFINITY;
+  const isTrial = (m: Member): boolean => isUnusable(m, 'building') && m.bornAt > lastFailureAt;
+  return now < until || censusOf(book).unusable.some(isTrial) ? 0 : 1;
 }
 
 /**
@@ -44,12 +45,7 @@ export function createsAllowed(b: Breaker, births: readonly Millis[], now: Milli
  * VM that could show the cloud well again.
  */
 export function holdsBack(s: State, now: Millis): boolean {
-  return createsAllowed(s.book.breaker, birthsOf(s), now) === 0;
-}
-
-/** When each member that is being built was decided. */
-export function birthsOf(s: State): readonly Millis[] {
-  return censusOf(s.book).unusable.flatMap((m) => (isUnusable(m, 'building') ? [m.bornAt] : []));
+  return createsAllowed(s, now) === 0;
 }
 
 /** After so many failures in a row, for as long as they hold creates back. */

@@ -1,4 +1,5 @@
-import type { Book, Context, Member, Note, State } from './book.js';
+import type { Table, TableIndex } from '../table.js';
+import type { Book, Context, Member, Note, Sight, State } from './book.js';
 import { without } from './book.js';
 import { failureOf } from './failures.js';
 import type { Occurrence, Place } from './lifecycle.js';
@@ -144,6 +145,20 @@ export function dropMember(s: State, name: MemberName, detail: string, c: Contex
       markers: without(s.sight.markers, name),
     },
   };
+}
+
+type Checked = Sight['checked'] extends Table<infer Entry> ? Entry : never;
+
+/** How many members failed their last two checks or more: nearly always none, and then none need be looked up. */
+const failingAgain: TableIndex<Checked, number> = {
+  empty: 0,
+  changed: (count, before, after) =>
+    count - Number((before?.failures ?? 0) >= 2) + Number((after?.failures ?? 0) >= 2),
+};
+
+/** Did the last two checks of this member fail, or more of them? */
+export function failsAgain({ sight }: State, name: MemberName): boolean {
+  return sight.checked.index(failingAgain) > 0 && (sight.checked.get(name)?.failures ?? 0) >= 2;
 }
 
 /** Remembers that a check of this member has ended, so that the next one keeps its distance. */

@@ -1,10 +1,10 @@
 import type { Context, Member, Request, State } from './book.js';
 import { isDeleting, isUnusable } from './book.js';
-import { birthsOf, createsAllowed } from './breaker.js';
+import { createsAllowed } from './breaker.js';
 import { censusOf } from './census.js';
 import { blockedBy, waiting } from './leases.js';
 import type { MemberName, Shape } from './model.js';
-import { placeOf } from './members.js';
+import { failsAgain, placeOf } from './members.js';
 import { quotaRoom, type TightQuota } from './quota.js';
 import type { EndedFor, MadeFor } from './reasons.js';
 
@@ -33,11 +33,10 @@ export interface Sizing {
 
 /** Counts toward the pool's strength although it is Unusable: it is on its way to be ready. */
 function isComing(s: State, member: Member): boolean {
-  if (member.state.kind !== 'Unusable' || member.retire !== null || member.hold?.kind === 'drain')
-    return false;
+  const { state } = member;
+  if (state.kind !== 'Unusable' || member.retire !== null || member.hold?.kind === 'drain') return false;
   // A scrub that cannot get through is no promise.
-  const failures = s.sight.checked.get(member.name)?.failures ?? 0;
-  return member.state.reason === 'building' || (member.state.reason === 'scrubbing' && failures < 2);
+  return state.reason === 'building' || (state.reason === 'scrubbing' && !failsAgain(s, member.name));
 }
 
 const byAge = (a: Member, b: Member): number => a.seq - b.seq;
@@ -151,7 +150,7 @@ export function size(s: State, c: Context): Sizing {
   }
 
   const wanted = target + surge - (supply - retire.length);
-  const allowed = Math.max(0, Math.min(wanted, room, createsAllowed(s.book.breaker, birthsOf(s), c.now)));
+  const allowed = Math.max(0, Math.min(wanted, room, createsAllowed(s, c.now)));
   if (allowed === 0 || s.sight.restUntil !== null) return { create: [], retire, target, heldBack: null };
   const quota = quotaRoom(s, c);
   const heldBack = allowed > quota.room ? quota.tight : null;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Backend } from '../../../src/engine/backend.js';
@@ -40,6 +40,42 @@ describe('the stacks of a backend', () => {
     const listed = JSON.stringify([{ name: 'demo-c001', current: false }, { name: 'org/vmpool/demo-c002' }]);
     const backend = new Backend('s3://bucket', saying(listed), new Runs(folder), folder);
     expect(await backend.stacks(never)).toEqual(['demo-c001', 'demo-c002']);
+  });
+});
+
+describe('the state of a new stack', () => {
+  const laidOut = (name: string): { readonly backend: Backend; readonly stacks: string } => {
+    const stacks = join(folder, name, '.pulumi', 'stacks', 'vmpool');
+    mkdirSync(stacks, { recursive: true });
+    writeFileSync(join(folder, name, '.pulumi', 'meta.yaml'), 'version: 1\n');
+    return { backend: new Backend(`file://${join(folder, name)}`, saying(''), new Runs(folder), folder), stacks };
+  };
+
+  it('is begun without the CLI where Pulumi keeps stacks by project, and is read as one without resources', async () => {
+    const { backend, stacks } = laidOut('new');
+    expect(backend.begin('demo-c001')).toBe(true);
+    expect(readdirSync(stacks)).toEqual(['demo-c001.json']);
+    expect(await backend.read('demo-c001', never)).toEqual({ kind: 'found', state: { version: 3, deployment: {} } });
+  });
+
+  it('is never begun over one that is there', () => {
+    const { backend, stacks } = laidOut('there');
+    writeFileSync(join(stacks, 'demo-c001.json'), 'precious');
+    expect(backend.begin('demo-c001')).toBe(false);
+    expect(readFileSync(join(stacks, 'demo-c001.json'), 'utf8')).toBe('precious');
+    writeFileSync(join(stacks, 'demo-c002.json.gz'), 'precious');
+    expect(backend.begin('demo-c002')).toBe(false);
+    expect(readdirSync(stacks).sort()).toEqual(['demo-c001.json', 'demo-c002.json.gz']);
+  });
+
+  it('is left to the CLI where the backend is another one, or is not laid out yet', () => {
+    expect(new Backend('s3://bucket', saying(''), new Runs(folder), folder).begin('demo-c001')).toBe(false);
+    const fresh = join(folder, 'fresh');
+    expect(new Backend(`file://${fresh}`, saying(''), new Runs(folder), folder).begin('demo-c001')).toBe(false);
+    expect(existsSync(fresh)).toBe(false);
+    const flat = join(folder, 'flat');
+    mkdirSync(join(flat, '.pulumi', 'stacks', 'vmpool'), { recursive: true });
+    expect(new Backend(`file://${flat}`, saying(''), new Runs(folder), folder).begin('demo-c001')).toBe(false);
   });
 });
 
