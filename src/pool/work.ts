@@ -75,8 +75,9 @@ export type Work =
   | { readonly kind: 'converge'; readonly key: string; readonly wish: CellWish };
 
 /** A server that boots is tried often: a waiting job hangs on it. */
-const welcomeEveryMs = 300;
+const welcomeEveryMs = 200;
 const welcomeSlowMs = 2_000;
+const quickWelcomes = 150;
 const scrubRetryMs = 2_000;
 const stageRetryMs = 500;
 const lookEveryMs = 2_000;
@@ -154,7 +155,7 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
   switch (place) {
     case 'building':
       if (to === null || member.server?.status !== 'ACTIVE') return null;
-      return pace(s, member, c, (n) => (n < 100 ? welcomeEveryMs : welcomeSlowMs))
+      return pace(s, member, c, (n) => (n < quickWelcomes ? welcomeEveryMs : welcomeSlowMs))
         ? { kind: 'welcome', key, member: name, target: to, server }
         : null;
     case 'Busy': {

@@ -3,9 +3,9 @@ import { CloudError } from '../cloud/port.js';
 import type { Cloud, Listing } from '../cloud/port.js';
 import type { Engine, PublishedMember } from '../engine/port.js';
 import type { State } from '../pool/book.js';
-import { membersOf } from '../pool/book.js';
+import { isUnusable, membersOf } from '../pool/book.js';
 import { disturbanceOf, longestRestMs } from '../pool/observe.js';
-import type { Shape } from '../pool/model.js';
+import type { Millis, Shape } from '../pool/model.js';
 import type { BookKeeper } from './book-keeper.js';
 import type { Clock } from './clock.js';
 import type { Log } from './log.js';
@@ -64,6 +64,25 @@ function expectsNews(s: State): boolean {
   );
 }
 
+/** A request waits for a server that is being made: the next look comes after this part of what that has taken so far. */
+const awaitedPart = 0.1;
+/** Nova is asked no more often than this whoever waits. */
+const awaitedLeastMs = 250;
+
+/**
+ * Milliseconds until the cloud is read again. Where a request waits for a server to become ACTIVE, the delay is to be
+ * small beside the time that the server takes: a quick cloud is asked often, for seconds, and a slow one twice as often as when
+ * nobody waits.
+ */
+export function listingPeriod(s: State, { busyMs, quietMs }: WatchPeriods, now: Millis): Millis {
+  if (!expectsNews(s)) return quietMs;
+  if (s.book.requests.size === 0) return busyMs;
+  const awaited = membersOf(s.book).filter((m) => isUnusable(m, 'building') && m.server?.status !== 'ACTIVE');
+  if (awaited.length === 0) return busyMs;
+  const since = Math.max(...awaited.map((m) => m.bornAt));
+  return Math.min(busyMs, Math.max(awaitedLeastMs, Math.min(busyMs / 2, awaitedPart * (now - since))));
+}
+
 export interface WatchPeriods {
   readonly busyMs: number;
   readonly quietMs: number;
@@ -104,7 +123,7 @@ export function watchCloud(
       // One that asks for a longer pause is asked again after this all the same.
       return Math.max(own, Math.min(restMs ?? 0, longestRestMs));
     }
-    return expectsNews(keeper.durable()) ? periods().busyMs : periods().quietMs;
+    return listingPeriod(keeper.durable(), periods(), clock.now());
   });
 }
 

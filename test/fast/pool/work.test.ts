@@ -51,13 +51,13 @@ describe('a VM that boots', () => {
     expect(workOn(pool)).toBeUndefined();
   });
 
-  it('is tried three times a second at first, and every two seconds after a hundred times', () => {
+  it('is tried five times a second at first, and every two seconds after a hundred and fifty times', () => {
     const pool = active();
     const silent = (): void => {
       const result = { kind: 'silent', why: 'tcp: refused' } as const;
       pool.event({ type: 'welcomed', member: pool.member().name, result });
     };
-    for (let n = 1; n < 100; n += 1) expect(paceOf(pool, 'welcome', silent)).toBe(300);
+    for (let n = 1; n < 150; n += 1) expect(paceOf(pool, 'welcome', silent)).toBe(200);
     expect(paceOf(pool, 'welcome', silent)).toBe(2_000);
   });
 });

@@ -7,12 +7,13 @@ import { defaultPolicy } from '../../../src/pool/policy.js';
 import { BookKeeper } from '../../../src/service/book-keeper.js';
 import {
   adoptOnce,
+  listingPeriod,
   lookForCells,
   publishSummaries,
   startLoop,
   watchCloud,
 } from '../../../src/service/loops.js';
-import { askOf, epoch, keyOf, ready, shapeOf } from '../pool/fixture.js';
+import { askOf, epoch, keyOf, Pool, ready, shapeOf } from '../pool/fixture.js';
 import { FakeCloud, FakeEngine, fakeLog, FakeStore } from './fake-ports.js';
 import { calm, deferred, ManualClock } from './manual-clock.js';
 
@@ -156,6 +157,21 @@ describe('the watch of the cloud', () => {
     const nine = Array.from({ length: 9 }, () => 'changed');
     expect(asked).toEqual(['all', ...nine, 'all', ...nine, 'all']);
     await loop.stop();
+  });
+
+  it('reads it sooner where a request waits for a server: after a tenth of the time that this takes, within bounds', () => {
+    const pool = new Pool(shapeOf({ min: 1, max: 1 }));
+    const born = pool.now;
+    const after = (ms: number): number => listingPeriod(pool.state, periods, born + ms);
+    expect(after(0)).toBe(1_000);
+    pool.ask(keyOf('1'));
+    expect([0, 2_500, 4_000, 60_000].map(after)).toEqual([250, 250, 400, 500]);
+    // A site's own period is never made longer.
+    expect(listingPeriod(pool.state, { busyMs: 200, quietMs: 400 }, born)).toBe(200);
+    pool.list({ [pool.member().name]: { status: 'ACTIVE' } });
+    expect(after(4_000)).toBe(1_000);
+    pool.boot();
+    expect(after(4_000)).toBe(30_000);
   });
 
   it('waits as long as the cloud asks for', async () => {
