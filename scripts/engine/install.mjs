@@ -2,7 +2,7 @@
 /**
  * Puts the Pulumi engine in place: CLI, Node language host, openstack and command plugins.
  *
- *     node scripts/engine/install.mjs [--system] [--print-env] [--prune]
+ *     node scripts/engine/install.mjs [--system] [--print-env] [--prune] [--json]
  *
  * Each part is taken from the machine if its version fits, else from the cache, else from the official download where
  * that can be reached, else built from Go modules (engine/). Needs nothing but Node; running it again is quick.
@@ -215,6 +215,7 @@ async function install(args) {
   const engine = locateEngine();
   const versions = Object.entries(engine.versions).map(([name, version]) => `${name} ${version}`);
   say(`${versions.join(', ')} (${engine.source}, ${((performance.now() - started) / 1000).toFixed(1)} s): ${dir}`);
+  if (args.includes('--json')) process.stdout.write(`${JSON.stringify(engine, null, 2)}\n`);
   if (args.includes('--print-env')) {
     process.stdout.write(
       `export PATH=${quote(engine.binDir)}:"$PATH"\n` +

@@ -11,6 +11,10 @@ export const exitCodes = {
   refused: 4,
   /** `vmpool run`: VM Pool itself failed; every other code is the command's own. */
   runFailed: 125,
+  /** A command that runs until it is told to end, or has to leave something in order, was ended by a signal: 128 and its number. */
+  hangup: 129,
+  interrupted: 130,
+  terminated: 143,
 } as const;
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 

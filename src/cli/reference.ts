@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { exitCodes } from './exit.js';
 import { vmpool } from './program.js';
 import { plain } from './terminal.js';
 import type { World } from './world.js';
@@ -23,6 +24,35 @@ const nowhere: World = {
   exitWith: () => undefined,
 };
 
+/** What each code of `exitCodes` means, in the order of the table. */
+const exitMeanings: readonly (readonly [codes: readonly (keyof typeof exitCodes)[], meaning: string])[] = [
+  [['ok'], 'done; for `check`, `policy`, `doctor`, `plan`, `audit` and `demo`: everything is in order'],
+  [
+    ['notInOrder'],
+    'something is not in order: a check failed, a stack would change, no VM within the time, the service could not start',
+  ],
+  [['usage'], 'wrong arguments, no usable token, or a configuration with errors (all are named)'],
+  [['unreachable'], 'the service cannot be reached'],
+  [['refused'], 'the service was reached and refused'],
+  [
+    ['runFailed'],
+    "`run` only: VM Pool itself failed. Every other code is the command's own; 130 and 143 after Ctrl-C and SIGTERM.",
+  ],
+  [
+    ['hangup', 'interrupted', 'terminated'],
+    '`demo`, `audit` and `top`: interrupted by SIGHUP, Ctrl-C or SIGTERM (`demo`: 130 for both of these); what `demo` made was removed, changes that `audit` paused go on. `q` and Ctrl-C end `top` with 0.',
+  ],
+];
+
+const exitTable = (): string =>
+  [
+    '| code | meaning |',
+    '| --- | --- |',
+    ...exitMeanings.map(
+      ([codes, meaning]) => `| ${codes.map((code) => String(exitCodes[code])).join(', ')} | ${meaning} |`,
+    ),
+  ].join('\n');
+
 const general = `# Command line
 
 \`vmpool COMMAND --help\` prints what stands here. Commands that ask the service take its address and your token from options or the environment:
@@ -35,19 +65,11 @@ const general = `# Command line
 
 Commands that read the service's configuration themselves take \`--config FILE\`, \`VMPOOL_CONFIG\` or \`/etc/vmpool/vmpool.yaml\`, and run on the service's machine as its user. What a token may do depends on its role: \`status\`, \`vms\`, \`leases\` and \`requests\` work with every role (a worker sees its own jobs only), \`top\`, \`vm show\`, \`events\` and \`usage\` need a viewer's or an operator's, \`request\`, \`release --job\` and \`run\` need a worker's, \`why\` too; orders (\`hold\`, \`unhold\`, \`drain\`, \`undrain\`, \`retire\`, \`kill\`, \`pause\`, \`resume\`, \`adopt\`, \`scale\`, \`apply\`, \`audit\`), \`console\` and \`vm show --console\` need an operator's.
 
-Results go to standard output, everything else to standard error. Colours are used on a terminal only, and not where \`NO_COLOR\` is set. With \`--json\`, what is printed is for programs: the field names are those of the HTTP API. \`VMPOOL_DEBUG=1\` adds a stack trace to errors that nobody expected.
+Results go to standard output, everything else to standard error. Colours are used on a terminal only, and not where \`NO_COLOR\` is set. With \`--json\`, what is printed is for programs: one JSON document, the field names those of the HTTP API; \`events\`, \`top\` and \`cloud\`, which may go on, print one a line. Every command has it but those whose output is somebody else's (\`run\`, \`ssh\`: the command's on the VM; \`completion\`: a script for a shell) and \`serve\`, whose log is JSON lines. \`VMPOOL_DEBUG=1\` adds a stack trace to errors that nobody expected.
 
 ## Exit codes
 
-| code | meaning |
-| --- | --- |
-| 0 | done; for \`check\`, \`policy\`, \`doctor\`, \`plan\`, \`audit\` and \`demo\`: everything is in order |
-| 1 | something is not in order: a check failed, a stack would change, no VM within the time, the service could not start |
-| 2 | wrong arguments, no usable token, or a configuration with errors (all are named) |
-| 3 | the service cannot be reached |
-| 4 | the service was reached and refused |
-| 125 | \`run\` only: VM Pool itself failed. Every other code is the command's own; 130 and 143 after Ctrl-C and SIGTERM. |
-| 130, 143 | \`demo\`, \`audit\` and \`top\`: interrupted; what \`demo\` made was removed, changes that \`audit\` paused go on. \`q\` and Ctrl-C end \`top\` with 0. |
+${exitTable()}
 `;
 
 const notes: Readonly<Record<string, string>> = {

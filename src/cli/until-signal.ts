@@ -1,11 +1,16 @@
-import { constants } from 'node:os';
+import { exitCodes, type ExitCode } from './exit.js';
 
-const ending = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const ending = {
+  SIGINT: exitCodes.interrupted,
+  SIGTERM: exitCodes.terminated,
+  SIGHUP: exitCodes.hangup,
+} as const;
+const signals = Object.keys(ending) as (keyof typeof ending)[];
 
 export interface Ended<T> {
   readonly value: T;
   /** Exit code after the signal that came first (130 after Ctrl-C); null when none came. */
-  readonly code: number | null;
+  readonly code: ExitCode | null;
 }
 
 /**
@@ -14,15 +19,15 @@ export interface Ended<T> {
  */
 export const untilSignal = async <T>(work: (signal: AbortSignal) => Promise<T>): Promise<Ended<T>> => {
   const stop = new AbortController();
-  let code: number | null = null;
+  let code: ExitCode | null = null;
   const onSignal = (name: NodeJS.Signals): void => {
-    code ??= 128 + constants.signals[name];
+    code ??= ending[name as keyof typeof ending];
     stop.abort();
   };
-  for (const name of ending) process.on(name, onSignal);
+  for (const name of signals) process.on(name, onSignal);
   try {
     return { value: await work(stop.signal), code };
   } finally {
-    for (const name of ending) process.removeListener(name, onSignal);
+    for (const name of signals) process.removeListener(name, onSignal);
   }
 };

@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs';
+import { exitCodes } from '../cli/exit.js';
 import { count, howLong } from '../cli/table.js';
 import { plain, type Terminal } from '../cli/terminal.js';
 import { startJanitor } from './janitor.js';
@@ -46,7 +47,7 @@ export const runDemo = async (options: DemoOptions, given: Terminal): Promise<nu
   const onSignal = (): void => {
     signals += 1;
     // The janitor and the kernel do the rest when this process ends at once.
-    if (signals > 1) process.exit(130);
+    if (signals > 1) process.exit(exitCodes.interrupted);
     view.settle();
     view.line('interrupted: cleaning up (once more to leave at once)');
     interrupted.abort();
@@ -76,7 +77,7 @@ export const runDemo = async (options: DemoOptions, given: Terminal): Promise<nu
   process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   const all = [...problems, ...left.map((what) => `left over: ${what}`)];
   for (const problem of all) terminal.out(`${terminal.paint('red', 'WRONG')}  ${problem}`);
-  if (interrupted.signal.aborted) return 130;
+  if (interrupted.signal.aborted) return exitCodes.interrupted;
   if (options.json)
     given.out(JSON.stringify({ ok: all.length === 0, problems: all, jobs: demo.costs() }, null, 2));
   terminal.out(

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import { newToken } from '../../config/tokens.js';
 import { errorText } from '../../store/files.js';
+import { withJson } from '../access.js';
 import { CliError, exitCodes } from '../exit.js';
 import { writeNewFile } from '../new-file.js';
 import { untilSignal } from '../until-signal.js';
@@ -11,10 +12,11 @@ import type { World } from '../world.js';
 interface CloudOptions {
   readonly state: string;
   readonly openrc: string;
+  readonly json?: boolean;
 }
 
 export const cloudCommand = (world: World): Command =>
-  new Command('cloud')
+  withJson(new Command('cloud'))
     .description(
       'run an OpenStack in one process, with machines to log in to, for trying things out (as root); Ctrl-C ends it and all of its servers',
     )
@@ -24,7 +26,10 @@ export const cloudCommand = (world: World): Command =>
       'new file for its address and credentials, written once it is up',
       'openrc',
     )
+    .addHelpText('after', '\nWith --json a line when it is up, and one when it is gone.')
     .action(async (options: CloudOptions) => {
+      const tell = (told: object, text: string): void =>
+        world.terminal.out(options.json === true ? JSON.stringify(told) : text);
       const openrc = resolve(options.openrc);
       const { startEmbeddedCloud } = await import('../../embedded/cloud.js');
       const { freeSubnet, openrcOf } = await import('../../demo/place.js');
@@ -42,11 +47,14 @@ export const cloudCommand = (world: World): Command =>
         });
         try {
           writeNewFile(openrc, openrcOf(cloud.env), 'the file of the credentials');
-          world.terminal.out(`The cloud is up at ${cloud.authUrl}; its credentials: . ${options.openrc}`);
+          tell(
+            { up: true, authUrl: cloud.authUrl, openrc },
+            `The cloud is up at ${cloud.authUrl}; its credentials: . ${options.openrc}`,
+          );
           if (!stop.aborted) await once(stop, 'abort');
         } finally {
           await cloud.stop();
         }
       });
-      world.terminal.out('The cloud and its servers are gone.');
+      tell({ up: false }, 'The cloud and its servers are gone.');
     });

@@ -18,19 +18,20 @@ interface ShowOptions {
 interface InstallOptions {
   readonly system?: boolean;
   readonly prune?: boolean;
+  readonly json?: boolean;
 }
 
 export const engineCommand = (world: World): Command =>
   new Command('engine')
     .description('the Pulumi engine of this installation')
     .addCommand(
-      new Command('install')
+      withJson(new Command('install'))
         .description(
           'put it in place: from this machine, the official download or Go modules, whichever comes first',
         )
         .option('--system', 'for every account of this machine, below /usr/lib/vmpool (as root)')
         .option('--prune', 'then delete engines that are no longer used')
-        .action(async ({ system = false, prune = false }: InstallOptions) => {
+        .action(async ({ system = false, prune = false, json = false }: InstallOptions) => {
           if (system && process.getuid?.() !== 0)
             throw new CliError("/usr/lib/vmpool is root's: run this as root", exitCodes.usage);
           const child = spawn(
@@ -39,9 +40,13 @@ export const engineCommand = (world: World): Command =>
               join(repoRoot, 'scripts', 'engine', 'install.mjs'),
               ...(system ? ['--system'] : []),
               ...(prune ? ['--prune'] : []),
+              ...(json ? ['--json'] : []),
             ],
-            { stdio: 'inherit', env: { ...world.env } },
+            // Progress goes to standard error; on standard output stands nothing but the outcome.
+            { stdio: ['inherit', json ? 'pipe' : 'inherit', 'inherit'], env: { ...world.env } },
           );
+          let outcome = '';
+          child.stdout?.setEncoding('utf8').on('data', (part: string) => (outcome += part));
           // It hears the terminal's signals itself; those that reach this process alone are passed on.
           const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
           process.on('SIGTERM', pass).on('SIGINT', pass);
@@ -49,6 +54,7 @@ export const engineCommand = (world: World): Command =>
             const [code] = (await once(child, 'close')) as [number | null];
             if (code !== 0)
               throw new CliError('the engine is not in place; why stands above', exitCodes.notInOrder);
+            if (json) world.terminal.out(outcome.trimEnd());
           } finally {
             process.off('SIGTERM', pass).off('SIGINT', pass);
           }

@@ -6,6 +6,7 @@ import { parseConfig } from '../../config/load.js';
 import { readSecretFile } from '../../config/secret-file.js';
 import { newToken, tokenHash, withHashedTokens } from '../../config/tokens.js';
 import { nodeFiles, replaceFile } from '../../store/files.js';
+import { withJson } from '../access.js';
 import { configFileOf, wholeConfigOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
 import { writeNewFile } from '../new-file.js';
@@ -16,6 +17,11 @@ interface NewOptions {
   readonly role: 'worker' | 'operator' | 'viewer';
   readonly worker?: string;
   readonly out?: string;
+  readonly json?: boolean;
+}
+
+interface MigrateOptions extends ConfigOptions {
+  readonly json?: boolean;
 }
 
 /** Tokens of the service's configuration: made, hashed, and moved from files to hashes. */
@@ -23,7 +29,7 @@ export const tokenCommand = (world: World): Command =>
   new Command('token')
     .description('tokens of the HTTP API')
     .addCommand(
-      new Command('new')
+      withJson(new Command('new'))
         .description("make a token and the entry for the service's configuration, which holds its hash alone")
         .requiredOption('-n, --name <name>', 'its name in the log')
         .addOption(
@@ -39,24 +45,25 @@ export const tokenCommand = (world: World): Command =>
         .action((options: NewOptions) => make(world, options)),
     )
     .addCommand(
-      new Command('hash')
+      withJson(new Command('hash'))
         .description('the hash of a token that is in a file')
         .argument('<file>', 'the token, in a file that is not open to other users')
-        .action((file: string) => {
+        .action((file: string, { json = false }: { readonly json?: boolean }) => {
           const read = readSecretFile(file);
           if (!read.ok) throw new CliError(read.message, exitCodes.usage);
-          world.terminal.out(`sha256: ${tokenHash(read.secret)}`);
+          const sha256 = tokenHash(read.secret);
+          world.terminal.out(json ? JSON.stringify({ sha256 }) : `sha256: ${sha256}`);
         }),
     )
     .addCommand(
-      withConfig(new Command('migrate'))
+      withJson(withConfig(new Command('migrate')))
         .description(
           "put hashes in the place of the files and variables of tokens in the service's configuration",
         )
-        .action((options: ConfigOptions) => migrate(world, options)),
+        .action((options: MigrateOptions) => migrate(world, options)),
     );
 
-const make = (world: World, { name, role, worker, out }: NewOptions): void => {
+const make = (world: World, { name, role, worker, out, json = false }: NewOptions): void => {
   if ((role === 'worker') !== (worker !== undefined)) {
     throw new CliError(
       '--worker names the node of a token with the role worker, and of no other',
@@ -64,8 +71,14 @@ const make = (world: World, { name, role, worker, out }: NewOptions): void => {
     );
   }
   const token = newToken();
+  if (out !== undefined) writeNewFile(out, `${token}\n`, 'the token');
+  if (json) {
+    const entry = { name, role, ...(worker === undefined ? {} : { worker }), sha256: tokenHash(token) };
+    const told = out === undefined ? { token, entry } : { tokenFile: out, entry };
+    world.terminal.out(JSON.stringify(told, null, 2));
+    return;
+  }
   if (out === undefined) world.terminal.out(`token: ${token}`);
-  else writeNewFile(out, `${token}\n`, 'the token');
   world.terminal.out(
     [
       'Entry for auth.tokens:',
@@ -77,12 +90,14 @@ const make = (world: World, { name, role, worker, out }: NewOptions): void => {
   );
 };
 
-const migrate = async (world: World, options: ConfigOptions): Promise<void> => {
+const migrate = async (world: World, options: MigrateOptions): Promise<void> => {
   const file = configFileOf(options, world.env);
   const { auth } = wholeConfigOf(options, world);
   const { text, changed } = withHashedTokens(readFileSync(file, 'utf8'), auth.tokens);
   if (changed.length === 0) {
-    world.terminal.out('Every token is hashed already.');
+    world.terminal.out(
+      options.json === true ? JSON.stringify({ hashed: [] }) : 'Every token is hashed already.',
+    );
     return;
   }
   // Nothing is written that would let in anybody else than before.
@@ -97,6 +112,8 @@ const migrate = async (world: World, options: ConfigOptions): Promise<void> => {
   await chmod(file, mode & 0o777);
   if (process.getuid?.() === 0) await chown(file, uid, gid);
   world.terminal.out(
-    `Hashed: ${changed.join(', ')}. The service takes it over at SIGHUP. Their files and variables here are no longer read: remove them once those who use the tokens have them.`,
+    options.json === true
+      ? JSON.stringify({ hashed: changed })
+      : `Hashed: ${changed.join(', ')}. The service takes it over at SIGHUP. Their files and variables here are no longer read: remove them once those who use the tokens have them.`,
   );
 };

@@ -182,6 +182,7 @@ export const play = async (
   client = new FakeClient(),
   env: Readonly<Record<string, string | undefined>> = {},
   colour = false,
+  stop = new AbortController().signal,
 ): Promise<Played> => {
   const directory = mkdtempSync(join(tmpdir(), 'vmpool-cli-'));
   const tokenFile = join(directory, 'token');
@@ -204,7 +205,7 @@ export const play = async (
         client.question = question;
         return Promise.resolve(client.said);
       },
-      stop: new AbortController().signal,
+      stop,
       connect: (wanted) => {
         access = wanted;
         return client;
