@@ -1,38 +1,50 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { readFileSync } from 'node:fs';
-import type { LeaseRequest, ReleaseRequest, SyncRequest } from '../../src/http/api.js';
+// Types alone: the schemas behind them would bring zod into every hook.
+import type {
+  LeaseAnswer,
+  LeaseRequest,
+  LeaseView,
+  NodeView,
+  Problem,
+  ProblemCode,
+  ReleaseAnswer,
+  ReleaseRequest,
+  SyncAnswer,
+  SyncRequest,
+} from '../../src/http/api.js';
 
-export interface VmView {
-  readonly member: string;
-  readonly host: string;
-  readonly port: number;
-  readonly hostKeys: readonly string[];
-  readonly user: string;
-}
+/** What the hooks use of the API's own views: a field that is renamed or changed there does not compile here. */
+export type VmView = Readonly<
+  Pick<NonNullable<LeaseView['vm']>, 'member' | 'host' | 'port' | 'hostKeys' | 'user'>
+>;
 
-export interface Lease {
-  readonly id: string;
-  readonly state: 'waiting' | 'granted' | 'ended';
-  readonly detail: string;
-  readonly ready: boolean;
-  readonly position: number | null;
+export interface Lease extends Readonly<Pick<LeaseView, 'id' | 'state' | 'detail' | 'ready' | 'position'>> {
   readonly vm: VmView | null;
   /** Only in the answer to the worker's own request. */
-  readonly capability: string | null;
+  readonly capability: LeaseAnswer['capability'] | null;
 }
 
 export type Answer<T> =
   | { readonly kind: 'done'; readonly value: T }
-  /** The service answered and says no. `code` is the last part of the problem's type. */
-  | { readonly kind: 'problem'; readonly status: number; readonly code: string; readonly detail: string }
+  /**
+   * The service answered and says no. `code` is the last part of the problem's type; a newer service may have codes
+   * that are not known here, which are equal to none of these.
+   */
+  | { readonly kind: 'problem'; readonly status: number; readonly code: ProblemCode; readonly detail: string }
   | { readonly kind: 'unreachable'; readonly why: string };
 
 interface Raw {
   readonly status: number;
   readonly body: unknown;
 }
-type Json = Readonly<Record<string, unknown>>;
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
+/** What came by the wire where a `T` should: its fields, each of them anything. */
+type Wire<T> = { readonly [Field in keyof T]?: unknown };
+const fieldsOf = <T>(value: unknown): Wire<T> | null =>
+  typeof value === 'object' && value !== null ? value : null;
+const leaseStates: Readonly<Record<Lease['state'], true>> = { waiting: true, granted: true, ended: true };
+const isLeaseState = (value: unknown): value is Lease['state'] =>
+  typeof value === 'string' && Object.hasOwn(leaseStates, value);
 const textOr = (value: unknown, fallback: string): string => (typeof value === 'string' ? value : fallback);
 
 const maxBody = 4 * 1024 * 1024;
@@ -40,13 +52,15 @@ const hostKeyLine = /^[a-z0-9@.-]+ [A-Za-z0-9+/]+=*$/i;
 
 /** What the hooks need of a lease's JSON, or null if it is not one. Nothing in it is trusted as a path or option. */
 export function readLease(body: unknown): Lease | null {
-  if (!isObject(body)) return null;
-  const { id, state, vm, position } = body;
+  const wire = fieldsOf<LeaseAnswer>(body);
+  if (wire === null) return null;
+  const { id, state, position } = wire;
+  const vm = fieldsOf<VmView>(wire.vm);
   if (typeof id !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/.test(id)) return null;
-  if (state !== 'waiting' && state !== 'granted' && state !== 'ended') return null;
+  if (!isLeaseState(state)) return null;
   let view: VmView | null = null;
-  if (isObject(vm)) {
-    const keys: readonly unknown[] = Array.isArray(vm['hostKeys']) ? vm['hostKeys'] : [];
+  if (vm !== null) {
+    const keys: readonly unknown[] = Array.isArray(vm.hostKeys) ? vm.hostKeys : [];
     const hostKeys = keys.filter((key): key is string => typeof key === 'string' && hostKeyLine.test(key));
     const { host, port, user, member } = vm;
     if (typeof host !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9.:-]*$/.test(host)) return null;
@@ -57,11 +71,11 @@ export function readLease(body: unknown): Lease | null {
   return {
     id,
     state,
-    detail: textOr(body['detail'], ''),
-    ready: body['ready'] === true,
+    detail: textOr(wire.detail, ''),
+    ready: wire.ready === true,
     position: typeof position === 'number' ? position : null,
     vm: view,
-    capability: typeof body['capability'] === 'string' ? body['capability'] : null,
+    capability: typeof wire.capability === 'string' ? wire.capability : null,
   };
 }
 
@@ -151,11 +165,12 @@ export class ServiceClient {
         ? { kind: 'unreachable', why: `service at ${where} answered something that is not its API` }
         : { kind: 'done', value };
     }
-    const problem = isObject(raw.body) ? raw.body : {};
-    const code = textOr(problem['type'], '').replace(/^urn:vmpool:problem:/, '');
-    const detail = textOr(problem['detail'], textOr(problem['title'], `HTTP status ${raw.status}`));
+    const problem = fieldsOf<Problem>(raw.body) ?? {};
+    const name = textOr(problem.type, '').replace(/^urn:vmpool:problem:/, '');
+    const code = name as ProblemCode;
+    const detail = textOr(problem.detail, textOr(problem.title, `HTTP status ${raw.status}`));
     // Overload and restarts pass; so does whatever stands between and does not speak the API.
-    if (raw.status >= 500 || raw.status === 429 || code === 'unavailable' || code === '')
+    if (raw.status >= 500 || raw.status === 429 || code === 'unavailable' || name === '')
       return { kind: 'unreachable', why: `service at ${where}: ${detail} (HTTP ${raw.status})` };
     return { kind: 'problem', status: raw.status, code, detail };
   }
@@ -181,28 +196,29 @@ export class ServiceClient {
     return this.#ask('GET', path, undefined, waitMs + graceMs, readLease, signal);
   }
 
-  release(body: ReleaseRequest, limitMs: number): Promise<Answer<string>> {
-    const tell = (given: ReleaseRequest): Promise<Answer<string>> =>
-      this.#ask('POST', '/v1/releases', given, limitMs, (answer) =>
-        isObject(answer) ? textOr(answer['detail'], '') : null,
-      );
+  release(body: ReleaseRequest, limitMs: number): Promise<Answer<ReleaseAnswer['detail']>> {
+    const tell = (given: ReleaseRequest): Promise<Answer<ReleaseAnswer['detail']>> =>
+      this.#ask('POST', '/v1/releases', given, limitMs, (answer) => {
+        const released = fieldsOf<ReleaseAnswer>(answer);
+        return released === null ? null : textOr(released.detail, '');
+      });
     const { exit, ...rest } = body;
     return exit === undefined ? tell(body) : orWithout(tell(body), () => tell(rest));
   }
 
-  sync(body: SyncRequest, limitMs: number): Promise<Answer<readonly string[]>> {
-    return this.#ask('POST', '/v1/sync', body, limitMs, (answer) =>
-      isObject(answer) && Array.isArray(answer['ended'])
-        ? answer['ended'].filter((job: unknown): job is string => typeof job === 'string')
-        : null,
-    );
+  sync(body: SyncRequest, limitMs: number): Promise<Answer<Readonly<SyncAnswer['ended']>>> {
+    return this.#ask('POST', '/v1/sync', body, limitMs, (answer) => {
+      const ended = fieldsOf<SyncAnswer>(answer)?.ended;
+      if (!Array.isArray(ended)) return null;
+      return ended.filter((job: unknown): job is string => typeof job === 'string');
+    });
   }
 
-  node(limitMs: number): Promise<Answer<{ readonly ok: boolean; readonly detail: string }>> {
-    return this.#ask('GET', '/v1/node', undefined, limitMs, (answer) =>
-      isObject(answer) && typeof answer['ok'] === 'boolean'
-        ? { ok: answer['ok'], detail: textOr(answer['detail'], '') }
-        : null,
-    );
+  node(limitMs: number): Promise<Answer<Readonly<NodeView>>> {
+    return this.#ask('GET', '/v1/node', undefined, limitMs, (answer): NodeView | null => {
+      const node = fieldsOf<NodeView>(answer);
+      if (typeof node?.ok !== 'boolean') return null;
+      return { ok: node.ok, detail: textOr(node.detail, '') };
+    });
   }
 }
