@@ -10,7 +10,13 @@ import { parseMarker, type MarkerSeal } from './marker.js';
  */
 
 export type ProbeAnswer =
-  | { readonly ok: true; readonly bootId: string; readonly marker: Marker | null }
+  | {
+      readonly ok: true;
+      readonly bootId: string;
+      readonly marker: Marker | null;
+      /** What the marker's lease has used so far; null where that is not measured. */
+      readonly measured: Measured | null;
+    }
   | { readonly ok: false; readonly why: string };
 
 export type OrderAnswer =
@@ -24,6 +30,8 @@ export type OrderAnswer =
       readonly measured: Measured | null;
     };
 
+const usagePrefix = 'usage ';
+
 export function printable(text: string, limit = 300): string {
   const plain = text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, (character) => {
     return `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`;
@@ -34,17 +42,20 @@ export function printable(text: string, limit = 300): string {
 /** The answer of that VM to probe.sh. */
 export function parseProbe(output: string, member: MemberName, seal: MarkerSeal): ProbeAnswer {
   const lines = output.split('\n');
+  // Figures are no part of the verdict on a VM: such as cannot be read are none.
+  const usage = lines[2]?.startsWith(usagePrefix) === true ? lines.splice(2, 1)[0] : undefined;
+  const measured = usage === undefined ? null : parseMeasured(usage.slice(usagePrefix.length));
   const [boot, marker, end, rest] = lines;
   const bootId = /^boot ([0-9a-f-]{36})$/.exec(boot ?? '')?.[1];
   if (!bootId || !marker?.startsWith('marker ') || end !== 'end' || rest !== '' || lines.length !== 4) {
     return { ok: false, why: `the probe answered something else: ${printable(output)}` };
   }
   const text = marker.slice('marker '.length);
-  if (text === '-') return { ok: true, bootId, marker: null };
+  if (text === '-') return { ok: true, bootId, marker: null, measured: null };
   const parsed = parseMarker(text, member, seal);
   if (!parsed)
     return { ok: false, why: `/etc/vmpool/lease.json is not a marker of ours: ${printable(text)}` };
-  return { ok: true, bootId, marker: parsed };
+  return { ok: true, bootId, marker: parsed, measured };
 }
 
 export interface ContractAnswer {
@@ -63,8 +74,6 @@ export function parseContract(output: string): ContractAnswer | null {
     epochSeconds: Number(clock),
   };
 }
-
-const usagePrefix = 'usage ';
 
 /** The answer of welcome.sh, stage.sh, scrub.sh and measure.sh; null when it is none. */
 export function parseOrderAnswer(output: string): OrderAnswer | null {

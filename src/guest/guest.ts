@@ -76,7 +76,8 @@ class SshGuest implements Guest {
         const outcome = await this.#run(target, 'probe', [], Buffer.alloc(0), within);
         const answer = parseProbe(outcome.text, target.member, this.#seal);
         if (!answer.ok) return { ok: false, step: 'command', why: withStderr(answer.why, outcome.stderr) };
-        return { ok: true, hostKeys: [outcome.hostKey], marker: answer.marker, bootId: answer.bootId };
+        const { marker, bootId, measured } = answer;
+        return { ok: true, hostKeys: [outcome.hostKey], marker, bootId, measured };
       },
       (step, why) => ({ ok: false, step, why }),
     );

@@ -26,6 +26,8 @@ export type ProbeResult =
       readonly marker: Marker | null;
       /** The guest's boot id: another one than before means that it was rebooted. */
       readonly bootId: string;
+      /** What the marker's lease has used so far; null or absent where nothing measures it. */
+      readonly measured?: Measured | null;
     }
   | {
       readonly ok: false;

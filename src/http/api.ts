@@ -177,6 +177,15 @@ export const leasedVm = z
   })
   .meta({ id: 'LeasedVm' });
 
+export const runningUsage = z
+  .object({
+    at: z.string().describe('When its VM told that.'),
+    cpuSeconds: z.number().describe("User and system time of all of the job's processes."),
+    memoryBytes: z.number().describe('The most that they had at once.'),
+    wallSeconds: z.number().describe("Since the job's program began."),
+  })
+  .meta({ id: 'RunningUsage' });
+
 export const leaseView = z
   .object({
     id: z.string(),
@@ -194,6 +203,9 @@ export const leaseView = z
       .describe('Account, key, environment and marker are on the VM: files and the job may follow.'),
     askedAt: z.string(),
     grantedAt: z.string().nullable(),
+    usage: runningUsage
+      .optional()
+      .describe('What a job that runs has used so far, as of the last probe of its VM; absent: not known.'),
   })
   .meta({ id: 'Lease' });
 export type LeaseView = z.infer<typeof leaseView>;

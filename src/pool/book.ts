@@ -185,6 +185,8 @@ export interface Sight {
   readonly startedAt: Millis;
   /** When each member was last checked (probe, welcome, scrub, look), and how often in a row it failed. */
   readonly checked: Table<{ readonly at: Millis; readonly failures: number }>;
+  /** What the lease of a Busy member had used when its VM was last probed. */
+  readonly using: Table<Using>;
   /** When each member's server was last looked at by id. */
   readonly looked: Readonly<Record<string, Millis>>;
   /** Of those, when the last look showed the server in BUILD. A listing's word does not count here: it can be stale. */
@@ -217,6 +219,11 @@ export interface Sight {
   readonly markers: Readonly<Record<string, MarkerSeen>>;
 }
 
+export interface Using extends Pick<Measured, 'cpuSeconds' | 'memoryBytes' | 'wallSeconds'> {
+  readonly lease: LeaseId;
+  readonly at: Millis;
+}
+
 export interface MarkerSeen {
   readonly marker: {
     readonly lease: LeaseId;
@@ -246,6 +253,7 @@ export interface State {
 export const emptySight: Sight = {
   startedAt: 0,
   checked: Table.of(),
+  using: Table.of(),
   looked: {},
   inBuild: {},
   silent: {},

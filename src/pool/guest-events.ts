@@ -85,6 +85,16 @@ function markerSeen(s: State, name: MemberName, marker: Marker | null, c: Contex
   return { ...s, sight: { ...s.sight, markers: { ...s.sight.markers, [name]: { marker, at: c.now } } } };
 }
 
+function usingSeen(s: State, { name, state }: Member, result: ProbeResult, c: Context): State {
+  if (state.kind !== 'Busy' || !result.ok || result.marker?.lease !== state.lease) return s;
+  const { measured } = result;
+  // Before the job's program began there are but the copies of its files.
+  if (measured?.begun !== true) return s;
+  const { cpuSeconds, memoryBytes, wallSeconds } = measured;
+  const using = { lease: state.lease, at: c.now, cpuSeconds, memoryBytes, wallSeconds };
+  return { ...s, sight: { ...s.sight, using: s.sight.using.with(name, using) } };
+}
+
 /** A periodic probe of a VM that was welcomed before. */
 export function probed(s: State, name: MemberName, result: ProbeResult, c: Context, note: NoteSink): State {
   const member = s.book.members.get(name);
@@ -128,7 +138,7 @@ export function probed(s: State, name: MemberName, result: ProbeResult, c: Conte
   if (member.bootId !== null && member.bootId !== result.bootId && member.state.kind === 'Free') {
     return moveMember(state, name, 'rebooted', 'it was rebooted', c, note);
   }
-  if (member.state.kind === 'Busy') return state;
+  if (member.state.kind === 'Busy') return usingSeen(state, member, result, c);
   // A server in ERROR, or one that Nova is about to rebuild, may go on answering SSH; it is no use to anybody until
   // Nova says that it is well again.
   if (member.server !== null) {

@@ -120,6 +120,7 @@ export function moveMember(
   const sight = {
     ...s.sight,
     checked: s.sight.checked.without(name),
+    using: s.sight.using.without(name),
     silent: without(s.sight.silent, name),
     markers: without(s.sight.markers, name),
   };
@@ -138,6 +139,7 @@ export function dropMember(s: State, name: MemberName, detail: string, c: Contex
     sight: {
       ...s.sight,
       checked: s.sight.checked.without(name),
+      using: s.sight.using.without(name),
       looked: without(s.sight.looked, name),
       inBuild: without(s.sight.inBuild, name),
       silent: without(s.sight.silent, name),

@@ -1,5 +1,5 @@
 import type { LeaseView, MemberView, StatusView } from '../http/api.js';
-import type { Book, Context, EndedJob, Lease, Member, Request, State } from './book.js';
+import type { Book, Context, EndedJob, Lease, Member, Request, State, Using } from './book.js';
 import { entryAt, membersOf } from './book.js';
 import { holdsBack, isOpen } from './breaker.js';
 import { censusOf } from './census.js';
@@ -32,6 +32,7 @@ function grantedView(s: State, lease: Lease): LeaseView {
   const { request } = lease;
   const member = s.book.members.get(lease.member);
   const endpoint = member?.endpoint ?? null;
+  const using = s.sight.using.get(lease.member);
   return {
     id: request.id,
     state: 'granted',
@@ -55,7 +56,12 @@ function grantedView(s: State, lease: Lease): LeaseView {
     ready: lease.ready,
     askedAt: iso(request.askedAt),
     grantedAt: iso(lease.grantedAt),
+    ...(using?.lease === request.id ? { usage: usageView(using) } : {}),
   };
+}
+
+function usageView({ at, cpuSeconds, memoryBytes, wallSeconds }: Using): LeaseView['usage'] {
+  return { at: iso(at), cpuSeconds, memoryBytes, wallSeconds };
 }
 
 function waitingView(s: State, request: Request): LeaseView {

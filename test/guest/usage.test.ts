@@ -102,6 +102,31 @@ describe('what a job used on its VM', () => {
     expect(await scrub()).toEqual({ ok: true, measured: null });
   });
 
+  it('is told by a probe while the job runs, and no more when the meter has died', async () => {
+    await begin();
+    const seen = async (): Promise<unknown> => guest.probe(machine.target, patience());
+    expect(await seen()).toMatchObject({ ok: true, marker: { lease } });
+    const running = run('burn 2; sleep 30');
+    for (
+      let n = 0;
+      n < 100 && !/ cpu=[2-9]\d\d /.test((await machine.run('cat /run/vmpool/usage')).out);
+      n += 1
+    );
+    const probe = await guest.probe(machine.target, patience());
+    if (!probe.ok) throw new Error(probe.why);
+    expect(probe.measured).toMatchObject({ begun: true, code: null, over: null });
+    expect(probe.measured?.cpuSeconds).toBeGreaterThanOrEqual(2);
+    expect(probe.measured?.wallSeconds).toBeGreaterThan(1.5);
+    await machine.run('kill -9 $(cat /run/vmpool/pid)');
+    expect(await seen()).toMatchObject({ ok: true, marker: { lease }, measured: null });
+    // What a job that became root may leave in its place holds up no probe.
+    await machine.run('rm /run/vmpool/usage; mkfifo /run/vmpool/usage; echo $$ > /run/vmpool/pid');
+    expect(await seen()).toMatchObject({ ok: true, marker: { lease }, measured: null });
+    await machine.run('rm /run/vmpool/usage');
+    expect((await scrub()).ok).toBe(true);
+    await running;
+  });
+
   it('is asked for before a VM goes without a scrub, for its own lease only', async () => {
     await begin();
     expect((await run('exit 0')).code).toBe(0);

@@ -22,7 +22,14 @@ export function probeGuest(guest: SimGuest | null, known: readonly HostKey[]): P
   if (guest === null) return { ok: false, step: 'tcp', why: 'no answer' };
   if (known.length > 0 && !known.includes(guest.hostKey))
     return { ok: false, step: 'host-key', why: 'another host key' };
-  return { ok: true, hostKeys: [guest.hostKey], marker: guest.marker, bootId: `boot-${guest.boot}` };
+  const measured = guest.running.size > 0 ? used : null;
+  return {
+    ok: true,
+    hostKeys: [guest.hostKey],
+    marker: guest.marker,
+    bootId: `boot-${guest.boot}`,
+    measured,
+  };
 }
 
 export function stageGuest(guest: SimGuest | null, order: StageOrder, faults: Faults): StageResult {

@@ -82,6 +82,14 @@ export const requestsText = (
   );
 };
 
+/** `12.3 s of CPU time in 40 s, 130 MiB at most, as of 25 s ago`. */
+export const usedSoFar = (usage: NonNullable<LeaseView['usage']>, nowMs: number): string => {
+  const { cpuSeconds, wallSeconds, memoryBytes } = usage;
+  const memory = `${String(Math.ceil(memoryBytes / 1048576))} MiB at most`;
+  const time = `${howLong(cpuSeconds * 1000)} of CPU time in ${howLong(wallSeconds * 1000)}`;
+  return `${time}, ${memory}, as of ${age(nowMs - at(usage.at))} ago`;
+};
+
 /** In a line why there is nothing to show. */
 export const noRequests = ({ counts }: StatusView): string =>
   `No request waits; ${String(counts.free)} VMs are Free.`;

@@ -1,5 +1,6 @@
 import type { HistoryEntry, MemberDetail } from '../../http/detail-api.js';
 import { age, howLong } from '../table.js';
+import { usedSoFar } from './leases.js';
 import { harmless, harmlessLine, type Paint } from '../terminal.js';
 import { eventLine } from './events.js';
 import { paintWord } from './vms.js';
@@ -87,6 +88,7 @@ export const memberText = (
             ['queue', lease?.queue === undefined || lease.queue === '' ? '-' : harmlessLine(lease.queue)],
             ['worker', job.worker],
             ['since', ago(job.since, nowMs)],
+            ...(lease?.usage === undefined ? [] : [['used', usedSoFar(lease.usage, nowMs)] as const]),
             ['lease', `${job.lease} (${lease?.ready === true ? 'ready' : 'being made ready'})`],
           ]),
       paint,

@@ -3,6 +3,7 @@ import type { HistoryEntry } from '../../http/detail-api.js';
 import { cut, howLong } from '../table.js';
 import { harmlessLine, type Paint } from '../terminal.js';
 import { clockTime } from './events.js';
+import { usedSoFar } from './leases.js';
 
 /** One start of a job, from its request on. */
 interface Start {
@@ -73,9 +74,11 @@ export const storyText = (
         const room = Math.max(1, width - 9 - 2 - 14 - 1);
         return `${paint('dim', offset)}  ${entry.kind.padEnd(14)} ${cut(vm + harmlessLine(entry.detail), room)}`;
       });
+      const below = (text: string): string => `  ${cut(harmlessLine(text), Math.max(1, width - 2))}`;
       return [
         head,
-        `  ${cut(harmlessLine(summaryOf(start, view, nowMs)), Math.max(1, width - 2))}`,
+        below(summaryOf(start, view, nowMs)),
+        ...(view?.usage === undefined ? [] : [below(`has used ${usedSoFar(view.usage, nowMs)}`)]),
         ...lines,
       ].join('\n');
     })

@@ -150,6 +150,17 @@ describe('vmpool why', () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
+  it('tells what a job that runs has used so far', () => {
+    const usage = { at: '2026-11-23T09:59:30.000Z', cpuSeconds: 61.2, memoryBytes: 5e6, wallSeconds: 40 };
+    const runs = { ...waits, ...{ id: 'l1', state: 'granted' as const, ready: true, usage } };
+    const lines = storyText('28', history.slice(0, 3), [runs], now, plain, 80).split('\n');
+    expect(lines.slice(1, 4)).toEqual([
+      '  waited 3.2 s, VM ready 0.8 s later, had b-1 for 60 min, runs',
+      '  has used 61 s of CPU time in 40 s, 5 MiB at most, as of 30s ago',
+      expect.stringMatching(/^ +\+0\.0 s {2}request/),
+    ]);
+  });
+
   it('of one that ended while it waited, and of one whose end is not known', () => {
     const [first] = history;
     if (first === undefined) throw new Error('no history');

@@ -218,8 +218,20 @@ describe('vmpool vm show', () => {
       /made for +request: job 28 waits for a VM/,
     );
     expect(text).toContain('Kernel panic\\u001b[2J\n  more');
+    expect(text).not.toMatch(/^ +used/m);
     expect(widest(text)).toBeLessThanOrEqual(80);
     expect(memberText(detail, history, 'login:', now, plain, 80)).toContain('Console\n  login:');
+  });
+  it('tells what its job has used so far', () => {
+    const usage = {
+      at: '2026-11-23T09:59:30.000Z',
+      cpuSeconds: 7200,
+      memoryBytes: 2 ** 31,
+      wallSeconds: 4000,
+    };
+    const { capability: _, ...lease } = leaseAnswer({ id: 'l1', state: 'granted', ready: true });
+    const text = memberText({ ...detail, lease: { ...lease, usage } }, history, null, now, plain, 80);
+    expect(text).toMatch(/^ +used +2.0 h of CPU time in 67 min, 2048 MiB at most, as of 30s ago$/m);
   });
   it('asks for the console only when told so, and prints all as JSON', async () => {
     const client = new FakeClient();

@@ -13,13 +13,31 @@ const boot = '7eaffe31-2330-454f-b14e-2fee70990786';
 
 describe('the answer to a probe', () => {
   it('is read with and without a marker', () => {
-    expect(parse(`boot ${boot}\nmarker -\nend\n`)).toEqual({ ok: true, bootId: boot, marker: null });
+    expect(parse(`boot ${boot}\nmarker -\nend\n`)).toEqual({
+      ...{ ok: true, bootId: boot, marker: null, measured: null },
+    });
     const { lease, key, user } = order;
     expect(parse(`boot ${boot}\nmarker ${markerText(order, vm, seal)}\nend\n`)).toEqual({
       ok: true,
       bootId: boot,
       marker: { lease, key, user, authentic: true },
+      measured: null,
     });
+  });
+
+  it('has what the lease has used so far, where that can be read', () => {
+    const marker = markerText(order, vm, seal);
+    const figures = (cpu: string): string =>
+      `v1 cpu=${cpu} memory=1048576 wall=500 begun=1 code=- told=0 over=none resource=- value=0 limit=0 by=cgroup answered=- end`;
+    const answer = (usage: string): unknown => parse(`boot ${boot}\nmarker ${marker}\nusage ${usage}\nend\n`);
+    expect(answer(figures('123'))).toMatchObject({
+      ok: true,
+      measured: { cpuSeconds: 1.23, memoryBytes: 1048576, wallSeconds: 5, begun: true },
+    });
+    expect(answer(figures('-1'))).toMatchObject({ ok: true, measured: null });
+    expect(answer('')).toMatchObject({ ok: true, measured: null });
+    const twice = `boot ${boot}\nmarker ${marker}\nusage x\nusage x\nend\n`;
+    expect(parse(twice)).toMatchObject({ ok: false });
   });
 
   it.each([

@@ -66,7 +66,9 @@ describe('the warm connection', () => {
   it('is shared by calls at once and by later ones', async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => guest.probe(vm.target, never)));
     expect(answers).toEqual(
-      answers.map(() => ({ ok: true, hostKeys: vm.target.hostKeys, marker: null, bootId: boot })),
+      answers.map(() => ({
+        ...{ ok: true, hostKeys: vm.target.hostKeys, marker: null, bootId: boot, measured: null },
+      })),
     );
     await guest.probe(vm.target, never);
     expect(vm.connections).toBe(1);

@@ -5,6 +5,7 @@ import type { Book, Context, Member, Note, State } from '../../../src/pool/book.
 import { emptyBook, emptySight } from '../../../src/pool/book.js';
 import { leaseIdOf } from '../../../src/pool/ids.js';
 import type { Ask } from '../../../src/pool/leases.js';
+import type { Measured } from '../../../src/pool/measured.js';
 import type {
   Attempt,
   CellName,
@@ -263,14 +264,20 @@ export class Pool {
     return this;
   }
 
-  probe(name: MemberName, marker: LeaseKey | null = null, bootId = 'b1', authentic = true): void {
+  probe(
+    name: MemberName,
+    marker: LeaseKey | null = null,
+    bootId = 'b1',
+    authentic = true,
+    measured: Measured | null = null,
+  ): void {
     this.event({
       type: 'probed',
       member: name,
       result: {
         ok: true,
         hostKeys: ['k'],
-        bootId,
+        ...{ bootId, measured },
         marker: marker === null ? null : { lease: leaseIdOf(marker), key: marker, user, authentic },
       },
     });

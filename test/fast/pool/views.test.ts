@@ -3,6 +3,7 @@ import { entryAt, without } from '../../../src/pool/book.js';
 import { memberDetail } from '../../../src/pool/detail-view.js';
 import { standingIn } from '../../../src/pool/elsewhere.js';
 import { leaseIdOf } from '../../../src/pool/ids.js';
+import type { Measured } from '../../../src/pool/measured.js';
 import {
   countsOf,
   leaseView,
@@ -28,6 +29,51 @@ function busy(): Pool {
   pool.probe(pool.member().name, own);
   return pool;
 }
+
+describe('what a job that runs has used so far', () => {
+  const measured: Measured = {
+    ...{ cpuSeconds: 30, memoryBytes: 2 ** 20, wallSeconds: 60, begun: true, code: null, told: false },
+    over: null,
+  };
+  const usage = (pool: Pool) => leaseView(pool.state, leaseIdOf(own))?.usage;
+
+  it('is what its VM told last, and when; no news for the store', () => {
+    const pool = busy();
+    const { name } = pool.member();
+    expect(leaseView(pool.state, leaseIdOf(own))).not.toHaveProperty('usage');
+    const { book } = pool;
+    pool.now += 60_000;
+    pool.probe(name, own, 'b1', true, measured);
+    const told = { at: iso(pool.now), cpuSeconds: 30, memoryBytes: 2 ** 20, wallSeconds: 60 };
+    expect(usage(pool)).toEqual(told);
+    expect(memberDetail(pool.state, name)?.lease?.usage).toEqual(told);
+    expect(status(pool).leases[0]?.usage).toEqual(told);
+    expect(pool.book).toBe(book);
+    // Of a meter that has died meanwhile nothing newer is told.
+    pool.now += 60_000;
+    pool.probe(name, own);
+    expect(usage(pool)).toEqual(told);
+    pool.now += 60_000;
+    pool.probe(name, own, 'b1', true, { ...measured, cpuSeconds: 80 });
+    expect(usage(pool)).toMatchObject({ at: iso(pool.now), cpuSeconds: 80 });
+  });
+
+  it('is nothing before its program began, nothing under another marker, and ends with it', () => {
+    const pool = busy();
+    const { name } = pool.member();
+    pool.probe(name, own, 'b1', true, { ...measured, begun: false });
+    expect(usage(pool)).toBeUndefined();
+    pool.probe(name, own, 'b1', true, measured);
+    expect(pool.state.sight.using.get(name)?.lease).toBe(leaseIdOf(own));
+    const { worker, job, attempt } = own;
+    const release = { worker, job, attempt, reason: 'done', holdFor: null, exit: 0 };
+    pool.event({ type: 'release', release });
+    expect(pool.state.sight.using.get(name)).toBeUndefined();
+    const other = busy();
+    other.probe(other.member().name, keyOf('7'), 'b1', true, measured);
+    expect(usage(other)).toBeUndefined();
+  });
+});
 
 describe('a VM as it is shown', () => {
   it('Free: where it is, whose it was made as, and the last answer', () => {
