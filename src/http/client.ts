@@ -4,6 +4,7 @@ import { z } from 'zod';
 import * as api from './api.js';
 import * as config from './config-api.js';
 import * as detail from './detail-api.js';
+import * as plan from './plan-api.js';
 import * as usage from './usage-api.js';
 
 export interface ClientOptions {
@@ -86,6 +87,7 @@ export interface Client {
   changeConfig(order: config.ConfigOrder, signal?: AbortSignal): Promise<config.ConfigAnswer>;
   member(name: string, signal?: AbortSignal): Promise<detail.MemberDetail>;
   console(member: string, signal?: AbortSignal): Promise<detail.ConsoleView>;
+  plan(signal?: AbortSignal): Promise<plan.PlanView>;
   history(of: HistoryOf, signal?: AbortSignal): Promise<readonly detail.HistoryEntry[]>;
   usage(of: UsageOf, signal?: AbortSignal): Promise<usage.UsageView>;
   /** The last events after the one with that number, oldest first. */
@@ -278,6 +280,7 @@ export const createClient = ({ url, token, ca, pool, timeoutMs = 15_000 }: Clien
         waitSeconds: 20,
         signal,
       }),
+    plan: (signal) => call({ method: 'GET', path: inPool('/v1/plan'), answer: plan.planView, signal }),
     history: async ({ vm, job, decision, most }, signal) => {
       const query = new URLSearchParams({
         ...(vm === undefined ? {} : { vm }),

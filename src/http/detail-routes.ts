@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { memberName, problemCodes } from './api.js';
 import { consoleView, historyEntry, historyQuery, memberDetail } from './detail-api.js';
+import { planView } from './plan-api.js';
+import { poolQuery } from './class-api.js';
 import { HttpProblem } from './problem.js';
 import { route, servedPool, valueOf, type Route } from './route.js';
 
@@ -37,6 +39,17 @@ export const detailRoutes: readonly Route[] = [
       status: 200,
       body: valueOf(await service.console(params['name'] ?? '', signal())),
     }),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/plan',
+    roles: ['operator', 'viewer'],
+    summary:
+      'What is to be done in the cloud, cell by cell, each VM with the reason; while changes are paused, also what would be decided if they went on now.',
+    query: poolQuery,
+    refusals: ['not-found'],
+    answers: { 200: planView },
+    handle: (call) => ({ status: 200, body: servedPool(call).plan() }),
   }),
   route({
     method: 'GET',

@@ -102,7 +102,7 @@ function newCell(s: State): CellName {
 }
 
 /** Is it for Pulumi to drop it from its cell's state? */
-function mayBeInState(member: Member): boolean {
+export function mayBeInState(member: Member): boolean {
   return member.engine === 'planned' || member.engine === 'managed' || member.engine === 'adopted';
 }
 
@@ -125,7 +125,8 @@ export function wishOf(s: State, cell: CellName): CellWish {
   };
 }
 
-const resurfacedIn = (s: State, cell: CellName): readonly MemberName[] =>
+/** Names in a cell's state that were ended: they are dropped once more. */
+export const resurfacedIn = (s: State, cell: CellName): readonly MemberName[] =>
   (entryAt(s.sight.resurfaced, cell) ?? []).filter((name) => s.book.retired.get(name) !== undefined);
 
 /** Requests come in bursts (arrays): a cell's run waits so long for the rest of the burst before it locks the cell. */

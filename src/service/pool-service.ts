@@ -13,6 +13,7 @@ import type {
 import type { HistoryEntry } from '../http/detail-api.js';
 import type { Book, Context } from '../pool/book.js';
 import { memberDetail } from '../pool/detail-view.js';
+import { planOf } from '../pool/plan.js';
 import type { ServerId } from '../pool/model.js';
 import type { Outcome } from '../pool/step.js';
 import { leaseView, nodeVerdict, statusView } from '../pool/views.js';
@@ -196,6 +197,7 @@ export function createPoolService(parts: ServiceParts): PoolService {
       }
     },
     usage: parts.usage,
+    plan: () => planOf(keeper.durable(), context()),
     history: async (query, signal) => (await parts.history(query, signal)).map(historyEntryOf),
 
     hold: (member, why, limitMs) => operator({ type: 'hold', member, why, limitMs }),

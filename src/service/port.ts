@@ -12,6 +12,7 @@ import type {
 } from '../http/api.js';
 import type { ConfigAnswer } from '../http/config-api.js';
 import type { ConsoleView, HistoryEntry, HistoryQuery, MemberDetail } from '../http/detail-api.js';
+import type { PlanView } from '../http/plan-api.js';
 import type { UsageView } from '../http/usage-api.js';
 import type { UsageWish } from '../usage/sum.js';
 import type { ConfigWish } from './config-changes.js';
@@ -71,6 +72,8 @@ export interface PoolService {
   member(name: string): MemberDetail | null;
   /** The end of its console log, from the cloud. */
   console(member: string, signal: AbortSignal): Promise<Answer<ConsoleView>>;
+  /** What is to be done in the cloud, and why. */
+  plan(): PlanView;
   /** From the history files, oldest first. */
   history(query: HistoryQuery, signal: AbortSignal): Promise<readonly HistoryEntry[]>;
   /** Ended leases, summed up. */

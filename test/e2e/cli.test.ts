@@ -167,11 +167,46 @@ describe('vmpool as its users call it', () => {
     const plan = await vmpool('operator', 'plan');
     expect(plan.out).toMatch(/^no change {2}site-c001 \(/m);
     expect(plan.code).toBe(0);
+    // A worker may not know what the service has in mind: the previews alone.
+    const alone = await vmpool('worker', 'plan');
+    expect(alone.out).toMatch(
+      /^no change {2}site-c001 \(.*\nWhat the service has in mind, and why, is not known: /m,
+    );
+    expect(alone.code).toBe(0);
     const env = await vmpool('operator', 'env', 'c001', '--json');
     const { arguments: args, stacks } = JSON.parse(env.out) as { arguments: string[]; stacks: string[] };
     expect(stacks).toContain('site-c001');
     expect(args.slice(0, 2)).toEqual(['--stack', 'site-c001']);
     expect((await vmpool('operator', 'env')).out).toMatch(/^export PULUMI_BACKEND_URL='file:\/\//m);
+  }, 120_000);
+
+  it('plan while changes are paused: what is done after that, each VM with its reason', async () => {
+    const [vm] = (await quiet()).members;
+    expect((await vmpool('operator', 'pause', '--reason', 'audit')).code).toBe(0);
+    expect((await vmpool('operator', 'retire', vm?.name ?? '', '--reason', 'odd disk')).code).toBe(0);
+    const plan = await vmpool('operator', 'plan');
+    expect(plan.code).toBe(1);
+    expect(plan.out).toMatch(/^changes are paused until .*: audit\. What stands here is done after that/);
+    expect(plan.out).toMatch(new RegExp(`^ {2}delete ${vm?.name ?? ''}: odd disk$`, 'm'));
+    expect(plan.out).toMatch(/^ {2}create a new VM: the pool's minimum is 1, and it has 0; not counted: /m);
+    const told = JSON.parse((await vmpool('operator', 'plan', '--json')).out) as {
+      stacks: { planned: { members: { vm: string | null; decided: boolean }[] } | null }[];
+    };
+    expect(told.stacks.flatMap(({ planned }) => planned?.members ?? [])).toMatchObject([
+      { vm: vm?.name, order: 'delete', decided: true },
+      { vm: null, order: 'create', decided: false },
+    ]);
+    expect((await status()).members.map(({ name }) => name)).toEqual([vm?.name]);
+    expect((await vmpool('operator', 'resume')).code).toBe(0);
+    const [next] = (await quiet()).members;
+    expect(next?.name).not.toBe(vm?.name);
+    const shown = await vmpool('operator', 'vm', 'show', next?.name ?? '');
+    expect(shown.out).toMatch(/made for +minimum: the pool's minimum is 1, and it has 0/);
+    const audit = await vmpool('operator', 'events', '--history', '--decision', 'ended', '--json');
+    expect(JSON.parse(audit.out.trim().split('\n').at(-1) ?? '')).toMatchObject({
+      ...{ vm: vm?.name, decision: 'ended', reason: 'retired' },
+      detail: 'Free -> deleting: odd disk',
+    });
   }, 120_000);
 
   it('scale and apply: the stack is brought up by the service; a file that takes a size back is refused', async () => {

@@ -1,54 +1,74 @@
 import { Command } from 'commander';
-import { withJson, withPool } from '../access.js';
+import { accessOf, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { configsOf, withConfig, type ConfigOptions } from '../configured.js';
-import { exitCodes } from '../exit.js';
-import { changesOf, previewAll, type StackPreview } from '../preview.js';
-import { count } from '../table.js';
+import { CliError, exitCodes } from '../exit.js';
+import { previewAll, type StackPreview } from '../preview.js';
+import { isClean, planText, stacksOf, type Told } from '../screens/plan.js';
 import type { World } from '../world.js';
 
-interface PlanOptions extends ConfigOptions {
-  readonly json?: boolean;
-}
+interface PlanOptions extends AccessOptions, ConfigOptions {}
 
 /** Previews wait for the backend and the plugins, not for the processor alone. */
 const atOnce = 4;
 const limitMs = 10 * 60_000;
 
 export const planCommand = (world: World): Command =>
-  withJson(withPool(withConfig(new Command('plan'))))
+  withJson(withPool(withAccess(withConfig(new Command('plan')))))
     .description(
-      "preview the stacks of cells and services: what an update would change in the cloud and on services' hosts",
+      "what is to be done in the cloud and on services' hosts, stack by stack: what the service has in mind for each VM and why, and what pulumi preview says",
     )
-    .addHelpText('after', '\nExit code 0: nothing would change; 1: something would, or a preview failed.')
+    .addHelpText(
+      'after',
+      '\nExit code 0: nothing would change; 1: something would, or a preview failed.\nWithout a token, or without the service, the previews alone.',
+    )
     .action(async (options: PlanOptions) => {
       const configs = configsOf(options, world);
       const { plainPulumi } = await import('../plain-pulumi.js');
+      const told = await toldBy(world, options);
       const previews: StackPreview[] = [];
       for (const config of configs) {
         const pulumi = await plainPulumi(config, world.env);
         const stacks = [...pulumi.cells(), ...pulumi.services()];
         previews.push(...(await previewAll(pulumi, stacks, atOnce, AbortSignal.timeout(limitMs))));
       }
-      if (options.json === true) world.terminal.out(JSON.stringify({ stacks: previews }, null, 2));
-      else
-        world.terminal.out(
-          previews.length === 0
-            ? `Pool ${configs.map(({ pool }) => pool).join(', ')} has no cells yet.`
-            : text(previews, world),
+      const stacks = stacksOf(previews, told);
+      const { terminal } = world;
+      if (options.json === true) terminal.out(JSON.stringify(asJson(stacks, told), null, 2));
+      else if (stacks.length === 0 && 'plan' in told && told.plan.strays.length === 0)
+        terminal.out(
+          [
+            planText([], told, terminal.paint),
+            `Pool ${configs.map(({ pool }) => pool).join(', ')} has no cells yet, and none is planned.`,
+          ]
+            .filter((part) => part !== '')
+            .join('\n'),
         );
-      const clean = previews.every((preview) => preview.changes !== null && changesOf(preview) === 0);
-      world.exitWith(clean ? exitCodes.ok : exitCodes.notInOrder);
+      else terminal.out(planText(stacks, told, terminal.paint));
+      world.exitWith(isClean(stacks, told) ? exitCodes.ok : exitCodes.notInOrder);
     });
 
-const text = (previews: readonly StackPreview[], { terminal: { paint } }: World): string =>
-  previews
-    .flatMap((preview) => {
-      const { stack, changes, lines } = preview;
-      const indented = lines.map((line) => `  ${line}`);
-      if (changes === null) return [`${paint('red', 'failed')}  ${stack}`, ...indented];
-      if (changesOf(preview) === 0) {
-        return [`${paint('green', 'no change')}  ${stack} (${count(changes['same'] ?? 0, 'resource')})`];
-      }
-      return [`${paint('yellow', 'changes')}  ${stack}`, ...indented];
-    })
-    .join('\n');
+/** What the service has in mind. The previews need no service: without it they are shown alone. */
+const toldBy = async (world: World, options: PlanOptions): Promise<Told> => {
+  const isAsked = options.url !== undefined || options.tokenFile !== undefined || options.ca !== undefined;
+  try {
+    const client = world.connect(accessOf(options, world.env));
+    try {
+      return { plan: await client.plan() };
+    } finally {
+      client.close();
+    }
+  } catch (error) {
+    if (error instanceof CliError && isAsked) throw error;
+    return { unknown: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+const asJson = (stacks: ReturnType<typeof stacksOf>, told: Told): object => ({
+  stacks: stacks.map(({ stack, preview, planned }) => ({
+    ...(preview ?? { stack, changes: {}, instances: [], lines: [] }),
+    planned,
+  })),
+  pools: 'plan' in told ? told.plan.pools : [],
+  strays: 'plan' in told ? told.plan.strays : [],
+  unknown: 'plan' in told ? null : told.unknown,
+});

@@ -118,6 +118,15 @@ export function createClassedService(classes: readonly ClassedPool[], clock: Clo
       const entries = await Promise.all(each.map((service) => service.history(query, signal)));
       return entries.flat().toSorted(byTime).slice(-query.most);
     },
+    plan: () => {
+      const plans = [...services].map(([pool, service]) => ({ pool, plan: service.plan() }));
+      return {
+        now: new Date(clock.now()).toISOString(),
+        pools: plans.flatMap(({ plan }) => plan.pools),
+        cells: plans.flatMap(({ pool, plan }) => plan.cells.map((cell) => ({ ...cell, pool }))),
+        strays: plans.flatMap(({ pool, plan }) => plan.strays.map((stray) => ({ ...stray, pool }))),
+      };
+    },
     usage: (wish, signal) =>
       summed(chained(classes.map(({ pool }) => pool.usageLines(wish.since, wish.until, signal))), wish),
 

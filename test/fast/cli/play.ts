@@ -9,6 +9,7 @@ import type { EventView, LeaseAnswer, MemberView, StatusView } from '../../../sr
 import type { UsageView } from '../../../src/http/usage-api.js';
 import type { ConfigAnswer } from '../../../src/http/config-api.js';
 import type { HistoryEntry, MemberDetail } from '../../../src/http/detail-api.js';
+import type { PlanView } from '../../../src/http/plan-api.js';
 import { ProblemError, UnreachableError, type Client } from '../../../src/http/client.js';
 
 /** A status as the service would tell it. */
@@ -148,6 +149,8 @@ export class FakeClient implements Client {
     this.detail === null
       ? Promise.reject(refusal('not-found', `There is no VM ${name} in this pool`))
       : this.#answer(`member ${name}`, this.detail);
+  planned: PlanView = { now: '2026-11-23T10:00:00.000Z', pools: [], cells: [], strays: [] };
+  plan: Client['plan'] = () => this.#answer('plan', this.planned);
   console: Client['console'] = (name) => this.#answer(`console ${name}`, { text: 'login:' });
   history: Client['history'] = (of) => this.#answer(`history ${JSON.stringify(of)}`, this.written);
   /** As the service does it: a number from before its start gives all. */

@@ -51,6 +51,7 @@ describe('who may call what', () => {
     'POST /v1/members/:name/kill': ['operator'],
     'POST /v1/pool/pause': ['operator'],
     'POST /v1/pool/resume': ['operator'],
+    'GET /v1/plan': ['operator', 'viewer'],
     'GET /v1/history': ['operator', 'viewer'],
     'GET /v1/members/:name': ['operator', 'viewer'],
     'GET /v1/members/:name/console': ['operator'],

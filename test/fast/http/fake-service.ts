@@ -172,6 +172,11 @@ export class FakePool implements PoolService {
     return done({ text: 'login:' });
   }
 
+  plan(): ReturnType<PoolService['plan']> {
+    this.called('plan');
+    return { now: '', pools: [{ name: 'p', paused: null, noCreates: null }], cells: [], strays: [] };
+  }
+
   history(): ReturnType<PoolService['history']> {
     return Promise.resolve([]);
   }

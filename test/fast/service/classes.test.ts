@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { ClassSettings } from '../../../src/config/class-settings.js';
 import { leaseRequest, statusView, type LeaseRequest, type LeaseView } from '../../../src/http/api.js';
+import { planView } from '../../../src/http/plan-api.js';
 import { emptyBook } from '../../../src/pool/book.js';
 import { followedTogether, type Followed } from '../../../src/pool/followed.js';
 import type { InstallationId, Shape } from '../../../src/pool/model.js';
@@ -296,6 +297,14 @@ describe('several pools behind one service', () => {
     if (large === null) throw new Error('no class');
     done(await large.pause('repair', 60_000));
     expect(service.status().paused).toMatchObject({ why: 'only large: repair' });
+    const plan = service.plan();
+    expect(planView.parse(plan)).toEqual(plan);
+    expect(plan.pools).toMatchObject([
+      { name: 'small', paused: null },
+      { name: 'large', paused: { why: 'repair' } },
+    ]);
+    expect(new Set(plan.cells.map(({ pool }) => pool))).toEqual(new Set(['small', 'large']));
+    expect(large.plan().pools.map(({ name }) => name)).toEqual(['large']);
     expect(done(await service.pause('all', 60_000)).detail).toMatch(/^small: .*; large: /);
     expect(done(await service.resume()).detail).toMatch(/^small: /);
     expect(service.status().paused).toBeNull();
