@@ -37,7 +37,14 @@ export const policySettings = z
     recheckEvery: time(d.recheckEveryMs, 'Period of the check of unusable VMs.'),
     idleBeforeShrink: time(d.idleBeforeShrinkMs, 'A Free VM that is not needed goes after this idle time.'),
     maxSurge: count(d.maxSurge, 'VMs of an old generation that are replaced at a time.'),
-    cellSize: count(d.cellSize, "VMs in one Pulumi stack at most. A server group's usual quota is 10."),
+    cellSize: count(
+      d.cellSize,
+      'VMs that are put into one Pulumi stack, 10 at most where the pool has server groups (their usual quota).',
+    ),
+    bulkCellSize: count(
+      d.bulkCellSize,
+      'The same while more VMs are to be made at once than four stacks of `cellSize` hold; without effect below `cellSize`.',
+    ),
     requestIdleLimit: time(
       d.requestIdleLimitMs,
       'A request for which its worker has not asked so long is dropped.',
@@ -72,6 +79,7 @@ export const policySettings = z
     idleBeforeShrinkMs: p.idleBeforeShrink,
     maxSurge: p.maxSurge,
     cellSize: p.cellSize,
+    bulkCellSize: p.bulkCellSize,
     requestIdleLimitMs: p.requestIdleLimit,
     leaseAlarmMs: p.leaseAlarm,
     leaseLimitMs: p.leaseLimit,

@@ -1,6 +1,6 @@
 import type { CellWish } from '../engine/port.js';
 import type { Context, Member, State } from './book.js';
-import { entryAt, isDeleting, membersOf } from './book.js';
+import { entryAt, isDeleting, isUnusable, membersOf } from './book.js';
 import { cellSight } from './engine-events.js';
 import type { NoteSink } from './members.js';
 import { putMember, withBook } from './members.js';
@@ -25,7 +25,8 @@ export function decideMembers(s: State, wanted: readonly Wanted[], c: Context, n
   for (const cell of s.book.cells) load.set(cell, 0);
   for (const member of membersOf(s.book)) load.set(member.cell, (load.get(member.cell) ?? 0) + 1);
   const grouped = shape.spec.serverGroupPolicy !== null;
-  const most = grouped ? Math.min(c.policy.cellSize, groupMembersQuota) : c.policy.cellSize;
+  const size = cellSizeFor(notBegun(s) + wanted.length, c);
+  const most = grouped ? Math.min(size, groupMembersQuota) : size;
   const hasRoom = (cell: CellName): boolean => (load.get(cell) ?? 0) < most;
   const usable = s.book.cells.filter((cell) => {
     const sight = cellSight(s, cell);
@@ -73,6 +74,24 @@ export function decideMembers(s: State, wanted: readonly Wanted[], c: Context, n
     });
   }
   return state;
+}
+
+/** Members whose cell's run has yet to begin. */
+const notBegun = (s: State): number =>
+  membersOf(s.book).filter(
+    (m) => isUnusable(m, 'building') && m.engine === 'planned' && !cellSight(s, m.cell).running,
+  ).length;
+
+/** Cells are brought up some at a time, and each run takes ten seconds and more however much is in it. */
+const cellsAtOnce = 4;
+
+/**
+ * How many members a cell may have while `count` are to be made. A cell's size is the price of every later change in it,
+ * and what one server that hangs holds up; but two hundred members in cells of eight are six runs, one after the other.
+ */
+function cellSizeFor(count: number, { policy }: Context): number {
+  const { cellSize, bulkCellSize } = policy;
+  return Math.max(cellSize, Math.min(bulkCellSize, Math.ceil(count / cellsAtOnce)));
 }
 
 /**

@@ -23,8 +23,10 @@ export interface Policy {
   readonly idleBeforeShrinkMs: Millis;
   /** Members of an old generation replaced at a time. */
   readonly maxSurge: number;
-  /** Members in one Pulumi stack at most. A server group's default quota is 10. */
+  /** Members that are put into one Pulumi stack. A server group's default quota is 10. */
   readonly cellSize: number;
+  /** The same where so many are to be made at once that cells of `cellSize` would wait for each other. */
+  readonly bulkCellSize: number;
   /** A request whose worker has not asked for it for so long is dropped. */
   readonly requestIdleLimitMs: Millis;
   /** A lease older than this is an alarm; null for none. */
@@ -57,6 +59,7 @@ export const defaultPolicy: Policy = {
   idleBeforeShrinkMs: 5 * minute,
   maxSurge: 1,
   cellSize: 8,
+  bulkCellSize: 32,
   requestIdleLimitMs: 10 * minute,
   leaseAlarmMs: null,
   leaseLimitMs: null,

@@ -30,14 +30,21 @@ export function settle(s: State, c: Context, note: NoteSink): State {
   state = rested(forgetTheOld(state, c), c);
   if (!isPaused) state = retireAll(state, rollUnderLoad(state, c), c, note);
   state = grantAll(state, c, note);
-  if (isPaused) return state;
-  const sizing = size(state, c);
-  state = retireAll(state, sizing.retire, c, note);
-  const { heldBack } = sizing;
+  return isPaused ? state : sized(state, c, note);
+}
+
+/**
+ * Until nothing more follows: a member that was made may leave no room, so that an old one goes for the next. It comes to
+ * an end: none is made beyond `max`, and one that goes has gone.
+ */
+function sized(s: State, c: Context, note: NoteSink): State {
+  const { create, retire, heldBack } = size(s, c);
+  let state = retireAll(s, retire, c, note);
   // What says the same is no change: nobody is told, nothing is looked for.
   if (!isDeepStrictEqual(state.sight.heldBack, heldBack))
     state = { ...state, sight: { ...state.sight, heldBack } };
-  return decideMembers(state, sizing.create, c, note);
+  state = decideMembers(state, create, c, note);
+  return create.length + retire.length === 0 ? state : sized(state, c, note);
 }
 
 function retireAll(s: State, going: Sizing['retire'], c: Context, note: NoteSink): State {

@@ -101,6 +101,7 @@ function policyOf(random: Random): Policy {
     idleBeforeShrinkMs: random.pick([5_000, 120_000]) ?? 5_000,
     maxSurge: random.between(1, 2),
     cellSize: random.between(1, 4),
+    bulkCellSize: 6,
     requestIdleLimitMs: 300_000,
     leaseLimitMs: random.chance(0.2) ? 400_000 : null,
     backoffMaxMs: 60_000,

@@ -36,6 +36,39 @@ describe('the cells of a pool', () => {
     );
   });
 
+  it('are four where many are made at once, up to a size, and then as many as that size asks for', () => {
+    const sizesFor = (count: number): number[] => {
+      const pool = new Pool(shapeOf({ min: count, max: count }), { cellSize: 2, bulkCellSize: 5 });
+      return pool.book.cells.map((each) => wishOf(pool.state, each).members.length);
+    };
+    expect([3, 8, 9, 16, 23].map(sizesFor)).toEqual([
+      [2, 1],
+      [2, 2, 2, 2],
+      [3, 3, 3],
+      [4, 4, 4, 4],
+      [5, 5, 5, 5, 3],
+    ]);
+  });
+
+  it('take what comes one by one while they wait for their run, as if it had come at once', () => {
+    const pool = new Pool(shapeOf({ min: 0, max: 30 }), { cellSize: 2, bulkCellSize: 5 });
+    for (let n = 1; n <= 20; n += 1) pool.ask(keyOf(`${n}`));
+    const load = (): number[] => pool.book.cells.map((each) => wishOf(pool.state, each).members.length);
+    expect(load()).toEqual([5, 5, 5, 5]);
+    for (const each of pool.book.cells) pool.event({ type: 'runBegan', cell: each });
+    pool.ask(keyOf('21'));
+    expect(load()).toEqual([5, 5, 5, 5, 1]);
+  });
+
+  it('that grew large take no more when few are made: each change of a cell costs what is in it', () => {
+    const pool = new Pool(shapeOf({ min: 20, max: 30 }), { cellSize: 2, bulkCellSize: 5 });
+    for (const each of pool.book.cells) pool.runEnded(wishOf(pool.state, each), null);
+    pool.boot();
+    const { name } = pool.member();
+    pool.event({ type: 'retire', member: name, why: 'test' });
+    expect(pool.members().at(-1)?.cell).toBe('c005');
+  });
+
   it('are more while all of them run: nobody waits for the end of a run', () => {
     expect(grown(12, 4).book.cells).toHaveLength(12);
   });

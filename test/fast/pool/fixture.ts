@@ -144,7 +144,9 @@ export class Pool {
   private suffixes = 0;
 
   constructor(shape: Shape | null = shapeOf(), policy: Partial<Policy> = {}) {
-    this.policy = { ...defaultPolicy, ...policy };
+    // A test that says how large a cell is means every cell.
+    const { cellSize: bulkCellSize } = { ...defaultPolicy, ...policy };
+    this.policy = { ...defaultPolicy, bulkCellSize, ...policy };
     this.state = { book: emptyBook('i' as InstallationId, 'p', this.now), sight: emptySight };
     if (shape !== null) this.adopt(shape);
   }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { wishOf } from '../../../src/pool/planner.js';
 import type { Pool } from './fixture.js';
 import { attempt, keyOf, ready, shapeOf } from './fixture.js';
 
@@ -8,6 +9,24 @@ function failScrub(pool: Pool): void {
   const result = { ok: false, kind: 'unreachable', why: 'no answer', findings: [] } as const;
   pool.event({ type: 'scrubbed', member: name, result, bootId: null });
 }
+
+describe('a pool that gets another spec while a create of it is lost', () => {
+  it('decides at once all that follows: a new VM takes the last room, so that an old one goes for the next', () => {
+    const pool = ready(1, { min: 1, max: 4 }, { maxSurge: 2 });
+    pool.adopt(shapeOf({ min: 2, max: 4 }));
+    const lost = pool.member(1);
+    pool.event({ type: 'runBegan', cell: lost.cell });
+    pool.runEnded(wishOf(pool.state, lost.cell), { instances: [], lostCreates: [lost.name], unlisted: [] });
+    pool.list({ [lost.name]: { status: 'BUILD' } });
+    pool.welcome(pool.member(2).name);
+    expect(pool.places()).toEqual(['Free', 'building', 'Free']);
+    pool.adopt(shapeOf({ min: 2, max: 4, generation: 'g2' }));
+    const decided = ['deleting', 'building', 'Free', 'building'];
+    expect(pool.places()).toEqual(decided);
+    pool.event({ type: 'tick' });
+    expect(pool.places()).toEqual(decided);
+  });
+});
 
 describe('another VM is made', () => {
   it('for one that is to be retired, as soon as its job has ended', () => {
