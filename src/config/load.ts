@@ -5,6 +5,7 @@ import { LineCounter, parseDocument, type Document } from 'yaml';
 import { errorText } from '../store/files.js';
 import { classFaults } from './class-settings.js';
 import { explainIssue } from './explain.js';
+import { memoryHere, usualParallel } from './parallel.js';
 import { formatDuration } from './quantities.js';
 import { settingsSchema, type Settings } from './schema.js';
 import { readSecretFile } from './secret-file.js';
@@ -23,7 +24,11 @@ export interface HashedToken {
 export interface Config extends Omit<Settings, 'auth' | 'engine' | 'capabilitySecretFile'> {
   readonly auth: { readonly tokens: readonly HashedToken[] };
   /** `createTimeout` in milliseconds. */
-  readonly engine: Settings['engine'] & { readonly backend: string; readonly createTimeout: number };
+  readonly engine: Settings['engine'] & {
+    readonly backend: string;
+    readonly createTimeout: number;
+    readonly maxParallel: number;
+  };
   readonly capabilitySecretFile: string;
 }
 
@@ -203,6 +208,8 @@ const resolveFiles = (settings: Settings, base: string, env: Environment): LoadR
     engine: {
       ...settings.engine,
       createTimeout,
+      maxParallel:
+        settings.engine.maxParallel ?? usualParallel(memoryHere(), Math.max(1, settings.classes.length)),
       backend: settings.engine.backend ?? `file://${join(stateDir, 'pulumi')}`,
       passphraseFile: secretFile(settings.engine.passphraseFile, 'engine.passphraseFile'),
     },

@@ -128,8 +128,10 @@ const engine = z
       .int()
       .min(1)
       .max(mostCellsAtOnce)
-      .default(4)
-      .describe('Cells that are brought up at the same time.'),
+      .optional()
+      .describe(
+        'Cells of a pool that are brought up at the same time; each takes some 200 MB meanwhile. Default: what half of the memory carries, shared by the pools, from 4 to 16',
+      ),
     adoptEvery: period.prefault('1m').describe("Period of reading the pool stack's outputs."),
     createTimeout: period
       .optional()

@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { diffConfig, mergeReload } from '../../../src/config/diff.js';
 import { formatConfigErrors, loadConfig, parseConfig, type Config } from '../../../src/config/load.js';
 import { configOfPool, poolsOf } from '../../../src/config/of-pool.js';
+import { memoryHere, usualParallel } from '../../../src/config/parallel.js';
 import { duration, formatDuration, size } from '../../../src/config/quantities.js';
 import { configurationReference } from '../../../src/config/reference.js';
 import { loadOrMakeSecret } from '../../../src/config/secret-file.js';
@@ -95,6 +96,25 @@ describe('classes', () => {
 });
 
 describe('the configuration file', () => {
+  it.each([
+    [24, 1, 16],
+    [4, 1, 10],
+    [4, 2, 5],
+    [1, 1, 4],
+    [24, 16, 4],
+  ])(
+    'with %i GiB of memory and %i pools brings up %i cells of each at the same time',
+    (gib, pools, cells) => {
+      expect(usualParallel(gib * 1024 ** 3, pools)).toBe(cells);
+    },
+  );
+
+  it('brings up as many cells as the memory of this machine carries, unless it says how many', () => {
+    expect(good().engine.maxParallel).toBe(usualParallel(memoryHere(), 1));
+    expect(memoryHere()).toBeLessThanOrEqual(totalmem());
+    expect(memoryHere()).toBeGreaterThan(0);
+  });
+
   it('needs only a few keys; the rest has defaults', () => {
     const config = good();
     expect(config).toMatchObject({
@@ -102,7 +122,7 @@ describe('the configuration file', () => {
       stateDir: join(dir, 'state'),
       capabilitySecretFile: join(dir, 'state/capability.key'),
       listen: { host: '127.0.0.1', port: 8470 },
-      engine: { backend: `file://${dir}/state/pulumi`, maxParallel: 4, passphraseFile: join(dir, 'pass') },
+      engine: { backend: `file://${dir}/state/pulumi`, passphraseFile: join(dir, 'pass') },
       limits: { bodyBytes: 1_048_576, maxWait: 60_000 },
     });
     expect(config.policy).toEqual(defaultPolicy);
