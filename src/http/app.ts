@@ -8,7 +8,7 @@ import { problemCodes, type ProblemCode } from './api.js';
 import { authenticate, type Identity, type KnownToken } from './authenticate.js';
 import type { FailedAuthLimit } from './failed-auth-limit.js';
 import { HttpProblem, problemOf, sendProblem } from './problem.js';
-import type { Route } from './route.js';
+import type { Ids, Route } from './route.js';
 
 export interface AppParts {
   readonly routes: readonly Route[];
@@ -35,6 +35,7 @@ interface Context {
   route: string;
   /** Method and path as in the table. */
   operation: string;
+  about: Ids;
 }
 
 const contexts = new WeakMap<Request, Context>();
@@ -85,7 +86,7 @@ export const createApp = (parts: AppParts): express.Express => {
 const begin =
   ({ log, newRequestId, stopping }: AppParts) =>
   (request: Request, response: Response, next: NextFunction): void => {
-    const context: Context = { id: newRequestId(), identity: null, route: '', operation: '' };
+    const context: Context = { id: newRequestId(), identity: null, route: '', operation: '', about: {} };
     contexts.set(request, context);
     const started = performance.now();
     response.setHeader('X-Request-Id', context.id);
@@ -100,6 +101,7 @@ const begin =
         ms: Math.round(performance.now() - started),
         who: context.identity?.name ?? null,
         address: request.socket.remoteAddress ?? null,
+        ...context.about,
       };
       // What monitoring asks every few seconds would drown the rest.
       if (context.route.endsWith('z')) log.debug(fields, 'answered');
@@ -158,6 +160,7 @@ const requireJson = (request: Request, _response: Response, next: NextFunction):
 const answer =
   (parts: AppParts, route: Route) =>
   async (request: Request, response: Response): Promise<void> => {
+    const context = contextOf(request);
     const left = new AbortController();
     const leave = (): void => {
       left.abort();
@@ -166,7 +169,7 @@ const answer =
     try {
       const reply = await route.handle({
         service: parts.service,
-        identity: contextOf(request).identity,
+        identity: context.identity,
         params: Object.fromEntries(
           Object.entries(request.params).map(([name, value]) => [name, String(value)]),
         ),
@@ -177,6 +180,10 @@ const answer =
         signal: () => AbortSignal.any([left.signal, parts.stopping]),
         notReady: parts.notReady,
         metrics: parts.metrics,
+        about: (ids) => {
+          const told = Object.entries(ids).filter(([, id]) => id !== undefined);
+          context.about = { ...context.about, ...Object.fromEntries(told) };
+        },
       });
       if (response.destroyed) return;
       if (parts.stopping.aborted) response.setHeader('Connection', 'close');

@@ -12,6 +12,13 @@ export interface Reply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** What a request is about, for the log. */
+export interface Ids {
+  readonly lease?: string | undefined;
+  readonly job?: string | undefined;
+  readonly vm?: string | undefined;
+}
+
 /** What a handler gets: everything validated. */
 export interface Call<B, Q> {
   readonly service: PoolService;
@@ -27,6 +34,8 @@ export interface Call<B, Q> {
   readonly notReady: () => string | null;
   /** The figures for Prometheus. */
   readonly metrics: () => Promise<string>;
+  /** Adds to what the log says of this request, whatever comes of it. */
+  readonly about: (ids: Ids) => void;
 }
 
 /** One row of the table from which routes, access tests and the API's description come. */
@@ -115,11 +124,11 @@ export const route = <B = undefined, Q = Record<string, never>>(declared: {
           throw new HttpProblem(problemCodes.notFound, `There is nothing of that ${name}.`);
         }
       }
-      return handle({
-        ...call,
-        query: check(query, call.query, 'query'),
-        body: body === null ? (undefined as B) : check(body, call.body, 'body'),
-      });
+      call.about({ lease: call.params['id'], vm: call.params['name'] });
+      const checked = body === null ? (undefined as B) : check(body, call.body, 'body');
+      if (typeof checked === 'object' && checked !== null && 'job' in checked)
+        call.about({ job: String(checked.job) });
+      return handle({ ...call, query: check(query, call.query, 'query'), body: checked });
     },
   };
 };

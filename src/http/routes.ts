@@ -26,7 +26,7 @@ import { dashboardRoutes } from './dashboard-routes.js';
 import { detailRoutes } from './detail-routes.js';
 import { documentRoutes } from './document-routes.js';
 import { HttpProblem } from './problem.js';
-import { route, servedPool, valueOf, type Call, type Reply, type Route } from './route.js';
+import { route, servedPool, valueOf, type Call, type Ids, type Reply, type Route } from './route.js';
 import { statusFor } from './status-for.js';
 import { usageRoutes } from './usage-routes.js';
 import { watchRoutes } from './watch-routes.js';
@@ -59,6 +59,12 @@ const visibleLease = ({ service, identity, params }: Call<unknown, unknown>): Le
   return view;
 };
 
+const idsOf = ({ id, job, vm }: LeaseView): Ids => ({
+  lease: id,
+  job,
+  ...(vm === null ? {} : { vm: vm.member }),
+});
+
 /** The view at the end of the wait that the call asks for. `fresh`: the request itself has just been made or repeated. */
 const afterWaiting = async (
   call: Call<unknown, WaitQuery>,
@@ -71,9 +77,11 @@ const afterWaiting = async (
   const role = call.identity?.role;
   const asOwner = role === 'worker' || role === 'capability';
   // Also a look without a wait shows that the job's side still wants what it has asked for.
+  call.about(idsOf(view));
   if (met || (ms <= 0 && (fresh || !asOwner))) return view;
   const later = await call.service.waitFor(view.id, until, ms, call.signal(), asOwner);
   if (later === null) throw unknownLease();
+  call.about(idsOf(later));
   return later;
 };
 
@@ -149,7 +157,9 @@ export const routes: readonly Route[] = [
     refusals: ['not-found'],
     answers: { 200: releaseAnswer },
     handle: async (call) => {
-      const { id } = visibleLease(call);
+      const view = visibleLease(call);
+      const { id } = view;
+      call.about(idsOf(view));
       const who = call.identity?.role === 'capability' ? "the job's side" : (call.identity?.name ?? '');
       return ok(valueOf(await call.service.releaseById(id, `released by ${who}`)));
     },

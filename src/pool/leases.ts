@@ -391,6 +391,8 @@ export function staged(s: State, lease: Lease, c: Context, note: NoteSink): Stat
     kind: 'staged',
     lease: id,
     member: lease.member,
+    job: lease.request.key.job,
+    user: lease.request.user.name,
     ms: c.now - lease.grantedAt,
     detail: `ready ${c.now - lease.grantedAt} ms after the grant`,
   });
@@ -403,7 +405,15 @@ export function staged(s: State, lease: Lease, c: Context, note: NoteSink): Stat
  */
 export function stageFailed(s: State, lease: Lease, why: string, c: Context, note: NoteSink): State {
   const { id } = lease.request;
-  note({ at: c.now, kind: 'stage-failed', lease: id, member: lease.member, detail: why });
+  note({
+    at: c.now,
+    kind: 'stage-failed',
+    lease: id,
+    member: lease.member,
+    job: lease.request.key.job,
+    user: lease.request.user.name,
+    detail: why,
+  });
   const state = withBook(s, {
     leases: s.book.leases.without(id),
     requests: s.book.requests.with(id, lease.request),

@@ -3,8 +3,9 @@ import { epoch } from '../pool/fixture.js';
 
 /** A clock that the test moves: whoever sleeps wakes when its time has come. */
 export class ManualClock implements Clock {
-  private at = epoch;
   private readonly sleepers = new Set<{ readonly until: number; readonly wake: () => void }>();
+
+  constructor(private at = epoch) {}
 
   now(): number {
     return this.at;
