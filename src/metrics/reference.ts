@@ -47,7 +47,7 @@ export const metricsReference = async (): Promise<string> => {
     '',
     'Counters with these begin at 0 with the service, so that `increase()` sees the first of each.',
     '',
-    '`vmpool_member_failures_total`, by `reason`. A VM that is to go because the pool or a person wishes it counts nowhere here, and one that is given up because a fault has lasted too long was counted when the fault began:',
+    '`vmpool_member_failures_total`, by `reason`. A VM that is to go because the pool or a person wishes it counts nowhere here, and one that is given up because a fault has lasted too long was counted when the fault began. The line of the log and of the history files that tells of the VM has the reason as `failure`:',
     '',
     ...reasons(vmFailures),
     '',

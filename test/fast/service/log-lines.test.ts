@@ -101,6 +101,14 @@ describe("the log of a lease's life", () => {
     },
   );
 
+  it('says of a VM that failed why, as the figures do', () => {
+    const failed = of('vm').filter((line) => line['failure'] !== undefined);
+    expect(failed).toMatchObject([
+      { failure: 'staging', lease, job, msg: expect.stringMatching(/^Busy -> /) as unknown },
+    ]);
+    expect(failed[0]?.['vm']).not.toBe(vm);
+  });
+
   it('names lease and job in each move of its VM, until that is clean', () => {
     const moves = of('vm').filter((line) => line['vm'] === vm && line['lease'] === lease);
     expect(moves.map(({ msg }) => String(msg).split(':')[0])).toEqual([
