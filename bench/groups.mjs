@@ -1,10 +1,11 @@
 /** The benchmarks by name: what each measures, and what makes its rows. Loaded when they run. */
 const scale = () => import('./scale/rows.mjs');
+const growth = () => import('./vms/growth.mjs');
 const members = 1_000;
 
 /**
  * `rows(smoke)` resolves with measured rows. `smoke`: also part of the guard, which runs within a minute. `minutes`: about,
- * on two cores.
+ * on two cores. `onRequest`: only when it is named.
  */
 export const groups = {
   lease: {
@@ -23,7 +24,7 @@ export const groups = {
     ...{ minutes: 1, smoke: true },
     rows: async (smoke) => (await scale()).idleRows({ members, seconds: smoke ? 10 : 60 }),
   },
-  leases: {
+  'lease-growth': {
     about: '100,000 leases, one after the other: what grows',
     minutes: 8,
     rows: async () => (await scale()).growthRows({ members: 100, leases: 100_000 }),
@@ -37,5 +38,51 @@ export const groups = {
     about: 'ACTIVE and SSH answers to the grant',
     minutes: 8,
     rows: async () => (await import('./vms/grant.mjs')).grantRows(),
+  },
+  hooks: {
+    about: 'prologue, job starter and epilogue of a job on a Free VM',
+    minutes: 6,
+    rows: async () => (await import('./vms/hooks.mjs')).hookRows(),
+  },
+  'compare-20': {
+    about: '0 to 20 VMs: our pool, one plain pulumi up, plain calls',
+    minutes: 3,
+    rows: async () => (await growth()).growthRows({ n: 20, bootMs: 0, plain: true }),
+  },
+  arrivals: {
+    about: 'one request a second for five minutes on an empty pool, boot 20 s',
+    minutes: 20,
+    rows: async () => (await import('./vms/arrivals.mjs')).arrivalRows(),
+  },
+  stuck: {
+    about: 'one VM stuck in BUILD, one up that hangs: delay to other requests',
+    minutes: 20,
+    rows: async () => (await import('./vms/stuck.mjs')).stuckRows(),
+  },
+  'idle-all': {
+    about:
+      'nothing happens for five minutes among 10, 100 and 1,000 members: all processes, calls of the cloud',
+    minutes: 24,
+    rows: async () => (await import('./vms/idle.mjs')).idleAllRows(),
+  },
+  'update-growth': {
+    about: '300 updates of cells, one after the other: what grows',
+    minutes: 30,
+    rows: async () => (await import('./vms/updates.mjs')).updateRows(),
+  },
+  'grow-200': {
+    about: '0 to 200 VMs beside one plain pulumi up and plain calls',
+    minutes: 15,
+    rows: async () => (await growth()).growthRows({ n: 200, bootMs: 0, plain: true }),
+  },
+  'grow-200-boot': {
+    about: 'the same, boot 5 s',
+    minutes: 15,
+    rows: async () => (await growth()).growthRows({ n: 200, bootMs: 5_000, plain: false }),
+  },
+  'grow-1000': {
+    about: '0 to 1,000 VMs beside plain calls; only when it is named',
+    ...{ minutes: 60, onRequest: true },
+    rows: async () => (await growth()).growthRows({ n: 1_000, bootMs: 0, plain: false }),
   },
 };

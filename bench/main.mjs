@@ -31,7 +31,8 @@ if (words.includes('--list') || wrong.length > 0) {
 }
 
 const chosen = Object.entries(groups).filter(
-  ([name, { smoke: guards = false }]) => (named.length === 0 || named.includes(name)) && (!smoke || guards),
+  ([name, { smoke: guards = false, onRequest = false }]) =>
+    (named.length === 0 ? !onRequest : named.includes(name)) && (!smoke || guards),
 );
 const load = () => `load ${loadavg()[0].toFixed(1)} on ${cpus().length} processors`;
 const results = [];

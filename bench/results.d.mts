@@ -42,6 +42,11 @@ export function row(
     readonly wanted?: readonly Limit[];
   },
 ): Measured;
+export function slopeRows<K extends string>(
+  what: string,
+  seen: readonly Readonly<Record<K, number>>[],
+  figures: readonly (readonly [K, string, string])[],
+): Measured[];
 export function isMet(measured: Measured, slack?: number): boolean;
 export function resultOf(measured: Measured, slack?: number): Result;
 export function tableOf(results: readonly Result[]): string[];

@@ -31,10 +31,14 @@ export const timesFloor = (factor, { of = 'p50' } = {}) => ({
   text: `${of} <= ${factor}x floor`,
   holds: (row, slack) => row[of] <= factor * row.floor * slack,
 });
-export const timesFloorPlus = (factor, more, unit) => ({
-  text: `p50 <= ${factor === 1 ? '' : `${factor}x `}floor + ${more} ${unit}`,
-  holds: (row, slack) => row.p50 <= (factor * row.floor + more) * slack,
-});
+/** `more` may be negative. */
+export const timesFloorPlus = (factor, more, unit) => {
+  const beyond = more === 0 ? '' : ` ${more < 0 ? '-' : '+'} ${Math.abs(more)} ${unit}`;
+  return {
+    text: `p50 <= ${factor === 1 ? '' : `${factor}x `}floor${beyond}`,
+    holds: (row, slack) => row.p50 <= (factor * row.floor + more) * slack,
+  };
+};
 export const atLeastOfFloor = (share, text) => ({
   text: `>= ${text} of floor`,
   holds: (row, slack) => row.p50 >= (share * row.floor) / slack,
@@ -67,6 +71,17 @@ export const resultOf = (measured, slack = 1) => {
     met: told ? null : isMet(measured, slack),
   };
 };
+
+/** By how much of its beginning each figure grows over all that was seen, by the least squares. */
+export const slopeRows = (what, seen, figures) =>
+  figures.map(([key, name, unit]) => {
+    const points = seen.map((one, n) => [n / (seen.length - 1), one[key]]);
+    const grows = slope(points);
+    const start = median(seen.slice(0, Math.ceil(seen.length / 4)).map((one) => one[key]));
+    return row(`${what}: ${name} at the end, by its slope, beside that at the start`, unit, {
+      ...{ p50: start + grows, floor: start, wanted: [timesFloor(1.3)] },
+    });
+  });
 
 const columns = ['name', 'unit', 'p50', 'p99', 'floor', 'ratio', 'wanted', 'met'];
 /** Results as lines of text, a head before them. */

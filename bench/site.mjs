@@ -139,11 +139,10 @@ export async function openSite(
       await until('the shape', 60_000, async () => (await site.operator.status()).shape !== null);
     },
     stop: () => site.service.stop(),
-    /** Brings the pool's stack to a changed shape and has the service read it. */
-    async shape(changes) {
+    /** Brings the pool's stack to a changed shape, which the service reads within a minute or when it is told to adopt. */
+    async reshape(changes) {
       shape = { ...shape, ...changes };
       await bringUp();
-      await site.operator.adopt();
     },
     request: (job) => ({
       job,

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bundlePrograms } from '../../scripts/bundle-cli.mjs';
 import { caller, timed, timeOf, until } from '../calls.mjs';
 import { owned } from '../owner.mjs';
-import { also, atLeastOfFloor, atMost, median, quantile, row, slope, timesFloor } from '../results.mjs';
+import { also, atLeastOfFloor, atMost, median, quantile, row, slopeRows, timesFloor } from '../results.mjs';
 import { requestOf } from './book.mjs';
 
 const here = import.meta.dirname;
@@ -238,15 +238,4 @@ export const growthRows = ({ members, leases }) =>
       ['mb', 'memory of the service', 'MB'],
       ['bytes', 'store on disk', 'bytes'],
     ]);
-  });
-
-/** By how much of its beginning each figure grows over all that was seen, by the least squares. */
-export const slopeRows = (what, seen, figures) =>
-  figures.map(([key, name, unit]) => {
-    const points = seen.map((one, n) => [n / (seen.length - 1), one[key]]);
-    const grows = slope(points);
-    const start = median(seen.slice(0, Math.ceil(seen.length / 4)).map((one) => one[key]));
-    return row(`${what}: ${name} at the end, by its slope, beside that at the start`, unit, {
-      ...{ p50: start + grows, floor: start, wanted: [timesFloor(1.3)] },
-    });
   });

@@ -11,6 +11,7 @@ import {
   resultOf,
   row,
   slope,
+  slopeRows,
   tableOf,
   timesFloor,
   timesFloorPlus,
@@ -127,5 +128,24 @@ describe('a slope', () => {
         [3, 0],
       ]),
     ).toBeCloseTo(-0.2);
+  });
+});
+
+describe('the growth of many looks', () => {
+  it('is told as the figure at the end, by the slope of all of them, beside that at the start', () => {
+    const seen = [10, 11, 12, 13, 14].map((ms) => ({ ms, mb: 100 }));
+    const rows = slopeRows('work', seen, [
+      ['ms', 'latency', 'ms'],
+      ['mb', 'memory', 'MB'],
+    ]).map((one) => resultOf(one));
+    expect(rows.map(({ p50, floor, met }) => [p50, floor, met])).toEqual([
+      [15, 11, false],
+      [100, 100, true],
+    ]);
+  });
+
+  it('a single odd look does not make it', () => {
+    const seen = [10, 10, 10, 30, 10, 10, 10].map((ms) => ({ ms }));
+    expect(resultOf(slopeRows('work', seen, [['ms', 'latency', 'ms']])[0]!).met).toBe(true);
   });
 });

@@ -1,0 +1,101 @@
+/** One VM is stuck in BUILD, or the `up` of one cell hangs: what do other requests notice? */
+import { readdirSync, readFileSync } from 'node:fs';
+import { until } from '../calls.mjs';
+import { owned } from '../owner.mjs';
+import { median, quantile, row } from '../results.mjs';
+import { openSite } from '../site.mjs';
+import { arrive } from './arrivals.mjs';
+
+const limitMs = 300_000;
+const bootMs = 3_000;
+/** Differences by chance, on a machine that does other work. */
+const noise = 1.25;
+
+/** The `pulumi up` of a cell, once it runs, as a pid. */
+const upOf = (site) =>
+  until('the up of a cell', limitMs, () => {
+    for (const pid of readdirSync('/proc')) {
+      if (!/^\d+$/.test(pid)) continue;
+      let words;
+      try {
+        words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      } catch {
+        continue;
+      }
+      if (words[0] !== undefined && /\/pulumi$/.test(words[0]) && words.includes('up'))
+        if (words.some((word) => /^bench-c\d+$/.test(word)) && isOf(site, pid)) return Number(pid);
+    }
+    return null;
+  });
+const isOf = (site, pid) => {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(site.dir);
+  } catch {
+    return false;
+  }
+};
+
+/**
+ * Times to grant of `count` requests that come one each `everyMs` on an empty pool, behind a first request whose VM
+ * `trouble(site)` has put in trouble; that one waits as well and is served first.
+ */
+const scenario = ({ count, everyMs }, trouble) =>
+  owned(async (owner) => {
+    const site = await openSite(owner, {
+      ...{ machines: 'responders', addresses: 2 * count + 60, timing: { buildMs: bootMs } },
+      shape: { min: 0, max: count + 4 },
+    });
+    const ended = await trouble(site);
+    const waits = await arrive(site, 'other', count, everyMs);
+    await ended?.();
+    return waits;
+  });
+
+const none = async (site) => {
+  await site.client.request(site.request('first.b'));
+  await until('its POST', limitMs, async () => (await site.control.servers()).length > 0);
+};
+const stuckInBuild = async (site) => {
+  await site.control.fault({ kind: 'stuck-in-build' }, { times: 1 });
+  await none(site);
+};
+const upThatHangs = async (site) => {
+  await site.client.request(site.request('first.b'));
+  const pid = await upOf(site);
+  await until('its POST', limitMs, async () => (await site.control.servers()).length > 0);
+  process.kill(pid, 'SIGSTOP');
+  return () => {
+    process.kill(pid, 'SIGCONT');
+  };
+};
+
+/** In each, a first request has its VM under way when the others begin to come. */
+export async function stuckRows({ count = 24, everyMs = 2_000 } = {}) {
+  const without = await scenario({ count, everyMs }, none);
+  const floor = median(without);
+  const rows = [
+    row(`${count} requests, one each ${everyMs / 1_000} s, boot ${bootMs / 1_000} s: time to grant`, 'ms', {
+      ...{ p50: floor, p99: quantile(without, 0.99), floor: bootMs },
+    }),
+  ];
+  const troubles = [
+    ['one VM stuck in BUILD', stuckInBuild],
+    ["one cell's `up` hangs", upThatHangs],
+  ];
+  for (const [what, trouble] of troubles) {
+    const waits = await scenario({ count, everyMs }, trouble);
+    rows.push(
+      row(`the same, ${what}, beside the same without`, 'ms', {
+        ...{ p50: median(waits), p99: quantile(waits, 0.99), floor },
+        wanted: [
+          {
+            text: `p50 <= ${noise}x floor, nobody waits longer than ${noise}x the longest without`,
+            holds: (own, slack) =>
+              own.p50 <= noise * floor * slack && Math.max(...waits) <= noise * Math.max(...without) * slack,
+          },
+        ],
+      }),
+    );
+  }
+  return rows;
+}

@@ -1,0 +1,83 @@
+/** Hundreds of updates of cells, one after the other: does anything grow with their number? */
+import { join } from 'node:path';
+import { until } from '../calls.mjs';
+import { owned } from '../owner.mjs';
+import { slopeRows } from '../results.mjs';
+import { openSite } from '../site.mjs';
+import { bytesBelow, memoryOf } from '../usage.mjs';
+import { requestToPost } from './request.mjs';
+
+const limitMs = 300_000;
+
+/** Updates of cells so far, as the service counts them. */
+async function updatesOf(site) {
+  const answer = await fetch(`${site.url}/metrics`, {
+    headers: { Authorization: `Bearer ${site.tokens.operator}` },
+    signal: AbortSignal.timeout(30_000),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`/metrics: ${answer.status} ${text}`);
+  return [...text.matchAll(/^vmpool_cell_update_seconds_count\{.*\} (\d+)$/gm)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );
+}
+
+/**
+ * VMs come for jobs and go after them, some at a time, until `updates` updates have run. Every tenth of that is a look at
+ * disk, memory, and how long a request takes to Nova.
+ */
+export const updateRows = ({ updates = 300, atOnce = 6 } = {}) =>
+  owned(async (owner) => {
+    const site = await openSite(owner, {
+      ...{ machines: 'responders', addresses: 2 * updates + 200 },
+      shape: { min: 0, max: atOnce + 1 },
+      engine: { maxParallel: atOnce + 1 },
+      policy: { idleBeforeShrink: '1s' },
+    });
+    const empty = () =>
+      until(
+        'an empty pool',
+        limitMs,
+        async () => {
+          const { members, cells } = await site.operator.status();
+          return members.length === 0 && cells.every(({ running }) => !running);
+        },
+        200,
+      );
+    let job = 0;
+    /** Asks for `n` VMs at once, gives them back, and waits until they are gone. Milliseconds to the first POST. */
+    const round = async (n) => {
+      const jobs = Array.from({ length: n }, () => `${(job += 1)}.u`);
+      const [first, ...others] = jobs;
+      const { id, ms } = await requestToPost(site, first);
+      const rest = await Promise.all(others.map((one) => site.client.request(site.request(one))));
+      await Promise.all([id, ...rest.map((one) => one.id)].map((one) => site.granted(one)));
+      await Promise.all(jobs.map((one) => site.release(one)));
+      await empty();
+      return ms;
+    };
+    const seen = [];
+    await round(atOnce);
+    const first = await updatesOf(site);
+    for (let done = 0, posts = []; done < updates;) {
+      posts.push(await round(atOnce));
+      done = (await updatesOf(site)) - first;
+      if (done < ((seen.length + 1) * updates) / 10) continue;
+      const sorted = posts.sort((a, b) => a - b);
+      seen.push({
+        book: bytesBelow(site.state) - bytesBelow(join(site.state, 'pulumi')),
+        state: bytesBelow(join(site.state, 'pulumi')),
+        memory: memoryOf(site.service.pid),
+        ms: sorted[Math.floor(sorted.length / 2)],
+      });
+      posts = [];
+      process.stderr.write(`  after ${done} updates: ${JSON.stringify(seen.at(-1))}\n`);
+    }
+    return slopeRows(`${updates} updates of cells`, seen, [
+      ['book', 'state directory without Pulumi', 'bytes'],
+      ['state', "Pulumi's state", 'bytes'],
+      ['memory', 'memory of all processes', 'MB'],
+      ['ms', 'request to POST /servers', 'ms'],
+    ]);
+  });
