@@ -43,7 +43,7 @@ export async function openSite(
     writeFileSync(join(dir, name), text, { mode: 0o600 });
     return join(dir, name);
   };
-  const tokens = { worker: 'b'.repeat(40), operator: 'o'.repeat(40) };
+  const tokens = { worker: 'b'.repeat(40), second: 's'.repeat(40), operator: 'o'.repeat(40) };
   const newKey = (name) => {
     const made = spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, name)]);
     if (made.status !== 0) throw new Error(`ssh-keygen: ${made.error?.message ?? made.stderr}`);
@@ -109,6 +109,7 @@ export async function openSite(
       auth: {
         tokens: [
           { name: 'w', role: 'worker', worker: 'w1', tokenFile: file('token', tokens.worker) },
+          { name: 's', role: 'worker', worker: 'w2', tokenFile: file('second', tokens.second) },
           { name: 'o', role: 'operator', tokenFile: file('operator', tokens.operator) },
         ],
       },

@@ -39,7 +39,7 @@ const ofEngine = ({ seconds, bootMs, maxParallel }) =>
     return { waits, cores: (cpuSecondsOf(site.service.pid) - before) / elapsed };
   });
 
-export async function arrivalRows({ seconds = 300, bootMs = 20_000, parallel = [null, 16] } = {}) {
+export async function arrivalRows({ seconds = 300, bootMs = 20_000, parallel = [null] } = {}) {
   const rows = [];
   for (const maxParallel of parallel) {
     const { waits, cores } = await ofEngine({ seconds, bootMs, maxParallel });

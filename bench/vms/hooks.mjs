@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { chownSync, copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createClient } from '../../dist/src/http/client.js';
 import { DemoWorker } from '../../dist/src/demo/worker.js';
 import { timeOf, until } from '../calls.mjs';
 import { owned } from '../owner.mjs';
@@ -12,17 +13,20 @@ const vms = 4;
 const limitMs = 300_000;
 const clean = { PATH: '/usr/bin:/bin' };
 
-/** `ssh host true` as that user of the worker, on a VM that is leased for it: on a new connection, and on a warm one. */
-async function plainSsh(site, worker) {
+/** `ssh host true` as a user of the worker, on a VM that is leased for it: on a new connection, and on a warm one. */
+async function plainSsh(owner, site, worker) {
   const { carol } = worker.users;
   const key = join(site.dir, 'carol');
   const made = spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
   if (made.status !== 0) throw new Error(`ssh-keygen: ${made.error?.message ?? made.stderr}`);
   const [type, base64] = readFileSync(`${key}.pub`, 'utf8').split(' ');
   const body = { ...site.request('ssh.floor'), user: carol, publicKey: `${type} ${base64.trim()}` };
-  const { id } = await site.client.request(body);
+  // As another worker: this one tells the service that it has no such job, and the lease would end.
+  const client = createClient({ url: site.url, token: site.tokens.second });
+  owner.defer('the client', () => client.close());
+  const { id } = await client.request(body);
   const { vm } = await until('the VM for plain ssh', limitMs, async () => {
-    const lease = await site.client.lease(id, { waitSeconds: 30, until: 'ready' });
+    const lease = await client.lease(id, { waitSeconds: 30, until: 'ready' });
     return lease.ready ? lease : null;
   });
   const inside = join(carol.home, 'key');
@@ -81,7 +85,7 @@ export const hookRows = ({ rounds = 15 } = {}) =>
       ...{ name: 'w1', token: site.tokens.worker, np: vms, firstJob: 28 },
     });
     const worker = await starting;
-    const plain = await plainSsh(site, worker);
+    const plain = await plainSsh(owner, site, worker);
     const [node, cold, warm, jobs] = [[], [], [], []];
     for (let n = 0; n < rounds + 1; n += 1) {
       // No scrub beside what is timed: a VM's survey of its files is seconds of a processor.
