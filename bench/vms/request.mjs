@@ -32,11 +32,11 @@ const ofSize = (members, rounds, withPlain) =>
       // The next one meets a pool at rest, as the first did.
       await site.atRest();
     }
-    return { times, floor: median(floors), plain: withPlain ? await plainPulumiToPost(site, 5) : null };
+    return { times, floor: median(floors), plain: withPlain ? await plainPulumiToPost(site, 3) : null };
   });
 
 /** One row for each size. Larger sizes may not take longer than the smallest. */
-export async function requestRows({ sizes = [10, 100, 1_000], rounds = 10 } = {}) {
+export async function requestRows({ sizes = [10, 100, 1_000], rounds = 6 } = {}) {
   const rows = [];
   let smallest = null;
   for (const members of sizes) {

@@ -33,7 +33,8 @@ export const updateRows = ({ updates = 300, atOnce = 6 } = {}) =>
       ...{ machines: 'responders', addresses: 2 * updates + 200 },
       shape: { min: 0, max: atOnce + 1 },
       engine: { maxParallel: atOnce + 1 },
-      policy: { idleBeforeShrink: '1s' },
+      // Each VM in a cell of its own: the most updates for the fewest VMs.
+      policy: { idleBeforeShrink: '1s', cellSize: 1 },
     });
     const empty = () =>
       until(
