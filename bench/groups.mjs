@@ -51,18 +51,23 @@ export const groups = {
   },
   arrivals: {
     about: 'one request a second for five minutes on an empty pool, boot 20 s',
-    minutes: 20,
+    minutes: 9,
     rows: async () => (await import('./vms/arrivals.mjs')).arrivalRows(),
+  },
+  'arrivals-32': {
+    about: 'the same with 32 cells at once',
+    minutes: 7,
+    rows: async () => (await import('./vms/arrivals.mjs')).arrivalRows({ parallel: 32 }),
   },
   stuck: {
     about: 'one VM stuck in BUILD, one up that hangs: delay to other requests',
-    minutes: 20,
+    minutes: 8,
     rows: async () => (await import('./vms/stuck.mjs')).stuckRows(),
   },
   'idle-all': {
     about:
       'nothing happens for five minutes among 10, 100 and 1,000 members: all processes, calls of the cloud',
-    minutes: 24,
+    minutes: 14,
     rows: async () => (await import('./vms/idle.mjs')).idleAllRows(),
   },
   'update-growth': {
@@ -75,9 +80,14 @@ export const groups = {
     minutes: 15,
     rows: async () => (await growth()).growthRows({ n: 200, bootMs: 0, plain: true }),
   },
+  'grow-200-16': {
+    about: 'the same with 16 cells at once',
+    minutes: 4,
+    rows: async () => (await growth()).growthRows({ n: 200, bootMs: 0, plain: false, parallel: 16 }),
+  },
   'grow-200-boot': {
-    about: 'the same, boot 5 s',
-    minutes: 15,
+    about: '0 to 200 VMs, boot 5 s, beside plain calls',
+    minutes: 5,
     rows: async () => (await growth()).growthRows({ n: 200, bootMs: 5_000, plain: false }),
   },
   'grow-1000': {

@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { owned } from '../owner.mjs';
 import { median, quantile, row, timesFloorPlus } from '../results.mjs';
 import { openSite } from '../site.mjs';
-import { cpuSecondsOf } from '../usage.mjs';
+import { cpuSecondsOf, memoryOf } from '../usage.mjs';
 
 const grantLimitMs = 30 * 60_000;
+const memoryEveryMs = 3_000;
 
 /** Asks for `count` VMs, one each `everyMs`, and waits for all of them: milliseconds to each grant, in their order. */
 export async function arrive(site, prefix, count, everyMs) {
@@ -25,33 +26,46 @@ export async function arrive(site, prefix, count, everyMs) {
   return Promise.all(waits);
 }
 
-const ofEngine = ({ seconds, bootMs, maxParallel }) =>
+/** The most memory that `pid` and what it starts have had, MB, looked at every few seconds until `work` is over. */
+async function peakOf(pid, work) {
+  const over = new globalThis.AbortController();
+  let peak = 0;
+  const looks = (async () => {
+    while (!over.signal.aborted) {
+      peak = Math.max(peak, memoryOf(pid));
+      await sleep(memoryEveryMs, undefined, { signal: over.signal }).catch(() => undefined);
+    }
+  })();
+  try {
+    return { value: await work, peak: () => peak };
+  } finally {
+    over.abort();
+    await looks;
+  }
+}
+
+/** @param options.parallel cells at once; null: the default */
+export const arrivalRows = ({ seconds = 300, bootMs = 20_000, parallel = null } = {}) =>
   owned(async (owner) => {
     const site = await openSite(owner, {
       ...{ machines: 'responders', addresses: 2 * seconds + 50, timing: { buildMs: bootMs } },
       shape: { min: 0, max: seconds },
-      engine: maxParallel === null ? {} : { maxParallel },
+      engine: parallel === null ? {} : { maxParallel: parallel },
     });
-    const before = cpuSecondsOf(site.service.pid);
+    const { pid } = site.service;
+    const before = cpuSecondsOf(pid);
     const since = performance.now();
-    const waits = await arrive(site, 'each', seconds, 1_000);
+    const { value: waits, peak } = await peakOf(pid, arrive(site, 'each', seconds, 1_000));
     const elapsed = (performance.now() - since) / 1_000;
-    return { waits, cores: (cpuSecondsOf(site.service.pid) - before) / elapsed };
-  });
-
-export async function arrivalRows({ seconds = 300, bootMs = 20_000, parallel = [null] } = {}) {
-  const rows = [];
-  for (const maxParallel of parallel) {
-    const { waits, cores } = await ofEngine({ seconds, bootMs, maxParallel });
-    const engine = maxParallel === null ? 'the default of cells at once' : `${maxParallel} cells at once`;
+    const cores = (cpuSecondsOf(pid) - before) / elapsed;
+    const engine = parallel === null ? 'the default of cells at once' : `${parallel} cells at once`;
     const what = `one request a second for ${seconds} s on an empty pool, boot ${bootMs / 1_000} s, ${engine}`;
-    rows.push(
+    return [
       row(`${what}: time to grant`, 'ms', {
         ...{ p50: median(waits), p99: quantile(waits, 0.99), floor: bootMs },
         wanted: [timesFloorPlus(1, 3_000, 'ms')],
       }),
       row(`${what}: processors used`, 'cores', { p50: cores }),
-    );
-  }
-  return rows;
-}
+      row(`${what}: most memory of all processes`, 'MB', { p50: peak() }),
+    ];
+  });
