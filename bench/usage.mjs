@@ -1,6 +1,6 @@
 /** What a process and all that it has started use, read from /proc. */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 const ticksPerSecond = 100;
 
@@ -51,13 +51,14 @@ export function memoryOf(pid) {
   return (kib * 1024) / 1e6;
 }
 
-/** Bytes of all files below a directory; those that go meanwhile do not count. */
-export function bytesBelow(directory) {
+/** Bytes of all files below a directory whose path from there `counts`; those that go meanwhile do not. */
+export function bytesBelow(directory, counts = () => true) {
   let bytes = 0;
   for (const entry of readdirSync(directory, { withFileTypes: true, recursive: true })) {
-    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    if (!entry.isFile() || !counts(relative(directory, path))) continue;
     try {
-      bytes += statSync(join(entry.parentPath, entry.name)).size;
+      bytes += statSync(path).size;
     } catch {
       // Gone meanwhile.
     }

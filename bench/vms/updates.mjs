@@ -2,12 +2,16 @@
 import { join } from 'node:path';
 import { until } from '../calls.mjs';
 import { owned } from '../owner.mjs';
-import { slopeRows } from '../results.mjs';
+import { row, slopeRows } from '../results.mjs';
 import { openSite } from '../site.mjs';
 import { bytesBelow, memoryOf } from '../usage.mjs';
 import { requestToPost } from './request.mjs';
 
 const limitMs = 300_000;
+const isStore = (path) => /^book\.json/.test(path);
+/** Each of them drops its oldest parts by itself. */
+const isLimited = (path) => /^(history|usage|engine\/pulumi-home\/logs)\//.test(path);
+const isElsewhere = (path) => isLimited(path) || /^pulumi\//.test(path);
 
 /** Updates of cells so far, as the service counts them. */
 async function updatesOf(site) {
@@ -67,18 +71,26 @@ export const updateRows = ({ updates = 300, atOnce = 6 } = {}) =>
       if (done < ((seen.length + 1) * updates) / 10) continue;
       const sorted = posts.sort((a, b) => a - b);
       seen.push({
-        book: bytesBelow(site.state) - bytesBelow(join(site.state, 'pulumi')),
+        store: bytesBelow(site.state, isStore),
         state: bytesBelow(join(site.state, 'pulumi')),
+        rest: bytesBelow(site.state, (path) => !isStore(path) && !isElsewhere(path)),
+        limited: bytesBelow(site.state, isLimited),
         memory: memoryOf(site.service.pid),
         ms: sorted[Math.floor(sorted.length / 2)],
       });
       posts = [];
       process.stderr.write(`  after ${done} updates: ${JSON.stringify(seen.at(-1))}\n`);
     }
-    return slopeRows(`${updates} updates of cells`, seen, [
-      ['book', 'state directory without Pulumi', 'bytes'],
+    const [early, late] = [seen[0], seen.at(-1)];
+    const what = `${updates} updates of cells`;
+    const rows = slopeRows(what, seen, [
+      ['store', 'store', 'bytes'],
       ['state', "Pulumi's state", 'bytes'],
+      ['rest', 'what else the service keeps, without what has a limit of its own,', 'bytes'],
       ['memory', 'memory of all processes', 'MB'],
       ['ms', 'request to POST /servers', 'ms'],
     ]);
+    const each = ((late.limited - early.limited) / updates) * (seen.length / (seen.length - 1));
+    const limits = 'history (128 MiB), account (usage.size), logs of Pulumi (500 MB)';
+    return [...rows, row(`${what}: each adds to ${limits}`, 'bytes', { p50: each })];
   });
