@@ -12,6 +12,7 @@ import { makeOwned } from './spool/files.js';
 import { runDirectory, writeLeaseFiles } from './spool/lease-files.js';
 import { Spool, type AttemptRecord } from './spool/spool.js';
 import { makeKeyPair } from './ssh-key.js';
+import { waitLimitMs } from './starter/waiting.js';
 import { lookUpAccount, type Account } from './torque/account.js';
 import { featuresOf, memoryOf, processorsOf, type PrologueArguments } from './torque/arguments.js';
 import { limitsOf } from './torque/limits.js';
@@ -169,6 +170,7 @@ async function askForVm(
     queue: args.queue,
     jobName: args.jobName.slice(0, 4096),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
+    maxWaitSeconds: Math.floor(waitLimitMs(config.maxWaitMs, args.walltimeSeconds) / 1000),
   };
   const lease = await askUntil(context, client, body);
   if (lease.kind === 'unreachable')

@@ -180,8 +180,12 @@ export class ServiceClient {
     const path = `/v1/leases?wait=${wait}&until=granted`;
     const ask = (given: LeaseRequest): Promise<Answer<Lease>> =>
       this.#ask('POST', path, given, limitMs, readLease, signal);
-    const { limits, ...rest } = body;
-    return limits === undefined ? ask(body) : orWithout(ask(body), () => ask(rest));
+    // The newest first: a service that knows the limits of a job keeps them, also where it does not know the rest.
+    const { maxWaitSeconds, ...known } = body;
+    const { limits, ...oldest } = known;
+    const withLimits = (): Promise<Answer<Lease>> =>
+      limits === undefined ? ask(known) : orWithout(ask(known), () => ask(oldest));
+    return maxWaitSeconds === undefined ? withLimits() : orWithout(ask(body), withLimits);
   }
 
   /** `waitMs` is the long poll's; the answer is given `graceMs` on top. */

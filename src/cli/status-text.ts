@@ -1,4 +1,5 @@
 import type { LeaseView, MemberView, ServiceView, StatusView } from '../http/api.js';
+import { waitWords } from './screens/leases.js';
 import { poolCell, poolColumn, poolsText } from './screens/pools.js';
 import { count, howLong, table } from './table.js';
 import { harmlessLine, type Paint } from './terminal.js';
@@ -156,7 +157,7 @@ const waitingTable = (requests: readonly LeaseView[], now: number, paint: Paint)
       ...poolCell(pool, request),
       request.job,
       request.worker,
-      howLong(now - Date.parse(request.askedAt)),
+      waitWords(request, now),
       harmlessLine(request.detail),
     ]),
     paint,

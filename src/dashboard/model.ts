@@ -1,5 +1,5 @@
 import { takesWords } from '../takes-words.js';
-import type { EventView, MemberView, ServiceView, StatusView } from '../http/api.js';
+import type { EventView, LeaseView, MemberView, ServiceView, StatusView } from '../http/api.js';
 
 /** States that a VM is looked for by, in the order in which they matter to who looks. */
 export const shownStates = ['Unusable', 'Busy', 'Free'] as const;
@@ -55,6 +55,12 @@ const both = (large: number, unit: string, small: number, smaller: string): stri
 export function since(at: string | null, now: number): string {
   const then = at === null ? NaN : Date.parse(at);
   return Number.isNaN(then) ? '' : span(now - then);
+}
+
+/** How long a request has waited, and may: `12 min of 1 h`. */
+export function waits({ askedAt, maxWaitSeconds }: LeaseView, now: number): string {
+  const waited = since(askedAt, now);
+  return maxWaitSeconds === undefined ? waited : `${waited} of ${span(maxWaitSeconds * 1000)}`;
 }
 
 /** One sentence for a tile's name, as a screen reader says it. */

@@ -126,6 +126,14 @@ export const leaseRequest = z
     queue: z.string().max(255).default(''),
     jobName: z.string().max(4096).default(''),
     limits: jobLimits.optional().describe('The VM ends the job beyond them.'),
+    maxWaitSeconds: z
+      .int()
+      .min(0)
+      .max(31 * 86_400)
+      .optional()
+      .describe(
+        'So long the job waits for its VM; then its worker gives the request up. Only told on: the service ends no request by it. Absent: not known.',
+      ),
   })
   .meta({ id: 'LeaseRequest' });
 export type LeaseRequest = z.infer<typeof leaseRequest>;
@@ -206,6 +214,12 @@ export const leaseView = z
     usage: runningUsage
       .optional()
       .describe('What a job that runs has used so far, as of the last probe of its VM; absent: not known.'),
+    maxWaitSeconds: z
+      .int()
+      .optional()
+      .describe(
+        'Of a waiting one: so long after `askedAt` its worker gives it up, give or take the seconds of its prologue. Absent where the worker did not say.',
+      ),
   })
   .meta({ id: 'Lease' });
 export type LeaseView = z.infer<typeof leaseView>;

@@ -104,6 +104,7 @@ const request = z.strictObject({
   queue: z.string(),
   jobName: z.string(),
   limits: limits.optional(),
+  maxWaitMs: millis.optional(),
   seq: z.int(),
   askedAt: millis,
 });

@@ -101,6 +101,8 @@ export interface Request {
   readonly queue: string;
   readonly jobName: string;
   readonly limits?: JobLimits | undefined;
+  /** So long its worker waits; absent where that did not say. Told to people, never a reason to end the request. */
+  readonly maxWaitMs?: Millis | undefined;
   /** Place in the line: the smaller is served first. Kept when a lease falls back into the line. */
   readonly seq: number;
   readonly askedAt: Millis;

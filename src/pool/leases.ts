@@ -8,7 +8,7 @@ import { moveMember, patchMember, putMember, withBook } from './members.js';
 import type { JobLimits } from './measured.js';
 import { decided } from './reasons.js';
 import { tenantEnded } from './spent.js';
-import type { Attempt, JobUser, LeaseId, LeaseKey } from './model.js';
+import type { Attempt, JobUser, LeaseId, LeaseKey, Millis } from './model.js';
 
 export interface Ask {
   readonly key: LeaseKey;
@@ -18,6 +18,7 @@ export interface Ask {
   readonly queue: string;
   readonly jobName: string;
   readonly limits?: JobLimits | undefined;
+  readonly maxWaitMs?: Millis | undefined;
 }
 
 export type AskOutcome =
@@ -137,7 +138,7 @@ export function ask(s: State, a: Ask, c: Context, note: NoteSink): { state: Stat
     lease: id,
     job: a.key.job,
     user: a.user.name,
-    detail: `asked by ${a.key.worker}, start ${a.key.attempt.start}`,
+    detail: `asked by ${a.key.worker}, start ${a.key.attempt.start}${a.maxWaitMs === undefined ? '' : `, waits ${a.maxWaitMs / 1000} s at most`}`,
   });
   state = withBook(state, { seq, requests: state.book.requests.with(id, request) });
   return { state: polled(state, id, c), outcome: { kind: 'accepted', id } };

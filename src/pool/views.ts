@@ -79,6 +79,7 @@ function waitingView(s: State, request: Request): LeaseView {
     ready: false,
     askedAt: iso(request.askedAt),
     grantedAt: null,
+    ...(request.maxWaitMs === undefined ? {} : { maxWaitSeconds: Math.round(request.maxWaitMs / 1000) }),
   };
 }
 

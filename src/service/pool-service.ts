@@ -90,12 +90,13 @@ export function createPoolService(parts: ServiceParts): PoolService {
         };
       }
       const key = { worker, job: body.job, attempt: body.attempt };
-      const { user, publicKey, queue, jobName, limits } = body;
+      const { user, publicKey, queue, jobName, limits, maxWaitSeconds } = body;
       const outcome = await keeper.dispatch({
         type: 'ask',
         ask: {
           ...{ key, user, publicKey, processors: body.processors, queue, jobName },
           ...(limits === undefined ? {} : { limits }),
+          ...(maxWaitSeconds === undefined ? {} : { maxWaitMs: maxWaitSeconds * 1000 }),
         },
       });
       if (outcome.type !== 'ask') return unexpected(outcome);

@@ -29,6 +29,8 @@ describe('a job and its class of VMs', () => {
     expect(site.service.leaseOf(result.id)?.body).toMatchObject({
       ...{ processors: 2, memory: 3 * gib, features: ['big'], queue: 'long' },
       limits: { mem: 3 * gib, pmem: gib, cput: 3_600 },
+      // As long as the job starter waits (maxWaitSeconds), within the walltime.
+      maxWaitSeconds: 30,
     });
   });
 

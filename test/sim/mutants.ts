@@ -96,6 +96,15 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
+    invariant: 4,
+    breaks: 'forgets how long a request may wait',
+    core: {
+      workOf,
+      step: (s, event, c) =>
+        step(s, event.type === 'ask' ? { ...event, ask: { ...event.ask, maxWaitMs: undefined } } : event, c),
+    },
+  },
+  {
     invariant: 2,
     breaks: 'deletes the server of a Busy VM that a listing leaves out',
     core: {

@@ -11,7 +11,7 @@ import { RestraintRules } from './restraint-rules.js';
 import type { Checks } from './rules.js';
 import { holdsSecret } from './secrets.js';
 import type { Core, SimService, Watcher } from './service.js';
-import type { Run } from './workers.js';
+import { maxWaitOf, type Run } from './workers.js';
 
 /** What the service has promised for one attempt, and whether something has happened that may end it. */
 interface Promise_ {
@@ -359,6 +359,12 @@ export class Oracle implements Watcher {
       'what was answered is durable',
       lease !== undefined || book.requests.get(id) !== undefined || idle || this.expired(p),
       () => `${id} of job ${p.run.job.id} is gone without a reason`,
+    );
+    const request = lease?.request ?? book.requests.get(id);
+    this.checks.must(
+      'what was answered is durable',
+      request === undefined || request.maxWaitMs === maxWaitOf(p.run.key),
+      () => `${id} of job ${p.run.job.id} may wait for ${String(request?.maxWaitMs)} ms`,
     );
     this.checks.must(
       'what was answered is durable',

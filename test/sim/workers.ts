@@ -21,6 +21,10 @@ export interface Job {
   done: boolean;
 }
 
+/** How long the starter waits, as its prologue says it; those of an earlier version say nothing. */
+export const maxWaitOf = ({ attempt }: LeaseKey): number | undefined =>
+  attempt.pid % 3 === 0 ? undefined : (attempt.pid % 7) * 60_000;
+
 /** One attempt: prologue, job starter, epilogue. Each may go on after the mom has forgotten it. */
 export interface Run {
   readonly job: Job;
@@ -197,7 +201,11 @@ export class Site {
   private askOf(run: Run): Ask {
     const user = { name: 'u', uid: 1000, gid: 1000, groups: [], home: '/home/u', shell: '/bin/sh' };
     const { key, id } = run;
-    return { key, user, publicKey: secretOf(id), processors: 1, queue: 'batch', jobName: 'j' };
+    const maxWaitMs = maxWaitOf(key);
+    return {
+      ...{ key, user, publicKey: secretOf(id), processors: 1, queue: 'batch', jobName: 'j' },
+      ...(maxWaitMs === undefined ? {} : { maxWaitMs }),
+    };
   }
 
   /** The job starter waits until the lease is ready, then runs the job on the VM. */

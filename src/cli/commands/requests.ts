@@ -6,7 +6,9 @@ import type { World } from '../world.js';
 
 export const requestsCommand = (world: World): Command =>
   withJson(withPool(withAccess(new Command('requests'))))
-    .description('the jobs that wait for a VM, the next first, and what each waits for')
+    .description(
+      'the jobs that wait for a VM, the next first: how long, how long they may, and what each waits for',
+    )
     .action(async (options: AccessOptions) => {
       const { terminal } = world;
       const status = await asking(world, options, (client) => client.status());

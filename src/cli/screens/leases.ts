@@ -46,6 +46,12 @@ export const leasesText = (
   );
 };
 
+/** `12 min of 1.0 h`: how long it has waited, and may. */
+export const waitWords = ({ askedAt, maxWaitSeconds }: LeaseView, nowMs: number): string => {
+  const waited = howLong(nowMs - at(askedAt));
+  return maxWaitSeconds === undefined ? waited : `${waited} of ${howLong(maxWaitSeconds * 1000)}`;
+};
+
 /** Who waits, the next to be served first. */
 export const requestsText = (
   requests: readonly LeaseView[],
@@ -54,15 +60,20 @@ export const requestsText = (
   width: number,
 ): string => {
   const pool = poolColumn(requests);
+  // Only where a worker says it.
+  const atMost = requests.some((r) => r.maxWaitSeconds !== undefined)
+    ? [{ title: 'AT MOST', align: 'right', drop: 1 } as const]
+    : [];
   return fitted(
     [
       { title: 'PLACE', align: 'right' },
       ...pool,
       { title: 'JOB', least: 10 },
       { title: 'USER', least: 6 },
-      { title: 'QUEUE', least: 6, drop: 2 },
-      { title: 'WORKER', least: 8, drop: 1 },
+      { title: 'QUEUE', least: 6, drop: 3 },
+      { title: 'WORKER', least: 8, drop: 2 },
       { title: 'WAITS', align: 'right' },
+      ...atMost,
       { title: 'FOR', least: 16 },
     ],
     [...requests]
@@ -75,6 +86,9 @@ export const requestsText = (
         request.queue === undefined || request.queue === '' ? '-' : harmlessLine(request.queue),
         request.worker,
         age(nowMs - at(request.askedAt)),
+        ...atMost.map(() =>
+          request.maxWaitSeconds === undefined ? '-' : age(request.maxWaitSeconds * 1000),
+        ),
         harmlessLine(request.detail),
       ]),
     paint,

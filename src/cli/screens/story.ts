@@ -3,7 +3,7 @@ import type { HistoryEntry } from '../../http/detail-api.js';
 import { cut, howLong } from '../table.js';
 import { harmlessLine, type Paint } from '../terminal.js';
 import { clockTime } from './events.js';
-import { usedSoFar } from './leases.js';
+import { usedSoFar, waitWords } from './leases.js';
 
 /** One start of a job, from its request on. */
 interface Start {
@@ -40,7 +40,7 @@ const summaryOf = ({ entries }: Start, live: LeaseView | undefined, nowMs: numbe
   if (live?.state === 'waiting')
     return [
       ...parts,
-      `waits for ${howLong(nowMs - Date.parse(live.askedAt))}, place ${String(live.position ?? '?')}: ${live.detail}`,
+      `waits for ${waitWords(live, nowMs)}${live.maxWaitSeconds === undefined ? '' : ' at most'}, place ${String(live.position ?? '?')}: ${live.detail}`,
     ].join(', ');
   if (live?.state === 'granted')
     return [...parts, ...ran(nowMs), live.ready ? 'runs' : live.detail].join(', ');

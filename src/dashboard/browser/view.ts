@@ -6,9 +6,9 @@ import {
   serviceLag,
   serviceReasons,
   shownStates,
-  since,
   span,
   summary,
+  waits,
   type Filter,
 } from '../model.js';
 import { element, fillRows, make, setText, shape } from './page.js';
@@ -71,13 +71,7 @@ export class View {
     this.drawTiles(shown);
     fillRows(
       element('requests', HTMLElement),
-      status.requests.map((r) => [
-        String(r.position ?? ''),
-        r.job,
-        r.worker,
-        since(r.askedAt, now),
-        r.detail,
-      ]),
+      status.requests.map((r) => [String(r.position ?? ''), r.job, r.worker, waits(r, now), r.detail]),
       'Nothing waits.',
       5,
     );

@@ -147,6 +147,8 @@ describe('vmpool why', () => {
     expect(lines[3]).toBe('   +3.2 s  lease          b-1: granted after 3200 ms');
     expect(lines[7]).toMatch(/^Job 28\.server of alice/);
     expect(lines[8]).toBe('  waits for 30 min, place 3: all 6 VMs of the pool are taken');
+    const limited = storyText('28', history, [{ ...waits, maxWaitSeconds: 3_600 }], now, plain, 80);
+    expect(limited).toContain('  waits for 30 min of 60 min at most, place 3: all 6 VMs');
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 

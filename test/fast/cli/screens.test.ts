@@ -5,6 +5,7 @@ import { eventLine } from '../../../src/cli/screens/events.js';
 import { leasesText, requestsText } from '../../../src/cli/screens/leases.js';
 import { memberText } from '../../../src/cli/screens/member.js';
 import { byUrgency, vmsText } from '../../../src/cli/screens/vms.js';
+import { statusText } from '../../../src/cli/status-text.js';
 import { age, cut } from '../../../src/cli/table.js';
 import { bare, coloured, plain } from '../../../src/cli/terminal.js';
 import type { EventView, LeaseView } from '../../../src/http/api.js';
@@ -116,6 +117,22 @@ describe('vmpool leases and requests', () => {
       /^ +1 +1\.server +alice +long +node1 +0s +all 6 VMs of the pool are taken$/,
     );
     expect(widest(text)).toBeLessThanOrEqual(80);
+  });
+  it('requests: how long each may wait, where its worker says so', () => {
+    const waits: LeaseView = { ...view, state: 'waiting', vm: null, grantedAt: null, position: 1 };
+    const told = [
+      { ...waits, maxWaitSeconds: 3_600 },
+      { ...waits, position: 2 },
+    ];
+    const late = now + 150_000;
+    const text = lines(requestsText(told, late, plain, Infinity));
+    expect(text[0]).toMatch(/WAITS +AT MOST +FOR/);
+    expect(text[1]).toMatch(/ 2m +60m +ready on/);
+    expect(text[2]).toMatch(/ 2m +- +ready on/);
+    expect(requestsText([waits], late, plain, Infinity)).not.toContain('AT MOST');
+    const view2 = statusView({ requests: told, now: new Date(late).toISOString() });
+    expect(statusText(view2, plain)).toMatch(/1\.server +node1 +3 min of 60 min +ready/);
+    expect(statusText(view2, plain)).toMatch(/1\.server +node1 +3 min +ready/);
   });
   it('say in a sentence that there is none', async () => {
     expect((await play(['leases'])).out).toBe('No job has a VM.\n');

@@ -10,10 +10,11 @@ import {
   since,
   span,
   summary,
+  waits,
   withEvent,
 } from '../../../src/dashboard/model.js';
 import type { EventView, ServiceView } from '../../../src/http/api.js';
-import { memberView, statusView } from '../cli/play.js';
+import { leaseAnswer, memberView, statusView } from '../cli/play.js';
 
 const now = Date.parse('2026-11-23T10:00:00.000Z');
 const job = { id: '7.srv', worker: 'node1', user: 'ann', lease: 'l', since: '2026-11-23T09:58:00.000Z' };
@@ -108,6 +109,15 @@ describe('words for people', () => {
     expect(summary(statusView({ counts, problems: ['x'] }))).toBe(
       '3 VMs of at most 6: 1 free, 2 busy, 0 unusable; 3 requests waiting; 1 problems',
     );
+  });
+});
+
+describe('a waiting request', () => {
+  it('has waited so long, of so long that it may', () => {
+    const asked = leaseAnswer({ state: 'waiting', askedAt: '2026-11-23T09:48:00.000Z' });
+    expect(waits(asked, now)).toBe('12 min');
+    expect(waits({ ...asked, maxWaitSeconds: 3_600 }, now)).toBe('12 min of 1 h');
+    expect(waits({ ...asked, maxWaitSeconds: 0 }, now)).toBe('12 min of 0 s');
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
+import { leaseIdOf } from '../../../src/pool/ids.js';
 import type { LeaseKey, ServerId } from '../../../src/pool/model.js';
-import { attempt, keyOf, Pool, ready, shapeOf, viewOf } from './fixture.js';
+import { askOf, attempt, keyOf, Pool, ready, shapeOf, viewOf } from './fixture.js';
 
 /** Ends whatever attempt of the job lives on the worker. */
 function releaseJob(pool: Pool, job: string, holdFor: string | null = null): readonly string[] {
@@ -34,6 +35,21 @@ describe('a request that is asked for again', () => {
     for (let n = 0; n < 3; n += 1) pool.ask(keyOf('1'));
     pool.boot();
     expect(pool.book.leases.keys()).toEqual([first]);
+  });
+
+  it('keeps how long it may wait when its VM cannot be made ready, and its story says it', () => {
+    const pool = ready(1, { max: 1 });
+    const id = leaseIdOf(keyOf('1'));
+    pool.event({ type: 'ask', ask: { ...askOf(keyOf('1')), maxWaitMs: 90_000 } });
+    expect(pool.notes.find(({ kind }) => kind === 'request')?.detail).toBe(
+      'asked by w1, start 1, waits 90 s at most',
+    );
+    const why = "it is another job's";
+    pool.event({ type: 'staged', lease: id, result: { ok: false, kind: 'foreign-marker', why } });
+    expect(pool.book.requests.get(id)?.maxWaitMs).toBe(90_000);
+    // Whoever asks again changes nothing of it.
+    pool.ask(keyOf('1'));
+    expect(pool.book.requests.get(id)?.maxWaitMs).toBe(90_000);
   });
 
   it('is none any more when it has its lease', () => {

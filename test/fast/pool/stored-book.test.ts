@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { bookSchema } from '../../../src/pool/book-schema.js';
 import { emptyBook } from '../../../src/pool/book.js';
 import type { InstallationId } from '../../../src/pool/model.js';
-import { keyOf, ready } from './fixture.js';
+import { askOf, keyOf, ready } from './fixture.js';
 
 const uuid = '5e0c1f4e-53a6-4c3e-9a59-6f3d6f3c8a11' as InstallationId;
 
@@ -27,6 +27,32 @@ describe('the stored form of the book', () => {
     };
     for (const member of Object.values(members)) delete member.made;
     expect(bookSchema.safeParse({ ...rest, members }).error?.issues).toBeUndefined();
+  });
+
+  it('takes requests and leases whose worker said how long they may wait, and those whose worker did not', () => {
+    const pool = ready(1, { max: 1 });
+    for (const job of ['1', '2', '3'])
+      pool.event({
+        type: 'ask',
+        ask: { ...askOf(keyOf(job)), ...(job === '3' ? {} : { maxWaitMs: 60_000 }) },
+      });
+    const book = { ...pool.book, installation: uuid };
+    expect(bookSchema.parse(stored(book))).toEqual(book);
+    const { requests, leases } = stored(book) as {
+      requests: Record<string, { maxWaitMs?: number }>;
+      leases: Record<string, { request: { maxWaitMs?: number } }>;
+    };
+    expect(Object.values(leases).map(({ request }) => request.maxWaitMs)).toEqual([60_000]);
+    expect(new Set(Object.values(requests).map(({ maxWaitMs }) => maxWaitMs))).toEqual(
+      new Set([60_000, undefined]),
+    );
+    for (const bad of ['long', null, {}])
+      expect(
+        bookSchema.safeParse({
+          ...(stored(book) as object),
+          requests: { r: { ...Object.values(requests)[0], maxWaitMs: bad } },
+        }).success,
+      ).toBe(false);
   });
 
   it.each(['planned', 'managed', 'stateless', 'dropped', 'adopted'])(

@@ -133,6 +133,19 @@ describe('requests', () => {
     expect(await service.request('w1', body('1', { processors: 4 }))).toMatchObject({ kind: 'done' });
   });
 
+  it('keep how long they may wait, where their worker says so, and tell it while they wait', async () => {
+    const { service, keeper } = bench(new Pool(shapeOf({ max: 0 })).book);
+    const limited = await service.request('w1', body('1', { maxWaitSeconds: 3_600 }));
+    const other = await service.request('w1', body('2'));
+    if (limited.kind !== 'done' || other.kind !== 'done') throw new Error('refused');
+    expect(limited.value).toMatchObject({ state: 'waiting', maxWaitSeconds: 3_600 });
+    expect(Object.keys(other.value)).not.toContain('maxWaitSeconds');
+    const { requests } = keeper.durable().book;
+    expect(requests.get(limited.value.id)?.maxWaitMs).toBe(3_600_000);
+    expect(Object.keys(requests.get(other.value.id) ?? {})).not.toContain('maxWaitMs');
+    expect(service.status().requests.map(({ maxWaitSeconds }) => maxWaitSeconds)).toEqual([3_600, undefined]);
+  });
+
   it('that an older attempt makes are refused with the code that hooks decide by', async () => {
     const { service } = bench(ready(1).book);
     await service.request('w1', body('1', { attempt: { start: 2, boot: 'b', pid: 2, ticks: 2 } }));
