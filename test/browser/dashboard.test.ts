@@ -119,8 +119,10 @@ describe('the pool, live', () => {
     await pool.service.request('node1', { ...first, processors: 1, queue: '', jobName: '' });
     await tile(/Busy.*job 7\.srv of ann/).waitFor();
     const second = ask('8.srv') as Parameters<typeof pool.service.request>[1];
-    await pool.service.request('node1', { ...second, processors: 1, queue: '', jobName: '' });
+    const limited = { ...second, processors: 1, queue: '', jobName: '', maxWaitSeconds: 3_600 };
+    await pool.service.request('node1', limited);
     await page.getByRole('cell', { name: '8.srv' }).waitFor();
+    await page.getByRole('cell', { name: / of 1 h$/ }).waitFor();
     await page.getByText('1 busy').waitFor({ state: 'attached' });
     await keep('busy');
     await pool.service.release('node1', { job: '7.srv', reason: 'job ended' });
