@@ -33,7 +33,10 @@ export const policySettings = z
       d.deleteFallbackMs,
       'A delete through Pulumi that takes longer is done through Nova, after a second look.',
     ),
-    probeEvery: time(d.probeEveryMs, 'Period of the SSH probe of Free and Busy VMs.'),
+    probeEvery: time(
+      d.probeEveryMs,
+      'Period of the SSH probe of Free and Busy VMs. Longer where there are so many that it were more than 8 probes a second: 125 s for 1,000 VMs.',
+    ),
     recheckEvery: time(d.recheckEveryMs, 'Period of the check of unusable VMs.'),
     idleBeforeShrink: time(d.idleBeforeShrinkMs, 'A Free VM that is not needed goes after this idle time.'),
     maxSurge: count(d.maxSurge, 'VMs of an old generation that are replaced at a time.'),

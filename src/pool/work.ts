@@ -175,10 +175,10 @@ function memberWork(s: State, member: Member, c: Context): Work | null {
           ? { kind: 'stage', key, member: name, target: to, order }
           : null;
       }
-      return probeWork(s, member, c, c.policy.probeEveryMs);
+      return probeWork(s, member, c, probePeriod(s, c));
     }
     case 'Free':
-      return probeWork(s, member, c, c.policy.probeEveryMs);
+      return probeWork(s, member, c, probePeriod(s, c));
     case 'held': {
       // It may have no address to be probed at: a look by id tells whether it is still being built.
       const stuck = isUnknownInBuild(member) && c.now > stuckAfter(member, c);
@@ -221,6 +221,17 @@ function measureWork(member: Member, c: Context): Work | null {
   if (to === null || member.tenant === null || !isBeingAsked(member, c.now)) return null;
   const { name, tenant } = member;
   return { kind: 'measure', key: `measure/${name}`, member: name, target: to, lease: tenant.lease };
+}
+
+/**
+ * A probe on a warm connection costs a millisecond or so: a pool of a thousand that was probed every minute took more of a
+ * processor for that alone than all else that it does while nothing happens.
+ */
+const mostProbesASecond = 8;
+
+/** Between two probes of a Free or Busy VM: longer than the policy says where there are so many VMs. */
+function probePeriod({ book }: State, c: Context): Millis {
+  return Math.max(c.policy.probeEveryMs, (book.members.size / mostProbesASecond) * 1_000);
 }
 
 function probeWork(s: State, member: Member, c: Context, everyMs: Millis): Work | null {

@@ -109,6 +109,11 @@ describe('a VM without a job', () => {
     expect(paceOf(hasty, 'probe', () => hasty.silence(hasty.member().name))).toBe(1_000);
   });
 
+  it('is probed more seldom among many: no more than eight of them a second', () => {
+    const many = ready(20, { max: 20 }, { probeEveryMs: 1_000 });
+    expect(paceOf(many, 'probe', () => many.probe(many.member().name))).toBe(2_500);
+  });
+
   it.each([
     ['unreachable', (pool: Pool) => [1, 2].forEach(() => pool.silence(pool.member().name))],
     ['error', (pool: Pool) => pool.silence(pool.member().name, 'host-key')],
