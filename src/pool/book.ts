@@ -217,6 +217,8 @@ export interface Sight {
   readonly quota: QuotaSight | null;
   /** The quota for want of which fewer members are made than are wanted. */
   readonly heldBack: TightQuota | null;
+  /** How long the last VMs took from their decision to Free: what is usual here now. */
+  readonly boots: readonly Millis[];
   /** Markers read on held VMs: lease marker or null for none. */
   readonly markers: Readonly<Record<string, MarkerSeen>>;
 }
@@ -272,6 +274,7 @@ export const emptySight: Sight = {
   shapeProblem: null,
   quota: null,
   heldBack: null,
+  boots: [],
   markers: {},
 };
 

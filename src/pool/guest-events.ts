@@ -2,6 +2,7 @@ import type { Marker, ProbeResult, ScrubResult } from '../guest/port.js';
 import type { Context, Member, State } from './book.js';
 import { entryAt, isUnusable, without } from './book.js';
 import { createSucceeded, createFailed } from './breaker.js';
+import { withBoot } from './late.js';
 import type { NoteSink } from './members.js';
 import { checked, moveMember, patchMember } from './members.js';
 import type { HostKey, LeaseId, MemberName } from './model.js';
@@ -32,7 +33,9 @@ export function welcomed(
       });
       const detail = `ready ${c.now - member.state.since} ms after it was ${isFirst(member) ? 'decided' : 'rebuilt'}`;
       const ready = moveMember(state, name, 'welcomed', detail, c, note);
-      return isFirst(member) ? createSucceeded(ready) : ready;
+      if (!isFirst(member)) return ready;
+      const boots = withBoot(ready.sight.boots, c.now - member.bornAt);
+      return createSucceeded({ ...ready, sight: { ...ready.sight, boots } });
     }
     case 'silent':
       return detailOf(checked(s, name, false, c), member, `building: ${result.why}`);

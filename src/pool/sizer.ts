@@ -2,6 +2,7 @@ import type { Context, Member, Request, State } from './book.js';
 import { isDeleting, isUnusable } from './book.js';
 import { createsAllowed } from './breaker.js';
 import { censusOf } from './census.js';
+import { lateMembers } from './late.js';
 import { blockedBy, waiting } from './leases.js';
 import type { MemberName, Shape } from './model.js';
 import { failsAgain, placeOf } from './members.js';
@@ -95,7 +96,8 @@ export function size(s: State, c: Context): Sizing {
   const demand = line.length;
   const target = Math.max(shape.min, Math.min(shape.max, demand + busy + shape.spare));
   const free = ready.filter((m) => m.retire === null);
-  const coming = unusable.filter((m) => isComing(s, m));
+  const late = demand === 0 ? [] : lateMembers(s, c);
+  const coming = unusable.filter((m) => isComing(s, m) && !late.includes(m));
   /** Leased, ready, or on its way to be ready. */
   const supply = busy + free.length + coming.length;
 
