@@ -35,9 +35,10 @@ export function chartOf(
     points.flatMap((point, index) => {
       const until = points[index + 1]?.at;
       const value = y(valueOf(point));
+      // From edge to edge also where no time has passed yet.
       return [
-        [x(Date.parse(point.at)), value],
-        [x(until === undefined ? now : Date.parse(until)), value],
+        [index === 0 ? 0 : x(Date.parse(point.at)), value],
+        [until === undefined ? width : x(Date.parse(until)), value],
       ] as const;
     });
   const level = (upTo: number) => (p: TrendPoint) =>

@@ -1,5 +1,5 @@
 import { takesWords } from '../takes-words.js';
-import type { EventView, LeaseView, MemberView, ServiceView, StatusView } from '../http/api.js';
+import type { CellView, EventView, LeaseView, MemberView, ServiceView, StatusView } from '../http/api.js';
 
 /** States that a VM is looked for by, in the order in which they matter to who looks. */
 export const shownStates = ['Unusable', 'Busy', 'Free'] as const;
@@ -67,7 +67,23 @@ export function waits({ askedAt, maxWaitSeconds }: LeaseView, now: number): stri
 export function sentence(member: MemberView, now: number): string {
   const state = member.reason === null ? member.state : `${member.state}, ${member.reason}`;
   const job = member.job === null ? '' : `, job ${member.job.id} of ${member.job.user}`;
-  return `${member.name}: ${state} for ${since(member.since, now)}${job}`;
+  return `${member.name}: ${state} for ${since(member.since, now)}${job}; ${ageAndProbe(member, now)}`;
+}
+
+/** How old it is, and when it was last asked whether it answers. */
+export function ageAndProbe({ bornAt, probe }: MemberView, now: number): string {
+  const age = `${since(bornAt, now)} old`;
+  if (probe === null) return `${age}, not probed yet`;
+  const ago = `${since(probe.at, now)} ago`;
+  return probe.failures === 0
+    ? `${age}, probed ${ago}`
+    : `${age}, ${String(probe.failures)} failed ${probe.failures === 1 ? 'probe' : 'probes'}, the last ${ago}`;
+}
+
+/** What a cell's stack is at; a failure is told also while the next update runs. */
+export function cellWords({ running, lastError }: CellView): string {
+  if (lastError === null) return running ? 'running' : 'converged';
+  return running ? `running; the last one failed: ${lastError}` : `failed: ${lastError}`;
 }
 
 /** What a person may order for that VM now, besides looking at it. */
@@ -137,9 +153,11 @@ export function serviceReasons({ toAdd, toRemove, lastError, nextTry }: ServiceV
 export function summary({ counts, shape, problems }: StatusView): string {
   const { free, busy, unusable, waiting } = counts;
   const max = shape === null ? '' : ` of at most ${String(shape.max)}`;
-  const trouble = problems.length === 0 ? 'no problem' : `${String(problems.length)} problems`;
-  return `${String(free + busy + unusable)} VMs${max}: ${String(free)} free, ${String(busy)} busy, ${String(unusable)} unusable; ${String(waiting)} requests waiting; ${trouble}`;
+  const trouble = problems.length === 0 ? 'no problem' : counted(problems.length, 'problem');
+  return `${counted(free + busy + unusable, 'VM')}${max}: ${String(free)} free, ${String(busy)} busy, ${String(unusable)} unusable; ${counted(waiting, 'request')} waiting; ${trouble}`;
 }
+
+const counted = (many: number, what: string): string => `${String(many)} ${what}${many === 1 ? '' : 's'}`;
 
 /** Events are kept in the page up to this many. */
 const eventsKept = 200;

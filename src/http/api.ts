@@ -294,6 +294,7 @@ export const cellView = z
     lastError: z.string().nullable(),
   })
   .meta({ id: 'Cell' });
+export type CellView = z.infer<typeof cellView>;
 
 /** A service of the site that follows the nodes, each a stack of its own. */
 export const serviceView = z

@@ -15,6 +15,7 @@ export class Panel {
   private readonly answer = element('order-answer', HTMLElement);
   private readonly reason = element('reason', HTMLInputElement);
   private readonly orders = element('orders', HTMLFormElement);
+  private readonly closer = element('close', HTMLButtonElement);
   private name: string | null = null;
   private offered = '';
 
@@ -53,7 +54,9 @@ export class Panel {
     // The buttons stay the same objects while they mean the same: focus is not lost.
     if (this.offered === orders.join()) return;
     this.offered = orders.join();
-    element('order-buttons', HTMLElement).replaceChildren(
+    const buttons = element('order-buttons', HTMLElement);
+    const hadFocus = buttons.contains(document.activeElement);
+    buttons.replaceChildren(
       ...orders.map((order) => {
         const [label, title] = words[order];
         const button = make('button', { type: 'button', title }, label);
@@ -63,6 +66,8 @@ export class Panel {
         return button;
       }),
     );
+    // Whoever gave an order by keyboard goes on here; a second Enter must not give another.
+    if (hadFocus) (orders.length === 0 ? this.closer : this.reason).focus();
   }
 
   close(): void {
@@ -71,19 +76,20 @@ export class Panel {
 
   private async order(order: keyof typeof words, button: HTMLButtonElement): Promise<void> {
     const { name } = this;
-    if (name === null) return;
+    if (name === null || button.ariaDisabled === 'true') return;
     if (order === 'retire' && button.dataset['sure'] === undefined) {
       button.dataset['sure'] = 'yes';
       setText(button, `Really retire ${name}`);
       return;
     }
-    button.disabled = true;
+    // A button that is really disabled loses the focus.
+    button.ariaDisabled = 'true';
     try {
       setText(this.answer, await this.give(name, order, this.reason.value.trim()));
     } catch (error) {
       setText(this.answer, error instanceof Error ? error.message : String(error));
     } finally {
-      button.disabled = false;
+      button.ariaDisabled = null;
       delete button.dataset['sure'];
       setText(button, words[order][0]);
     }

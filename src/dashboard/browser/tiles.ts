@@ -1,5 +1,5 @@
 import type { MemberView } from '../../http/api.js';
-import { sentence, since } from '../model.js';
+import { ageAndProbe, sentence, since } from '../model.js';
 import { make, setText } from './page.js';
 
 /** From so many VMs on a tile is a small square: its letter, colour and name tell, its panel says the rest. */
@@ -11,6 +11,7 @@ interface Tile {
   readonly name: HTMLElement;
   readonly second: HTMLElement;
   readonly third: HTMLElement;
+  readonly fourth: HTMLElement;
 }
 
 /** One tile for each VM, kept by name: what does not change is not touched. One tab stop; arrow keys move in it. */
@@ -50,12 +51,19 @@ export class Tiles {
   }
 
   private add(vm: string): Tile {
-    const [name, second, third] = [make('b'), make('span'), make('span')];
-    const button = make('button', { type: 'button', 'data-vm': vm, tabindex: '-1' }, name, second, third);
+    const [name, second, third, fourth] = [make('b'), make('span'), make('span'), make('span')];
+    const button = make(
+      'button',
+      { type: 'button', 'data-vm': vm, tabindex: '-1' },
+      name,
+      second,
+      third,
+      fourth,
+    );
     button.addEventListener('click', () => {
       this.open(vm);
     });
-    const tile = { item: make('li', {}, button), button, name, second, third };
+    const tile = { item: make('li', {}, button), button, name, second, third, fourth };
     this.tiles.set(vm, tile);
     return tile;
   }
@@ -92,7 +100,7 @@ function fill(tile: Tile, member: MemberView, many: boolean, now: number): void 
   const label = sentence(member, now);
   tile.button.className = `tile ${member.state.toLowerCase()}`;
   if (tile.button.title !== label) tile.button.title = label;
-  tile.second.hidden = tile.third.hidden = many;
+  tile.second.hidden = tile.third.hidden = tile.fourth.hidden = many;
   if (many) {
     // A square says only its letter: its name has to be said. A whole tile is named by its own text.
     tile.button.setAttribute('aria-label', label);
@@ -103,4 +111,5 @@ function fill(tile: Tile, member: MemberView, many: boolean, now: number): void 
   setText(tile.name, member.name);
   setText(tile.second, `${member.reason ?? member.state} for ${since(member.since, now)}`);
   setText(tile.third, member.job === null ? member.detail : `job ${member.job.id} of ${member.job.user}`);
+  setText(tile.fourth, ageAndProbe(member, now));
 }

@@ -1,6 +1,7 @@
 import type { EventView, StatusView, TrendPoint } from '../../http/api.js';
 import { chartOf } from '../chart.js';
 import {
+  cellWords,
   filtered,
   poolRows,
   serviceLag,
@@ -77,11 +78,7 @@ export class View {
     );
     fillRows(
       element('cells', HTMLElement),
-      status.cells.map((cell) => [
-        cell.stack,
-        String(cell.members),
-        cell.lastError ?? (cell.running ? 'running' : 'converged'),
-      ]),
+      status.cells.map((cell) => [cell.stack, String(cell.members), cellWords(cell)]),
       'There is no cell yet.',
       3,
     );
@@ -101,7 +98,7 @@ export class View {
       'None is configured.',
       5,
     );
-    drawEvents(events);
+    drawEvents(events, now);
     const open = this.panel.shows();
     if (open !== null) {
       const member = status.members.find(({ name }) => name === open) ?? null;
@@ -158,6 +155,7 @@ function drawChart({ trend, status, now }: Shown): void {
   const chart = chartOf(points, now, chartSize.width, chartSize.height);
   element('chart', SVGElement).replaceChildren(
     ...chart.bands.map(({ key, path }) => shape('path', { class: key, d: path })),
+    shape('path', { class: 'halo', d: chart.waiting }),
     shape('path', { class: 'waiting', d: chart.waiting }),
   );
   const from = points[0]?.at ?? status.now;
@@ -167,17 +165,25 @@ function drawChart({ trend, status, now }: Shown): void {
   );
 }
 
-function drawEvents(events: readonly EventView[]): void {
+/** In the reader's own way; with the day where it is not today. */
+const timeWords = (at: Date, now: Date): string =>
+  at.toDateString() === now.toDateString() ? at.toLocaleTimeString() : at.toLocaleString();
+
+function drawEvents(events: readonly EventView[], now: number): void {
   const list = element('events', HTMLElement);
-  const wanted = String(events[0]?.id ?? '');
+  const wanted = `${String(events[0]?.id ?? 'none')} ${new Date(now).toDateString()}`;
   if (list.dataset['shown'] === wanted) return;
   list.dataset['shown'] = wanted;
+  if (events.length === 0) {
+    list.replaceChildren(make('li', { class: 'note' }, 'Nothing has happened since the service began.'));
+    return;
+  }
   list.replaceChildren(
     ...events.map((event) =>
       make(
         'li',
         {},
-        make('time', { datetime: event.at }, new Date(event.at).toLocaleTimeString()),
+        make('time', { datetime: event.at }, timeWords(new Date(event.at), new Date(now))),
         ` ${event.vm ?? ''} ${event.job === null ? '' : `job ${event.job} `}${event.detail}`,
       ),
     ),

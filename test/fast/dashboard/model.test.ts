@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  ageAndProbe,
+  cellWords,
   facts,
   filtered,
   ordersFor,
@@ -87,10 +89,29 @@ describe('words for people', () => {
 
   it('name a VM, its state, how long and its job', () => {
     const held = memberView('b-2', { state: 'Unusable', reason: 'held' });
-    expect(sentence(held, now)).toBe('b-2: Unusable, held for 5 s');
-    expect(sentence(memberView('b-1', { state: 'Busy', job }), now)).toBe(
-      'b-1: Busy for 5 s, job 7.srv of ann',
+    expect(sentence(held, now)).toBe('b-2: Unusable, held for 5 s; 1 h old, not probed yet');
+    const probe = { at: '2026-11-23T09:59:48.000Z', failures: 0 };
+    expect(sentence(memberView('b-1', { state: 'Busy', job, probe }), now)).toBe(
+      'b-1: Busy for 5 s, job 7.srv of ann; 1 h old, probed 12 s ago',
     );
+  });
+
+  it.each([
+    [1, '1 h old, 1 failed probe, the last 12 s ago'],
+    [3, '1 h old, 3 failed probes, the last 12 s ago'],
+  ])('tell of %d failed probes', (failures, words) => {
+    const probe = { at: '2026-11-23T09:59:48.000Z', failures };
+    expect(ageAndProbe(memberView('b-1', { probe }), now)).toBe(words);
+  });
+
+  it.each([
+    [false, null, 'converged'],
+    [true, null, 'running'],
+    [false, 'no route', 'failed: no route'],
+    [true, 'no route', 'running; the last one failed: no route'],
+  ])('tell what a cell is at', (running, lastError, words) => {
+    const cell = { name: 'c001', stack: 'b-c001', members: 1 };
+    expect(cellWords({ ...cell, running, lastError })).toBe(words);
   });
 
   it('tell all facts there are and no empty ones', () => {
@@ -107,7 +128,7 @@ describe('words for people', () => {
   it('sum the pool up in one sentence', () => {
     const counts = { free: 1, busy: 2, unusable: 0, waiting: 3, leases: 2 };
     expect(summary(statusView({ counts, problems: ['x'] }))).toBe(
-      '3 VMs of at most 6: 1 free, 2 busy, 0 unusable; 3 requests waiting; 1 problems',
+      '3 VMs of at most 6: 1 free, 2 busy, 0 unusable; 3 requests waiting; 1 problem',
     );
   });
 });

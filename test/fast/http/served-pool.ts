@@ -28,6 +28,8 @@ export interface ServedPool {
   readonly server: HttpServer;
   /** What its services that follow the nodes say; a test puts in what it wants. */
   readonly services: ServiceView[];
+  /** Notes how many VMs are in each state now, as the service does every ten seconds. */
+  readonly count: () => void;
 }
 
 /** A book with that many Free VMs, without living through the birth of each. */
@@ -48,7 +50,7 @@ function crowded(vms: number, pool?: string): Book {
   };
 }
 
-type PlayedPool = Pick<ServedPool, 'service' | 'keeper' | 'services'>;
+type PlayedPool = Pick<ServedPool, 'service' | 'keeper' | 'services' | 'count'>;
 
 function playPool(book: Book, clock: ManualClock): PlayedPool {
   const services: ServiceView[] = [];
@@ -63,7 +65,10 @@ function playPool(book: Book, clock: ManualClock): PlayedPool {
     for (const note of notes) recent.told(note);
   };
   const keeper = new BookKeeper(book, new FakeStore(), context, onNotes, fakeLog());
-  recent.counted(clock.now(), countsOf(keeper.durable().book));
+  const count = (): void => {
+    recent.counted(clock.now(), countsOf(keeper.durable().book));
+  };
+  count();
   const service = createPoolService({
     ...{ keeper, context, version: '1', recent, capabilitySecret: Buffer.from('secret') },
     flavorProcessors: () => 8,
@@ -79,7 +84,7 @@ function playPool(book: Book, clock: ManualClock): PlayedPool {
       }),
     adopt: () => Promise.resolve({ kind: 'done', value: { detail: 'adopted' } }),
   });
-  return { service, keeper, services };
+  return { service, keeper, services, count };
 }
 
 async function serve(
