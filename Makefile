@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 NODE ?= node
 
-.PHONY: help setup demo demo-services test test-openstack audit chaos mutation sim sim-nightly bench bench-smoke lint format typecheck build package clean
+.PHONY: help setup demo demo-services first-pool test test-openstack audit chaos mutation sim sim-nightly bench bench-smoke lint format typecheck build package clean
 
 help: ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,9 @@ demo: ## Runs a mixed load of real jobs through the whole path on the embedded c
 demo-services: ## Nagios and Ganglia follow the embedded cloud's pool up and down, and a check
 	@$(NODE) scripts/setup.mjs --demo --services
 	@$(NODE) dist/src/cli/main.js demo --services
+
+first-pool: ## The pool of docs/tutorials/first-pool.md, steps 1 to 5, to go on with; nothing if it runs already
+	@bash scripts/first-pool.sh
 
 test: ## Sets everything up and passes all the tests (SUITES="fast guest" for some)
 	@$(NODE) scripts/setup.mjs --test --suites='$(SUITES)'

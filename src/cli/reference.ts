@@ -116,9 +116,12 @@ const notes: Readonly<Record<string, string>> = {
   demo: 'Makes everything below a directory of its own in /var/tmp and removes it at the end, also after Ctrl-C and when it is killed.',
 };
 
+/** All commands, to be looked at and never to be run. */
+export const describedCommands = (): Command => vmpool(nowhere);
+
 /** The reference of the command line as Markdown, from the commands themselves. */
 export const cliReference = (): string => {
-  const program = vmpool(nowhere);
+  const program = describedCommands();
   const shown = program.createHelp().visibleCommands(program);
   const sections = shown
     .filter(({ parent }) => parent !== null)

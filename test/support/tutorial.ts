@@ -1,8 +1,9 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readPage } from './pages.js';
 
 /** A block of commands of a page, and what the page says one sees then. */
 export interface Step {
@@ -13,30 +14,32 @@ export interface Step {
   readonly seen: readonly string[];
 }
 
+/** The page by which the pool comes up on which the others' commands are run. */
+export const firstPool = 'docs/tutorials/first-pool.md';
+
 /** Pages whose commands are said to a pool that runs: a test runs each of them on the pool of the first tutorial. */
 export const pagesOnThePool = [
-  ...['vms', 'drain', 'lost-vm', 'new-image', 'out-of-quota', 'usage', 'restore'].map(
+  ...['vms', 'drain', 'lost-vm', 'new-image', 'out-of-quota', 'usage', 'restore', 'audit'].map(
     (name) => `docs/how-to/${name}.md`,
   ),
+  'docs/reference/stacks.md',
   ...['torque', 'monitoring'].map((name) => `docs/tutorials/${name}.md`),
 ];
 
-/** The steps of a page in their order: its `sh` blocks but for those that a paragraph marks as *By hand*. */
-export function stepsOf(path: string): readonly Step[] {
+/** Pages whose commands are said in a checkout, to no pool. */
+export const pagesInTheCheckout = [
+  'docs/explanation/guarantees.md',
+  ...['engine', 'embedded-cloud'].map((name) => `docs/reference/${name}.md`),
+];
+
+/** The steps of a page in their order: its `sh` blocks but for those that are marked as *By hand*. */
+export function stepsOf(page: string): readonly Step[] {
   const steps: { title: string; commands: string; seen: string[] }[] = [];
-  let title = '';
-  let byHand = false;
-  let block: { kind: string; lines: string[] } | null = null;
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
-    const fence = /^ *```(\w*)$/.exec(line);
-    if (fence !== null && block === null) block = { kind: fence[1] ?? '', lines: [] };
-    else if (fence !== null && block !== null) {
-      if (block.kind === 'sh' && !byHand) steps.push({ title, commands: block.lines.join('\n'), seen: [] });
-      if (block.kind === 'text' && !byHand) steps.at(-1)?.seen.push(...block.lines);
-      block = null;
-    } else if (block !== null) block.lines.push(line);
-    else if (line.startsWith('#')) title = line.replace(/^#+ /, '');
-    if (block === null && line !== '' && fence === null) byHand = /^(\d+\. )?\*By hand\*/.test(line);
+  for (const { title, language, text, byHand } of readPage(page).blocks) {
+    if (byHand) continue;
+    if (language === 'sh') steps.push({ title, commands: text, seen: [] });
+    const last = steps.at(-1);
+    if (language === 'text' && last?.title === title) last.seen.push(...text.split('\n'));
   }
   return steps;
 }
