@@ -8,7 +8,13 @@ const stepLimitMs = 300_000;
 
 /** A pruned engine is not to be one that somebody uses: its parts are copied to a cache of the test's own. */
 const readersPlace = `
-until_ctrl_c() { timeout --signal INT 60 "$@" || [ $? -eq 124 ]; }
+until_ctrl_c() {
+  "$@" > "$PLACE/said" &
+  timeout 120 sh -c 'until [ -s "$PLACE/said" ]; do sleep 0.2; done'
+  cat "$PLACE/said"
+  kill -INT $!
+  wait $!
+}
 mkdir -p "$PLACE/cache/engine"
 [ ! -d "$ENGINE/parts" ] || cp -al "$ENGINE/parts" "$PLACE/cache/engine/" 2> /dev/null ||
   cp -a "$ENGINE/parts" "$PLACE/cache/engine/"
