@@ -20,7 +20,7 @@ export const parsePoolOutputs = (
   if (outputs === null || outputs === undefined) {
     return {
       ok: false,
-      why: "the pool stack has never been brought up: run `pulumi up` on it from the repository's root",
+      why: "the pool stack has never been brought up: run `vmpool apply` with its file, or `pulumi up` on it from the repository's root",
     };
   }
   const found = z.object({ shape: shapeSchema, services: servicesSchema.nullable().default(null) }).safeParse(outputs);

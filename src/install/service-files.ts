@@ -125,6 +125,37 @@ WantedBy=timers.target
 `,
     },
     {
+      path: '/etc/systemd/system/vmpool-audit.service',
+      text: `[Unit]
+Description=VM Pool, audit of the cloud
+After=vmpool.service
+
+[Service]
+Type=oneshot
+User=${serviceUser}
+Group=${serviceUser}
+EnvironmentFile=-/etc/vmpool/environment
+Environment=VMPOOL_TOKEN_FILE=/etc/vmpool/operator.token
+ExecStart=${node} ${program} audit --config ${configFile}
+TimeoutStartSec=2h
+ReadWritePaths=${stateDir}
+${hardening}`,
+    },
+    {
+      path: '/etc/systemd/system/vmpool-audit.timer',
+      text: `[Unit]
+Description=Every night: vmpool-audit
+
+[Timer]
+OnCalendar=*-*-* 03:30
+RandomizedDelaySec=10min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+`,
+    },
+    {
       path: '/etc/sysusers.d/vmpool.conf',
       text: `#Type Name Id GECOS Home Shell\nu ${serviceUser} - "VM Pool" ${stateDir} /usr/sbin/nologin\n`,
     },

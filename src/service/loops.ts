@@ -151,7 +151,10 @@ export async function adoptOnce(
   } catch (error) {
     return refuse(`the pool stack cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
-  if (outputs === null) return refuse('the pool stack has never been brought up: run pulumi up on it');
+  if (outputs === null)
+    return refuse(
+      'the pool stack has never been brought up: run vmpool apply with its file, or pulumi up on it',
+    );
   const parsed = parse(outputs);
   if (!parsed.ok) return refuse(parsed.why);
   const resolved = await resolve(parsed.shape, signal);

@@ -124,12 +124,13 @@ describe('vmpool service install', () => {
     expect(owned('etc/vmpool')).toBe(`750 0:${gid}`);
     expect(existsSync(join(root, 'etc/logrotate.d/vmpool'))).toBe(false);
 
-    const units = ['vmpool.service', 'vmpool-backup.service', 'vmpool-backup.timer'];
+    const services = ['vmpool.service', 'vmpool-backup.service', 'vmpool-audit.service'];
+    const units = [...services, 'vmpool-backup.timer', 'vmpool-audit.timer'];
     const verified = await ran('systemd-analyze', ['verify', `--root=${root}`, '--man=no', ...units]);
     // It names every unit that it has loaded; what counts is whether it says anything of ours.
     expect(verified.output.split('\n').filter((line) => line.includes('vmpool'))).toEqual([]);
     expect(verified.code).toBe(0);
-    for (const unit of units.slice(0, 2)) {
+    for (const unit of services) {
       const args = ['security', '--offline=yes', `--root=${root}`, '--no-pager', '--threshold=15', unit];
       const { code, output } = await ran('systemd-analyze', args);
       expect({ unit, code, output: code === 0 ? '' : output }).toEqual({ unit, code: 0, output: '' });

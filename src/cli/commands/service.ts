@@ -56,7 +56,7 @@ export const serviceCommand = (world: World): Command => {
             result,
             check
               ? 'The installation is in order.'
-              : 'Next: vmpool check, then systemctl enable --now vmpool.service vmpool-backup.timer',
+              : 'Next: vmpool check, then systemctl enable --now vmpool.service vmpool-backup.timer vmpool-audit.timer',
             world,
           ),
     );

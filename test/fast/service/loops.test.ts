@@ -224,7 +224,7 @@ describe('adopting the shape', () => {
 
   it.each([
     [new Error('no backend'), null, /cannot be read: no backend/],
-    [null, null, /never been brought up: run pulumi up/],
+    [null, null, /never been brought up: run vmpool apply/],
     ['wrong', null, /no min/],
     [shapeOf(), 'there is no flavor g1', /there is no flavor g1/],
   ])(
