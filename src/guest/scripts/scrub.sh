@@ -85,9 +85,13 @@ if [ -n "$name" ]; then
     [ -d "$spool" ] && find "$spool" -xdev -mindepth 1 -uid "$uid" -delete
   done
   if [ -d /run/systemd/system ]; then
-    loginctl terminate-user "$name" >/dev/null 2>&1
-    systemctl stop "user@$uid.service" "user-$uid.slice" >/dev/null 2>&1
-  fi
+    # What the user has systemd keep may ask for as long as it likes to stop: it is asked nothing. A manager that was
+    # killed counts as failed and would stay.
+    systemctl kill --signal=KILL "user@$uid.service" "user-$uid.slice"
+    loginctl terminate-user "$name"
+    timeout -k 2 30 systemctl stop "user@$uid.service" "user-$uid.slice"
+    systemctl reset-failed "user@$uid.service"
+  fi >/dev/null 2>&1
 fi
 
 # --- processes
