@@ -22,6 +22,7 @@ interface Node {
   readonly type: string;
   readonly value?: string | undefined;
   readonly lang?: string | null | undefined;
+  readonly url?: string | undefined;
   readonly position: { readonly start: { readonly line: number } };
   readonly children?: readonly Node[] | undefined;
 }
@@ -29,6 +30,7 @@ const node: z.ZodType<Node> = z.object({
   type: z.string(),
   value: z.string().optional(),
   lang: z.string().nullish(),
+  url: z.string().optional(),
   position: z.object({ start: z.object({ line: z.number() }) }),
   get children() {
     return z.array(node).optional();
@@ -43,18 +45,33 @@ function marksByHand({ type, children = [] }: Node): boolean {
   return type === 'paragraph' && first?.type === 'emphasis' && textOf(first) === 'By hand';
 }
 
-/** All blocks of a text in Markdown, in their order, and the words that stand as code in its sentences. */
+/** A heading's name in a link, as GitHub makes it. */
+const anchorOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+    .replace(/\s/g, '-');
+
+/** All blocks of a text in Markdown, in their order, the words that stand as code in its sentences, links and anchors. */
 export function readMarkdown(text: string): {
   readonly blocks: readonly Block[];
   readonly words: readonly string[];
+  readonly links: readonly string[];
+  readonly anchors: readonly string[];
 } {
   const blocks: Block[] = [];
   const words: string[] = [];
+  const links: string[] = [];
+  const anchors: string[] = [];
   let title = '';
   const look = ({ children = [] }: Node): void => {
     let byHand = false;
     for (const child of children) {
-      if (child.type === 'heading') title = textOf(child);
+      if (child.type === 'heading') {
+        title = textOf(child);
+        anchors.push(anchorOf(title));
+      }
+      if (child.type === 'link' && child.url !== undefined) links.push(child.url);
       if (child.type === 'inlineCode') words.push(child.value ?? '');
       if (child.type === 'code') {
         const { value = '', lang = null, position } = child;
@@ -68,7 +85,7 @@ export function readMarkdown(text: string): {
   };
   // Its options are those of the printer; the parser of Markdown asks for none.
   look(node.parse(parsers.markdown.parse(text, { originalText: text } as ParserOptions)));
-  return { blocks, words };
+  return { blocks, words, links, anchors };
 }
 
 const read = new Map<string, ReturnType<typeof readMarkdown>>();
