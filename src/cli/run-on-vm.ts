@@ -37,6 +37,7 @@ export const runOnVm = async (
   };
   for (const signal of signals) process.on(signal, onSignal);
   const job = handJobId();
+  let exit: number | undefined;
   const directory = mkdtempSync(join(tmpdir(), 'vmpool-run-'));
   try {
     const keys = makeKeyPair(job);
@@ -55,6 +56,7 @@ export const runOnVm = async (
       command,
       stop.signal,
     );
+    exit = code;
     return stopped() ?? { kind: 'exit', code };
   } catch (error) {
     const byUs = stopped();
@@ -66,13 +68,15 @@ export const runOnVm = async (
   } finally {
     rmSync(directory, { recursive: true, force: true });
     // By the job's name: a request whose answer was lost is ended as well.
-    await client.release({ job, reason: 'vmpool run has ended' }).then(
-      () => undefined,
-      (error: unknown) =>
-        tell(
-          `the lease could not be given back (${errorText(error)}); end it with: vmpool release --job ${job}`,
-        ),
-    );
+    await client
+      .release({ job, reason: 'vmpool run has ended', ...(exit === undefined ? {} : { exit }) })
+      .then(
+        () => undefined,
+        (error: unknown) =>
+          tell(
+            `the lease could not be given back (${errorText(error)}); end it with: vmpool release --job ${job}`,
+          ),
+      );
     for (const signal of signals) process.off(signal, onSignal);
   }
 };

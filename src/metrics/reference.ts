@@ -81,6 +81,8 @@ export const metricsReference = async (): Promise<string> => {
     '```yaml',
     'scrape_configs:',
     '  - job_name: vmpool',
+    "    scheme: https # http on the service's own machine, where it may do without TLS",
+    "    # tls_config: { ca_file: /etc/prometheus/vmpool-ca.pem } # an authority of the site's own",
     '    authorization: { credentials_file: /etc/prometheus/vmpool.token }',
     '    static_configs: [{ targets: ["vmpool.example.org:8470"] }]',
     '```',

@@ -77,6 +77,8 @@ const neverStarted = new Set([-1, -2, -3, -14]);
 const overWalltime = -11;
 /** The job starter's words for a VM that is lost, or never came (docs/reference/hooks.md). */
 const starterAgain = 99;
+/** The first of the codes that it has for itself. */
+const starterFilesLost = 97;
 
 /** What VM, epilogue and book say together. The VM is believed first: Torque sees but the ssh beside the job. */
 export function jobEndOf(end: Pick<TenantEnd, 'ready' | 'lost' | 'exit'>, measured: Measured | null): JobEnd {
@@ -84,8 +86,9 @@ export function jobEndOf(end: Pick<TenantEnd, 'ready' | 'lost' | 'exit'>, measur
   if (measured?.over != null)
     return measured.over.limit === 'cput' || measured.over.limit === 'pcput' ? 'over-cput' : 'over-memory';
   if (!end.ready) return 'never-started';
-  // A code is of something that ran, whether its begin was heard or not; so is a success.
-  if (measured?.begun === false && measured.code === null && exit !== 0) return 'never-started';
+  // A code is of something that ran, whether its begin was heard or not; the job starter's own codes are not.
+  const ran = exit !== null && exit >= 0 && exit < starterFilesLost;
+  if (measured?.begun === false && measured.code === null && !ran) return 'never-started';
   if (measured === null && end.lost) return 'vm-lost';
   if (exit !== null && neverStarted.has(exit)) return 'never-started';
   const own = measured?.code ?? null;

@@ -118,6 +118,9 @@ describe('vmpool as its users call it', () => {
     expect(ran.err).toContain('told\n');
     expect(ran.code).toBe(7);
     await quiet();
+    const { out } = await vmpool('operator', 'usage', '--user', 'dora', '--json');
+    const { total } = JSON.parse(out) as { total: { ends: Record<string, number> } };
+    expect(total.ends['failed']).toBeGreaterThanOrEqual(1);
   }, 120_000);
 
   it('run: Ctrl-C ends the command and gives the VM back', async () => {

@@ -32,6 +32,8 @@ describe('how a job ended', () => {
     ['over-cput', { ...known, exit: 271 }, used({ code: 143, over: over('pcput') })],
     ['never-started', { ...known, ready: false, exit: null }, null],
     ['never-started', { ...known, exit: 98 }, used({ begun: false, code: null })],
+    ['never-started', { ...known, exit: 97 }, used({ begun: false, code: null })],
+    ['failed', { ...known, exit: 96 }, used({ begun: false, code: null })],
     ['never-started', { ...known, exit: -2 }, null],
     ['finished', { ...known, exit: 0 }, used({ begun: false, code: null })],
     ['failed', { ...known, exit: 4 }, used({ begun: false, code: 4 })],
