@@ -84,9 +84,9 @@ describe('what a job used on its VM', () => {
 
   it('is waited for by a job that comes before the meter, and whose begin it hears in the end', async () => {
     await begin();
-    // A meter that comes late: another has the lock until then.
+    // A meter that comes late, as on a machine that has much else to do.
     await machine.run(
-      'kill -9 $(cat /run/vmpool/pid); rm /run/vmpool/usage; (sleep 1.5; exec setsid bash /run/vmpool/meter 4001 4001 0 0 0 0 0 0) </dev/null >/dev/null 2>&1 &',
+      'kill -9 $(cat /run/vmpool/pid); rm /run/vmpool/usage /run/vmpool/pid; (sleep 4; exec setsid bash /run/vmpool/meter 4001 4001 0 0 0 0 0 0) </dev/null >/dev/null 2>&1 &',
     );
     const ran = await run('read -r line </run/vmpool/usage; echo "$line"');
     expect(ran.out).toMatch(/^v1 .* begun=1 /);
@@ -106,7 +106,7 @@ describe('what a job used on its VM', () => {
     await begin();
     const seen = async (): Promise<unknown> => guest.probe(machine.target, patience());
     expect(await seen()).toMatchObject({ ok: true, marker: { lease } });
-    const running = run('burn 2; sleep 30');
+    const running = run('burn 3; sleep 30');
     for (
       let n = 0;
       n < 100 && !/ cpu=[2-9]\d\d /.test((await machine.run('cat /run/vmpool/usage')).out);

@@ -5,8 +5,8 @@ const tell = `tell() { [ -w /run/vmpool/say ] && echo "$*" 1<>/run/vmpool/say; }
 
 /**
  * Waits until the meter has heard of the begin and, where it works by cgroup, has taken this process into the job's
- * group: what is allocated before that would not be counted there, nor limited. After 2 s, 10 s of a meter that lives,
- * the task starts without. The FIFO is held open meanwhile, so that what was said is not lost while nobody reads it. No
+ * group: what is allocated before that would not be counted there, nor limited. After 2 s of a meter that is gone, 10 s of
+ * one that lives or has yet to come (there is no FIFO where it cannot), the task starts without. The FIFO is held open meanwhile, so that what was said is not lost while nobody reads it. No
  * process is started: signalScript tells by this session's processes whether the task has started.
  */
 const awaitMeter = `await_meter() {
@@ -22,7 +22,8 @@ const awaitMeter = `await_meter() {
     now=$((10#\${up/./}))
     [ "$until" != 0 ] || until=$((now + 200))
     if [ "$now" -ge "$until" ]; then
-      [ "$now" -lt $((until + 800)) ] && read -r pid < /run/vmpool/pid && [ -d "/proc/\${pid:-x}" ] || break
+      [ "$now" -lt $((until + 800)) ] || break
+      [ ! -e /run/vmpool/pid ] || { read -r pid < /run/vmpool/pid && [ -d "/proc/\${pid:-x}" ]; } || break
     fi
     rounds=$((rounds + 1))
     [ $((rounds % 40)) != 0 ] || tell begin $$
