@@ -93,6 +93,17 @@ describe('what a job used on its VM', () => {
     expect(await measured()).toMatchObject({ begun: true, code: 0 });
   });
 
+  it('knows of the end that was told to a busy meter before the scrub ended it', async () => {
+    await begin();
+    const looking = 'for ((i = 0; i < 50; i++)); do [ -s /run/vmpool/usage ] && break; sleep 0.1; done';
+    await machine.run(`${looking}; kill -STOP $(cat /run/vmpool/pid)`);
+    await asAlice(
+      'for i in {1..40}; do echo "begin $$" 1<>/run/vmpool/say; done; echo "end $$ 4 job" 1<>/run/vmpool/say',
+    );
+    await machine.run('(sleep 1; kill -CONT $(cat /run/vmpool/pid)) </dev/null >/dev/null 2>&1 &');
+    expect(await measured()).toMatchObject({ begun: true, code: 4 });
+  });
+
   it('is nothing that a job is kept from running for', async () => {
     await begin();
     await machine.run(

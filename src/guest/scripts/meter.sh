@@ -19,7 +19,7 @@ chown "0:$gid" "$place/say" && exec 8<>"$place/say" || exit 1
 # Of each process of the job, by "PID START": its parent's key, all that it used with what it waited for.
 declare -A parent_of=() used_by=() runners=()
 cpu=0 lost=0 memory=0 seen_rss=0 rounds=0 over=none resource=- value=0 bound=0 over_at=0 killed=0
-begun=-1 ended=-1 code=- told=0 answered=- before=0 busy=1 stopping=0
+begun=-1 ended=-1 code=- told=0 answered=- before=0 busy=1 stopping=0 heard=0
 # What serves a session is not the job.
 servers=()
 for path in /usr/sbin/sshd /usr/lib/openssh/sshd-session /usr/libexec/openssh/sshd-session /usr/lib/systemd/systemd; do
@@ -212,6 +212,11 @@ report() {
   printf "%-300s end\n" "$line" 1<>"$place/usage"
 }
 finish() {
+  # What was said before it was told to end, the end of the job above all, counts as if it had been heard at once.
+  for (( ; heard < 100; heard++)); do
+    read -r -t 0.01 -u 8 word pid exit what _ || break
+    hear "$word" "$pid" "$exit" "$what"
+  done
   look
   report
   leave_cgroup
@@ -219,19 +224,20 @@ finish() {
 }
 
 hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
-  local key
+  local key known
   local -a part
   [[ ${2:-} =~ ^[1-9][0-9]{0,9}$ ]] || return
   case $1 in
     begin)
       is_users "$2" && [ "${#runners[@]}" -lt 1000 ] || return
+      known=${runners[$2]:-}
       runners[$2]=1
       [ "$begun" -ge 0 ] || begun=$now
       [ -n "$cg" ] && read_stat "$2" && adopt "$2" $((part[11] + part[12]))
       # It waits for this line before it starts anything.
       report
-      # What it has started all the same is found by a look.
-      due=$now look_due=$now
+      # What it has started all the same is found by a look; told again while it waits, it has started nothing since.
+      [ -n "$known" ] || due=$now look_due=$now
       ;;
     told) [ "$ended" -ge 0 ] || told=1 ;;
     end)
