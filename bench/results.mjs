@@ -7,6 +7,8 @@ export const quantile = (values, q) => {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
 };
 export const median = (values) => quantile(values, 0.5);
+/** The two figures of many. */
+export const spread = (values) => ({ p50: median(values), p99: quantile(values, 0.99) });
 
 /** Least squares: by how much `y` grows with each step of 1 in `x`. `points`: pairs [x, y]. */
 export function slope(points) {

@@ -44,6 +44,7 @@ export async function openSite(
     return join(dir, name);
   };
   const tokens = { worker: 'b'.repeat(40), second: 's'.repeat(40), operator: 'o'.repeat(40) };
+  /** Makes the key `name` in the site's directory, and returns its public line. */
   const newKey = (name) => {
     const made = spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, name)]);
     if (made.status !== 0) throw new Error(`ssh-keygen: ${made.error?.message ?? made.stderr}`);
@@ -121,7 +122,7 @@ export async function openSite(
     }),
   );
   const site = {
-    ...{ dir, state, tokens, control, cloud, authUrl, cloudEnv, env, pulumi, adminKey, hostKey },
+    ...{ dir, state, tokens, control, cloud, authUrl, cloudEnv, env, pulumi, newKey, adminKey, hostKey },
     ...{ service: null, url: '', client: null, operator: null },
     /** Starts the service; the pool has its shape when this resolves. */
     async start() {
@@ -137,7 +138,7 @@ export async function openSite(
         site.client.close();
         site.operator.close();
       });
-      await until('the shape', 60_000, async () => (await site.operator.status()).shape !== null);
+      await site.sees('the shape', ({ shape: seen }) => seen !== null, 60_000, 50);
     },
     stop: () => site.service.stop(),
     /** Brings the pool's stack to a changed shape, which the service reads within a minute or when it is told to adopt. */
@@ -165,20 +166,17 @@ export async function openSite(
           throw new Error(`request ${id}: ${view.state}: ${view.detail}`);
       }
     },
+    /** Waits until the status `holds`. */
+    sees: (what, holds, limitMs = 300_000, everyMs = 200) =>
+      until(what, limitMs, async () => holds(await site.operator.status()), everyMs),
     /** No cell is being brought up, and nothing is on its way. */
-    atRest: (limitMs = 300_000) =>
-      until(
-        'a pool at rest',
-        limitMs,
-        async () => {
-          const { cells, counts } = await site.operator.status();
-          return counts.unusable === 0 && cells.every(({ running }) => !running);
-        },
-        200,
-      ),
+    atRest: () => site.sees('a pool at rest', (status) => status.counts.unusable === 0 && isQuiet(status)),
   };
   await site.start();
   return site;
 }
+
+/** By its status no cell is being brought up. */
+export const isQuiet = ({ cells }) => cells.every(({ running }) => !running);
 
 const attempt = { start: 1, boot: 'b', pid: 1, ticks: 1 };

@@ -1,17 +1,9 @@
 /** What a process and all that it has started use, read from /proc. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { textOf } from '../scripts/suite-processes.mjs';
 
 const ticksPerSecond = 100;
-
-function textOf(path) {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    // It has ended.
-    return '';
-  }
-}
 
 /** Fields of /proc/PID/stat from the third on: the name before them may hold anything. Null when it has ended. */
 function statOf(pid) {
@@ -31,6 +23,9 @@ export function treeOf(pid) {
   for (const one of tree) tree.push(...(children.get(one) ?? []));
   return tree;
 }
+
+/** The words of its command line; none when it has ended. */
+export const commandOf = (pid) => textOf(`/proc/${pid}/cmdline`).split('\0');
 
 /** Seconds of processor so far, those of descendants that have ended included. */
 export function cpuSecondsOf(pid) {

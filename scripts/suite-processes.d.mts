@@ -3,6 +3,7 @@ export interface FoundProcess {
   readonly pid: number;
   readonly command: string;
 }
+export function textOf(path: string): string;
 export function processesOf(runId: string, variable?: string): FoundProcess[];
 export function endProcessesOf(runId: string, variable?: string): Promise<FoundProcess[]>;
 export function runLimited(

@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** In the environment of everything that a run of the tests starts. */
 export const runVariable = 'VMPOOL_TEST_RUN';
 
-function textOf(path) {
+/** A file's text; empty where it cannot be read. */
+export function textOf(path) {
   try {
     return readFileSync(path, 'utf8');
   } catch {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bundlePrograms } from '../../scripts/bundle-cli.mjs';
 import { caller, timed, timeOf, until } from '../calls.mjs';
 import { owned } from '../owner.mjs';
-import { also, atLeastOfFloor, atMost, median, quantile, row, slopeRows, timesFloor } from '../results.mjs';
+import { also, atLeastOfFloor, atMost, median, row, slopeRows, spread, timesFloor } from '../results.mjs';
 import { requestOf } from './book.mjs';
 
 const here = import.meta.dirname;
@@ -104,7 +104,7 @@ export const leaseRows = ({ members, singles, pairs }) =>
       }
       for (let n = 0; n < singles; n += 1) await one.call('/v1/releases', releaseOf(`${n}.b`));
     });
-    const single = { p50: median(leases), p99: quantile(leases, 0.99), floor: median(floors) };
+    const single = { ...spread(leases), floor: median(floors) };
 
     const rate = async (count, work) => {
       const ms = await timeOf(() => timed(count, 64, work));

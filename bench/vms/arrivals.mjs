@@ -1,7 +1,7 @@
 /** Requests on an empty pool, one a second: how long until each has its VM? */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { owned } from '../owner.mjs';
-import { median, quantile, row, timesFloorPlus } from '../results.mjs';
+import { row, spread, timesFloorPlus } from '../results.mjs';
 import { openSite } from '../site.mjs';
 import { cpuSecondsOf, memoryOf } from '../usage.mjs';
 
@@ -62,7 +62,7 @@ export const arrivalRows = ({ seconds = 300, bootMs = 20_000, parallel = null } 
     const what = `one request a second for ${seconds} s on an empty pool, boot ${bootMs / 1_000} s, ${engine}`;
     return [
       row(`${what}: time to grant`, 'ms', {
-        ...{ p50: median(waits), p99: quantile(waits, 0.99), floor: bootMs },
+        ...{ ...spread(waits), floor: bootMs },
         wanted: [timesFloorPlus(1, 3_000, 'ms')],
       }),
       row(`${what}: processors used`, 'cores', { p50: cores }),

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until, timeOf } from '../calls.mjs';
 import { owned } from '../owner.mjs';
-import { atMost, median, quantile, row } from '../results.mjs';
+import { atMost, median, row, spread } from '../results.mjs';
 import { openSite } from '../site.mjs';
 import { directCaller, firstWord } from './direct.mjs';
 
@@ -62,11 +62,11 @@ export async function grantRows({ rounds = 6 } = {}) {
     const floor = median(floors);
     rows.push(
       row(`ACTIVE and SSH answers to the waiting request's grant, ${words}`, 'ms', {
-        ...{ p50: median(waits), p99: quantile(waits, 0.99), floor },
+        ...{ ...spread(waits), floor },
         wanted: [atMost(300, { unit: 'ms' })],
       }),
       row(`no VM Free: request to grant, boot ${buildMs / 1_000} s, ${words}`, 'ms', {
-        ...{ p50: median(whole), p99: quantile(whole, 0.99), floor: buildMs },
+        ...{ ...spread(whole), floor: buildMs },
       }),
     );
   }

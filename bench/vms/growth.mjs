@@ -1,5 +1,4 @@
 /** From nothing to many Free VMs: our pool, one plain `pulumi up`, and plain calls, on the same cloud in the same run. */
-import { until } from '../calls.mjs';
 import { owned } from '../owner.mjs';
 import { row, timesFloorPlus } from '../results.mjs';
 import { openSite } from '../site.mjs';
@@ -17,12 +16,7 @@ async function grow(site, n, parts) {
   await site.operator.adopt();
   const times = [];
   for (const part of parts) {
-    await until(
-      `${part * n} Free VMs`,
-      limitMs,
-      async () => (await site.operator.status()).counts.free >= part * n,
-      100,
-    );
+    await site.sees(`${part * n} Free VMs`, ({ counts }) => counts.free >= part * n, limitMs, 100);
     times.push(performance.now() - since);
   }
   return times;

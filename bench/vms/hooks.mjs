@@ -1,12 +1,11 @@
 /** What the hooks cost a job on a Free VM: the real hooks on a worker, the real service, a real machine as its VM. */
-import { spawnSync } from 'node:child_process';
-import { chownSync, copyFileSync, readFileSync } from 'node:fs';
+import { chownSync, copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createClient } from '../../dist/src/http/client.js';
 import { DemoWorker } from '../../dist/src/demo/worker.js';
 import { timeOf, until } from '../calls.mjs';
 import { owned } from '../owner.mjs';
-import { atMost, median, quantile, row } from '../results.mjs';
+import { atMost, median, row, spread } from '../results.mjs';
 import { openSite } from '../site.mjs';
 
 const vms = 4;
@@ -17,10 +16,8 @@ const clean = { PATH: '/usr/bin:/bin' };
 async function plainSsh(owner, site, worker) {
   const { carol } = worker.users;
   const key = join(site.dir, 'carol');
-  const made = spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
-  if (made.status !== 0) throw new Error(`ssh-keygen: ${made.error?.message ?? made.stderr}`);
-  const [type, base64] = readFileSync(`${key}.pub`, 'utf8').split(' ');
-  const body = { ...site.request('ssh.floor'), user: carol, publicKey: `${type} ${base64.trim()}` };
+  const publicKey = site.newKey('carol').split(' ').slice(0, 2).join(' ');
+  const body = { ...site.request('ssh.floor'), user: carol, publicKey };
   // As another worker: this one tells the service that it has no such job, and the lease would end.
   const client = createClient({ url: site.url, token: site.tokens.second });
   owner.defer('the client', () => client.close());
@@ -78,7 +75,7 @@ async function oneJob(mom) {
 export const hookRows = ({ rounds = 15 } = {}) =>
   owned(async (owner) => {
     const site = await openSite(owner, { machines: 'sandboxes', shape: { min: vms, max: vms } });
-    await until('the VMs', limitMs, async () => (await site.operator.status()).counts.free === vms, 500);
+    await site.sees('the VMs', ({ counts }) => counts.free === vms);
     let starting = null;
     owner.defer('the worker', async () => (await starting)?.stop());
     starting = DemoWorker.start({ workerNamespaces: join(site.dir, 'worker-namespaces') }, site.url, {
@@ -89,12 +86,7 @@ export const hookRows = ({ rounds = 15 } = {}) =>
     const [node, cold, warm, jobs] = [[], [], [], []];
     for (let n = 0; n < rounds + 1; n += 1) {
       // No scrub beside what is timed: a VM's survey of its files is seconds of a processor.
-      await until(
-        'the other VMs Free',
-        limitMs,
-        async () => (await site.operator.status()).counts.free === vms - 1,
-        200,
-      );
+      await site.sees('the other VMs Free', ({ counts }) => counts.free === vms - 1);
       const floors = [await timeOf(plain.node), await timeOf(plain.cold), await timeOf(plain.warm)];
       const job = await oneJob(worker.mom);
       // The first of each finds everything cold.
@@ -105,7 +97,7 @@ export const hookRows = ({ rounds = 15 } = {}) =>
     await plain.close();
     const of = (key) => jobs.map((one) => one[key]);
     const figures = (times, floor, wanted = []) => ({
-      ...{ p50: median(times), p99: quantile(times, 0.99), floor: median(floor), wanted },
+      ...{ ...spread(times), floor: median(floor), wanted },
     });
     const added = of('starter').map((ms, n) => ms - cold[n]);
     return [

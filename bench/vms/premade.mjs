@@ -87,8 +87,7 @@ export async function premake(site, { members, leases }) {
   }
   await site.start();
   // Each is probed once after a start; then the service is as it will stay.
-  await until('the first probes', 300_000, async () => {
-    const { counts, members: seen } = await site.operator.status();
-    return counts.free + counts.busy === members && seen.every(({ probe }) => probe !== null);
-  });
+  const areProbed = ({ counts, members: seen }) =>
+    counts.free + counts.busy === members && seen.every(({ probe }) => probe !== null);
+  await site.sees('the first probes', areProbed);
 }

@@ -1,9 +1,9 @@
 /** One VM is stuck in BUILD, or the `up` of one cell hangs: what do other requests notice? */
-import { readdirSync, readFileSync } from 'node:fs';
 import { until } from '../calls.mjs';
 import { owned } from '../owner.mjs';
-import { median, quantile, row } from '../results.mjs';
+import { median, row, spread } from '../results.mjs';
 import { openSite } from '../site.mjs';
+import { commandOf, treeOf } from '../usage.mjs';
 import { arrive } from './arrivals.mjs';
 
 const limitMs = 300_000;
@@ -14,27 +14,13 @@ const noise = 1.25;
 
 /** The `pulumi up` of a cell, once it runs, as a pid. */
 const upOf = (site) =>
-  until('the up of a cell', limitMs, () => {
-    for (const pid of readdirSync('/proc')) {
-      if (!/^\d+$/.test(pid)) continue;
-      let words;
-      try {
-        words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      } catch {
-        continue;
-      }
-      if (words[0] !== undefined && /\/pulumi$/.test(words[0]) && words.includes('up'))
-        if (words.some((word) => /^bench-c\d+$/.test(word)) && isOf(site, pid)) return Number(pid);
-    }
-    return null;
-  });
-const isOf = (site, pid) => {
-  try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(site.dir);
-  } catch {
-    return false;
-  }
-};
+  until('the up of a cell', limitMs, () =>
+    treeOf(site.service.pid).find((pid) => {
+      const [program = '', ...words] = commandOf(pid);
+      const isCell = words.some((word) => /^bench-c\d+$/.test(word));
+      return /\/pulumi$/.test(program) && words.includes('up') && isCell;
+    }),
+  );
 
 /**
  * Times to grant of `count` requests that come one each `everyMs` on an empty pool, behind a first request whose VM
@@ -78,7 +64,7 @@ export async function stuckRows({ count = 24, everyMs = 2_000 } = {}) {
   const floor = median(without);
   const rows = [
     row(`${count} requests, one each ${everyMs / 1_000} s, boot ${bootMs / 1_000} s: time to grant`, 'ms', {
-      ...{ p50: floor, p99: quantile(without, 0.99), floor: bootMs },
+      ...{ ...spread(without), floor: bootMs },
     }),
   ];
   const troubles = [
@@ -89,7 +75,7 @@ export async function stuckRows({ count = 24, everyMs = 2_000 } = {}) {
     const waits = await scenario({ count, everyMs }, trouble);
     rows.push(
       row(`the same, ${what}, beside the same without`, 'ms', {
-        ...{ p50: median(waits), p99: quantile(waits, 0.99), floor },
+        ...{ ...spread(waits), floor },
         wanted: [
           {
             text: `p50 <= ${noise}x floor, nobody waits longer than ${noise}x the longest without`,

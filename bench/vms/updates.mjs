@@ -1,13 +1,11 @@
 /** Hundreds of updates of cells, one after the other: does anything grow with their number? */
 import { join } from 'node:path';
-import { until } from '../calls.mjs';
 import { owned } from '../owner.mjs';
-import { row, slopeRows } from '../results.mjs';
-import { openSite } from '../site.mjs';
+import { median, row, slopeRows } from '../results.mjs';
+import { isQuiet, openSite } from '../site.mjs';
 import { bytesBelow, memoryOf } from '../usage.mjs';
 import { requestToPost } from './request.mjs';
 
-const limitMs = 300_000;
 const isStore = (path) => /^book\.json/.test(path);
 /** Each of them drops its oldest parts by itself. */
 const isLimited = (path) => /^(history|usage|engine\/pulumi-home\/logs)\//.test(path);
@@ -40,16 +38,6 @@ export const updateRows = ({ updates = 300, atOnce = 6 } = {}) =>
       // Each VM in a cell of its own: the most updates for the fewest VMs.
       policy: { idleBeforeShrink: '1s', cellSize: 1 },
     });
-    const empty = () =>
-      until(
-        'an empty pool',
-        limitMs,
-        async () => {
-          const { members, cells } = await site.operator.status();
-          return members.length === 0 && cells.every(({ running }) => !running);
-        },
-        200,
-      );
     let job = 0;
     /** Asks for `n` VMs at once, gives them back, and waits until they are gone. Milliseconds to the first POST. */
     const round = async (n) => {
@@ -59,7 +47,7 @@ export const updateRows = ({ updates = 300, atOnce = 6 } = {}) =>
       const rest = await Promise.all(others.map((one) => site.client.request(site.request(one))));
       await Promise.all([id, ...rest.map((one) => one.id)].map((one) => site.granted(one)));
       await Promise.all(jobs.map((one) => site.release(one)));
-      await empty();
+      await site.sees('an empty pool', (status) => status.members.length === 0 && isQuiet(status));
       return ms;
     };
     const seen = [];
@@ -69,14 +57,13 @@ export const updateRows = ({ updates = 300, atOnce = 6 } = {}) =>
       posts.push(await round(atOnce));
       done = (await updatesOf(site)) - first;
       if (done < ((seen.length + 1) * updates) / 10) continue;
-      const sorted = posts.sort((a, b) => a - b);
       seen.push({
         store: bytesBelow(site.state, isStore),
         state: bytesBelow(join(site.state, 'pulumi')),
         rest: bytesBelow(site.state, (path) => !isStore(path) && !isElsewhere(path)),
         limited: bytesBelow(site.state, isLimited),
         memory: memoryOf(site.service.pid),
-        ms: sorted[Math.floor(sorted.length / 2)],
+        ms: median(posts),
       });
       posts = [];
       process.stderr.write(`  after ${done} updates: ${JSON.stringify(seen.at(-1))}\n`);
@@ -91,6 +78,6 @@ export const updateRows = ({ updates = 300, atOnce = 6 } = {}) =>
       ['ms', 'request to POST /servers', 'ms'],
     ]);
     const each = ((late.limited - early.limited) / updates) * (seen.length / (seen.length - 1));
-    const limits = 'history (128 MiB), account (usage.size), logs of Pulumi (500 MB)';
+    const limits = 'history (128 MiB), account (usage.size), logs of Pulumi (32 MB)';
     return [...rows, row(`${what}: each adds to ${limits}`, 'bytes', { p50: each })];
   });

@@ -5,6 +5,7 @@ import { LineCounter, parseDocument, type Document } from 'yaml';
 import { errorText } from '../store/files.js';
 import { classFaults } from './class-settings.js';
 import { explainIssue } from './explain.js';
+import { poolsOf } from './of-pool.js';
 import { memoryHere, usualParallel } from './parallel.js';
 import { formatDuration } from './quantities.js';
 import { settingsSchema, type Settings } from './schema.js';
@@ -208,8 +209,7 @@ const resolveFiles = (settings: Settings, base: string, env: Environment): LoadR
     engine: {
       ...settings.engine,
       createTimeout,
-      maxParallel:
-        settings.engine.maxParallel ?? usualParallel(memoryHere(), Math.max(1, settings.classes.length)),
+      maxParallel: settings.engine.maxParallel ?? usualParallel(memoryHere(), poolsOf(settings).length),
       backend: settings.engine.backend ?? `file://${join(stateDir, 'pulumi')}`,
       passphraseFile: secretFile(settings.engine.passphraseFile, 'engine.passphraseFile'),
     },

@@ -32,10 +32,9 @@ export interface AppParts {
 interface Context {
   readonly id: string;
   identity: Identity | null;
-  route: string;
-  /** Method and path as in the table. */
-  operation: string;
-  about: Ids;
+  /** Null where there is none at the address. */
+  route: Route | null;
+  readonly about: Ids;
 }
 
 const contexts = new WeakMap<Request, Context>();
@@ -86,17 +85,18 @@ export const createApp = (parts: AppParts): express.Express => {
 const begin =
   ({ log, newRequestId, stopping }: AppParts) =>
   (request: Request, response: Response, next: NextFunction): void => {
-    const context: Context = { id: newRequestId(), identity: null, route: '', operation: '', about: {} };
+    const context: Context = { id: newRequestId(), identity: null, route: null, about: {} };
     contexts.set(request, context);
     const started = performance.now();
     response.setHeader('X-Request-Id', context.id);
     response.setHeader('Cache-Control', 'no-store');
     if (stopping.aborted) response.setHeader('Connection', 'close');
     response.once('close', () => {
+      const route = context.route?.path ?? '';
       const fields = {
         requestId: context.id,
         method: request.method,
-        route: context.route,
+        route,
         status: response.writableFinished ? response.statusCode : null,
         ms: Math.round(performance.now() - started),
         who: context.identity?.name ?? null,
@@ -104,7 +104,7 @@ const begin =
         ...context.about,
       };
       // What monitoring asks every few seconds would drown the rest.
-      if (context.route.endsWith('z')) log.debug(fields, 'answered');
+      if (route.endsWith('z')) log.debug(fields, 'answered');
       else log.info(fields, response.writableFinished ? 'answered' : 'the client left before the answer');
     });
     next();
@@ -114,8 +114,7 @@ const allow =
   (parts: AppParts, route: Route) =>
   (request: Request, _response: Response, next: NextFunction): void => {
     const context = contextOf(request);
-    context.route = route.path;
-    context.operation = `${route.method} ${route.path}`;
+    context.route = route;
     if (route.roles.length > 0) {
       const { authorization } = request.headers;
       context.identity = authenticate(authorization, parts.tokens(), (id) => parts.service.capability(id));
@@ -180,10 +179,7 @@ const answer =
         signal: () => AbortSignal.any([left.signal, parts.stopping]),
         notReady: parts.notReady,
         metrics: parts.metrics,
-        about: (ids) => {
-          const told = Object.entries(ids).filter(([, id]) => id !== undefined);
-          context.about = { ...context.about, ...Object.fromEntries(told) };
-        },
+        about: (ids) => void Object.assign(context.about, ids),
       });
       if (response.destroyed) return;
       if (parts.stopping.aborted) response.setHeader('Connection', 'close');
@@ -210,7 +206,8 @@ const fail =
   ({ log, onProblem }: AppParts) =>
   (error: unknown, request: Request, response: Response, _next: NextFunction): void => {
     const problem = problemOf(error);
-    const { id, route, operation } = contextOf(request);
+    const { id, route: known } = contextOf(request);
+    const route = known?.path ?? '';
     if (problem.code === problemCodes.internal) {
       log.error({ requestId: id, route, err: error }, 'a request failed in the service');
     } else if (!(error instanceof HttpProblem) && problem.code === problemCodes.unavailable) {
@@ -220,6 +217,6 @@ const fail =
       response.destroy();
       return;
     }
-    onProblem(operation, problem.code);
+    onProblem(known === null ? '' : `${known.method} ${known.path}`, problem.code);
     sendProblem(response, problem, id);
   };

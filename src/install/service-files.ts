@@ -54,6 +54,47 @@ SystemCallErrorNumber=EPERM
 UMask=0077
 `;
 
+/** A unit that does one thing and ends, and the timer that starts it each night. */
+const nightly = (
+  name: string,
+  unit: {
+    readonly description: string;
+    readonly after?: string;
+    /** Its own lines. */
+    readonly service: string;
+    /** Of the day, the machine's time, and up to how much later. */
+    readonly at: string;
+    readonly spread: string;
+  },
+): readonly SystemFile[] => [
+  {
+    path: `/etc/systemd/system/${name}.service`,
+    text: `[Unit]
+Description=VM Pool, ${unit.description}
+${unit.after === undefined ? '' : `After=${unit.after}\n`}
+[Service]
+Type=oneshot
+User=${serviceUser}
+Group=${serviceUser}
+${unit.service}
+${hardening}`,
+  },
+  {
+    path: `/etc/systemd/system/${name}.timer`,
+    text: `[Unit]
+Description=Every night: ${name}
+
+[Timer]
+OnCalendar=*-*-* ${unit.at}
+RandomizedDelaySec=${unit.spread}
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+`,
+  },
+];
+
 /**
  * The files of an installation with systemd: units, account, directories, and the log's turning over. Paths are
  * refused by `layoutProblems` where systemd would read them otherwise than as one word.
@@ -95,66 +136,26 @@ ${hardening}
 WantedBy=multi-user.target
 `,
     },
-    {
-      path: '/etc/systemd/system/vmpool-backup.service',
-      text: `[Unit]
-Description=VM Pool, backup of the lease book
-
-[Service]
-Type=oneshot
-User=${serviceUser}
-Group=${serviceUser}
-EnvironmentFile=-/etc/vmpool/environment
+    ...nightly('vmpool-backup', {
+      description: 'backup of the lease book',
+      service: `EnvironmentFile=-/etc/vmpool/environment
 ExecStart=${node} ${program} backup ${backupDir} --keep ${String(layout.keepBackups)} --config ${configFile}
 TimeoutStartSec=10min
-ReadWritePaths=${stateDir} ${backupDir}
-${hardening}`,
-    },
-    {
-      path: '/etc/systemd/system/vmpool-backup.timer',
-      text: `[Unit]
-Description=Every night: vmpool-backup
-
-[Timer]
-OnCalendar=*-*-* 02:30
-RandomizedDelaySec=30min
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-`,
-    },
-    {
-      path: '/etc/systemd/system/vmpool-audit.service',
-      text: `[Unit]
-Description=VM Pool, audit of the cloud
-After=vmpool.service
-
-[Service]
-Type=oneshot
-User=${serviceUser}
-Group=${serviceUser}
-EnvironmentFile=-/etc/vmpool/environment
+ReadWritePaths=${stateDir} ${backupDir}`,
+      at: '02:30',
+      spread: '30min',
+    }),
+    ...nightly('vmpool-audit', {
+      description: 'audit of the cloud',
+      after: 'vmpool.service',
+      service: `EnvironmentFile=-/etc/vmpool/environment
 Environment=VMPOOL_TOKEN_FILE=/etc/vmpool/operator.token
 ExecStart=${node} ${program} audit --config ${configFile}
 TimeoutStartSec=2h
-ReadWritePaths=${stateDir}
-${hardening}`,
-    },
-    {
-      path: '/etc/systemd/system/vmpool-audit.timer',
-      text: `[Unit]
-Description=Every night: vmpool-audit
-
-[Timer]
-OnCalendar=*-*-* 03:30
-RandomizedDelaySec=10min
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-`,
-    },
+ReadWritePaths=${stateDir}`,
+      at: '03:30',
+      spread: '10min',
+    }),
     {
       path: '/etc/sysusers.d/vmpool.conf',
       text: `#Type Name Id GECOS Home Shell\nu ${serviceUser} - "VM Pool" ${stateDir} /usr/sbin/nologin\n`,

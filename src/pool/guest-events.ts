@@ -2,7 +2,7 @@ import type { Marker, ProbeResult, ScrubResult } from '../guest/port.js';
 import type { Context, Member, State } from './book.js';
 import { entryAt, isUnusable, without } from './book.js';
 import { createSucceeded, createFailed } from './breaker.js';
-import { withBoot } from './late.js';
+import { isFirst, withBoot } from './late.js';
 import type { NoteSink } from './members.js';
 import { checked, moveMember, patchMember } from './members.js';
 import type { HostKey, LeaseId, MemberName } from './model.js';
@@ -46,11 +46,6 @@ export function welcomed(
     case 'foreign-marker':
       return moveMember(holdWith(s, member, result.why, c), name, 'foreignMarker', result.why, c, note);
   }
-}
-
-/** Its first boot? One that was rebuilt later shows that its image boots, not that the cloud gives new servers again. */
-function isFirst(member: Member): boolean {
-  return member.state.since === member.bornAt;
 }
 
 /** The reason shown for an unusable VM, without touching since when it is so. Not worth a commit of its own. */

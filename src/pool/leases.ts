@@ -1,5 +1,5 @@
 import { indexBy } from '../table.js';
-import type { Context, EndedJob, Lease, LeaseFacts, Member, Request, State } from './book.js';
+import type { Context, EndedJob, Lease, LeaseFacts, Member, Note, Request, State } from './book.js';
 import { entryAt, isUnexplained, without } from './book.js';
 import { censusOf } from './census.js';
 import { compareAttempts, leaseIdOf } from './ids.js';
@@ -343,6 +343,11 @@ function freeMembers(s: State): Member[] {
   return old.length === 0 ? usable : [...usable.filter((m) => m.generation === generation), ...old];
 }
 
+/** What a line of history about a lease names. */
+const idsOf = ({ request, member }: Lease): Pick<Note, 'lease' | 'member' | 'job' | 'user'> => ({
+  ...{ lease: request.id, member, job: request.key.job, user: request.user.name },
+});
+
 /** Serves the line: first come, first served, one VM each. */
 export function grantAll(s: State, c: Context, note: NoteSink): State {
   if (s.book.requests.size === 0) return s;
@@ -372,10 +377,7 @@ export function grantAll(s: State, c: Context, note: NoteSink): State {
     note({
       at: c.now,
       kind: 'lease',
-      lease: request.id,
-      member: member.name,
-      job: request.key.job,
-      user: request.user.name,
+      ...idsOf(lease),
       ms: c.now - request.askedAt,
       ...decided('leased', 'first-in-line'),
       detail: `granted after ${c.now - request.askedAt} ms: ${passedOver === 0 ? 'first in line' : `first in line but for ${passedOver} that wait for earlier starts of their jobs`}`,
@@ -390,10 +392,7 @@ export function staged(s: State, lease: Lease, c: Context, note: NoteSink): Stat
   note({
     at: c.now,
     kind: 'staged',
-    lease: id,
-    member: lease.member,
-    job: lease.request.key.job,
-    user: lease.request.user.name,
+    ...idsOf(lease),
     ms: c.now - lease.grantedAt,
     detail: `ready ${c.now - lease.grantedAt} ms after the grant`,
   });
@@ -406,15 +405,7 @@ export function staged(s: State, lease: Lease, c: Context, note: NoteSink): Stat
  */
 export function stageFailed(s: State, lease: Lease, why: string, c: Context, note: NoteSink): State {
   const { id } = lease.request;
-  note({
-    at: c.now,
-    kind: 'stage-failed',
-    lease: id,
-    member: lease.member,
-    job: lease.request.key.job,
-    user: lease.request.user.name,
-    detail: why,
-  });
+  note({ at: c.now, kind: 'stage-failed', ...idsOf(lease), detail: why });
   const state = withBook(s, {
     leases: s.book.leases.without(id),
     requests: s.book.requests.with(id, lease.request),

@@ -107,7 +107,7 @@ export function exitCodeOf(end: Pick<TenantEnd, 'exit'>, measured: Measured | nu
   return measured?.code ?? end.exit;
 }
 
-const mib = (bytes: number): string => `${Math.ceil(bytes / 1048576)} MiB`;
+export const mib = (bytes: number): string => `${Math.ceil(bytes / 1048576)} MiB`;
 
 /** In words, for the history: `finished (exit code 0): 12.3 s of CPU time in 20.1 s, 130 MiB at most`. */
 export function measuredText(end: JobEnd, code: number | null, measured: Measured | null): string {

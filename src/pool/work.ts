@@ -223,10 +223,7 @@ function measureWork(member: Member, c: Context): Work | null {
   return { kind: 'measure', key: `measure/${name}`, member: name, target: to, lease: tenant.lease };
 }
 
-/**
- * A probe on a warm connection costs a millisecond or so: a pool of a thousand that was probed every minute took more of a
- * processor for that alone than all else that it does while nothing happens.
- */
+/** Each probe is packets, a script on the VM and a step of the core: their number is not to grow with the pool for ever. */
 const mostProbesASecond = 8;
 
 /** Between two probes of a Free or Busy VM: longer than the policy says where there are so many VMs. */

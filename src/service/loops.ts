@@ -71,8 +71,8 @@ const awaitedLeastMs = 250;
 
 /**
  * Milliseconds until the cloud is read again. Where a request waits for a server to become ACTIVE, the delay is to be
- * small beside the time that the server takes: a quick cloud is asked often, for seconds, and a slow one twice as often as when
- * nobody waits.
+ * small beside the time that the server takes: a quick cloud is asked often, for seconds, and a slow one twice as often
+ * as when nobody waits.
  */
 export function listingPeriod(s: State, { busyMs, quietMs }: WatchPeriods, now: Millis): Millis {
   if (!expectsNews(s)) return quietMs;

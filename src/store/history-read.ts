@@ -32,7 +32,8 @@ export interface HistoryWish {
   readonly most: number;
 }
 
-const isJob = (line: HistoryLine, job: string): boolean =>
+/** `28` is also `28.server`. */
+export const isJob = (line: { readonly job?: string | null | undefined }, job: string): boolean =>
   line.job === job || line.job?.startsWith(`${job}.`) === true;
 
 /** Does a line belong to the story? A lease's later lines name the lease alone, so that its id is remembered. */
@@ -50,8 +51,11 @@ function matcher({ vm, job }: HistoryWish): (line: HistoryLine) => boolean {
   };
 }
 
-const isDecision = ({ decision }: HistoryLine, wanted: string | undefined): boolean =>
-  wanted === undefined || (wanted === 'any' ? decision !== undefined : decision === wanted);
+/** Is it a decision of that kind, or of `any`? Every line where none is wanted. */
+export const isDecision = (
+  { decision }: { readonly decision?: string | undefined },
+  wanted: string | undefined,
+): boolean => wanted === undefined || (wanted === 'any' ? decision !== undefined : decision === wanted);
 
 const parsed = (text: string): HistoryLine | null => {
   try {

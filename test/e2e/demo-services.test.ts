@@ -1,7 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
-import { repoRoot } from '../../src/repo-root.js';
+import { runVmpool } from '../support/command.js';
 
 const limitMs = 600_000;
 
@@ -10,15 +8,8 @@ describe('the demo with services', () => {
   it(
     'shows Nagios and Ganglia following the pool up and down, checks it, and leaves nothing over',
     async () => {
-      const child = spawn(process.execPath, [join(repoRoot, 'dist/src/cli/main.js'), 'demo', '--services'], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: limitMs,
-        killSignal: 'SIGINT',
-      });
-      let said = '';
-      child.stdout.on('data', (part: Buffer) => (said += part.toString()));
-      child.stderr.on('data', (part: Buffer) => (said += part.toString()));
-      const code = await new Promise((resolve) => child.once('close', resolve));
+      const { code, out, err } = await runVmpool(['demo', '--services'], limitMs);
+      const said = out + err;
       // What it said stands in the failure, if there is one.
       expect({ code, said: code === 0 ? '' : said }).toEqual({ code: 0, said: '' });
       expect(said).toMatch(/Nagios: 1 host \(\+demo-0001-/);

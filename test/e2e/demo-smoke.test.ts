@@ -1,7 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
-import { repoRoot } from '../../src/repo-root.js';
+import { runVmpool } from '../support/command.js';
 
 const limitMs = 300_000;
 
@@ -9,15 +7,7 @@ describe('the demo', () => {
   it(
     'runs the whole path with a mixed load, tells programs its outcome, and leaves nothing over: exit code 0',
     async () => {
-      const child = spawn(process.execPath, [join(repoRoot, 'dist/src/cli/main.js'), 'demo', '--json'], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: limitMs,
-        killSignal: 'SIGINT',
-      });
-      let [outcome, said] = ['', ''];
-      child.stdout.on('data', (part: Buffer) => (outcome += part.toString()));
-      child.stderr.on('data', (part: Buffer) => (said += part.toString()));
-      const code = await new Promise((resolve) => child.once('close', resolve));
+      const { code, out: outcome, err: said } = await runVmpool(['demo', '--json'], limitMs);
       // What it said stands in the failure, if there is one.
       expect({ code, said: code === 0 ? '' : said + outcome }).toEqual({ code: 0, said: '' });
       expect(JSON.parse(outcome)).toMatchObject({

@@ -9,16 +9,11 @@ import { repoRoot } from '../../src/repo-root.js';
 import { installationOf } from '../../src/service/installation.js';
 import { bookPath, openBook } from '../../src/service/open-book.js';
 import { encode } from '../../src/store/envelope.js';
-import { eventually, jobRequest, openSite, type EmbeddedSite } from '../support/site.js';
+import { quietLog } from '../support/quiet-log.js';
+import { eventually, jobRequest, onVm, openSite, type EmbeddedSite } from '../support/site.js';
 import { startServiceProcess, type ServiceProcess } from '../support/service-process.js';
 
 const run = promisify(execFile);
-const quiet = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
 
 /** `vmpool serve`, a VM to log in to and a job on it; between stop and start the store becomes one of the version before. */
 describe('an upgrade while a job runs', () => {
@@ -39,19 +34,6 @@ describe('an upgrade while a job runs', () => {
     client.close();
     expect(await service.stop()).toBe(0);
   };
-  const onVm = async (command: string): Promise<string> => {
-    const options = [
-      'StrictHostKeyChecking=no',
-      'UserKnownHostsFile=/dev/null',
-      'LogLevel=ERROR',
-      'BatchMode=yes',
-    ];
-    const { stdout } = await run('ssh', [
-      ...['-i', join(site.directory, 'admin'), ...options.flatMap((option) => ['-o', option])],
-      ...[`root@${host}`, command],
-    ]);
-    return stdout.trim();
-  };
   const vmpool = async (...args: readonly string[]): Promise<string> => {
     const { stdout } = await run(process.execPath, [join(repoRoot, 'dist/src/cli/main.js'), ...args], {
       env: {
@@ -68,7 +50,7 @@ describe('an upgrade while a job runs', () => {
     const { store, book } = await openBook(
       { stateDir, pool: 'site', hostKeys: 'console' },
       installation,
-      quiet,
+      quietLog,
     );
     await store.close();
     const document = JSON.parse(JSON.stringify(book)) as { members: Record<string, { made?: unknown }> };
@@ -95,6 +77,8 @@ describe('an upgrade while a job runs', () => {
     });
     ({ host, member } = view);
     await onVm(
+      site,
+      host,
       'setsid setpriv --reuid 2001 --regid 2001 --clear-groups sleep 71001 </dev/null >/dev/null 2>&1 &',
     );
     await stop();
@@ -116,7 +100,7 @@ describe('an upgrade while a job runs', () => {
     } finally {
       own.close();
     }
-    expect(await onVm("pgrep -c -u 2001 -f 'sleep 71001'")).toBe('1');
+    expect((await onVm(site, host, "pgrep -c -u 2001 -f 'sleep 71001'")).trim()).toBe('1');
   }, 60_000);
 
   it('vmpool reads it', async () => {
@@ -131,7 +115,7 @@ describe('an upgrade while a job runs', () => {
       const { members } = await client.status();
       return members.some(({ name, state }) => name === member && state === 'Free');
     });
-    expect(await onVm('pgrep -c -u 2001 || true')).toBe('0');
+    expect((await onVm(site, host, 'pgrep -c -u 2001 || true')).trim()).toBe('0');
     await stop();
     const { version } = JSON.parse(readFileSync(bookPath(site.config.stateDir), 'utf8')) as {
       version: number;

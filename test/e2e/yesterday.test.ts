@@ -1,8 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { execFile } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { makeBackup } from '../../src/backup/make.js';
 import { placeOf } from '../../src/backup/place.js';
 import { restoreBackup } from '../../src/backup/restore.js';
@@ -13,9 +11,16 @@ import { bookPath } from '../../src/service/open-book.js';
 import { recoverStore } from '../../src/store/recover.js';
 import type { LeaseView } from '../../src/http/api.js';
 import type { RunningService, EmbeddedSite } from '../support/site.js';
-import { eventually, jobRequest, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
+import {
+  eventually,
+  jobRequest,
+  leaseReady,
+  membersIn,
+  onVm,
+  openSite,
+  releaseJob,
+} from '../support/site.js';
 
-const run = promisify(execFile);
 const never = new AbortController().signal;
 
 /** A job at work: a process of its user on its VM, and where that is. */
@@ -24,20 +29,6 @@ interface Working {
   readonly lease: LeaseView;
   readonly host: string;
   readonly server: string;
-}
-
-async function onVm(site: EmbeddedSite, host: string, command: string): Promise<string> {
-  const options = [
-    'StrictHostKeyChecking=no',
-    'UserKnownHostsFile=/dev/null',
-    'LogLevel=ERROR',
-    'BatchMode=yes',
-  ];
-  const { stdout } = await run('ssh', [
-    ...['-i', join(site.directory, 'admin'), ...options.flatMap((option) => ['-o', option])],
-    ...[`root@${host}`, command],
-  ]);
-  return stdout;
 }
 
 /** The sleep of the job: its argument says whose it is. */

@@ -10,19 +10,13 @@ import { markedProcesses } from '../../src/engine/orphans.js';
 import type { ServiceView } from '../../src/http/api.js';
 import { poolClock } from '../../src/service/clock.js';
 import { startFollowers, type Followers } from '../../src/service/followers.js';
-import type { Log } from '../../src/service/log.js';
 import type { ServiceInput } from '../../stacks/services/plan.js';
 import { parseServices, type Services } from '../../stacks/services/registry.js';
+import { quietLog } from '../support/quiet-log.js';
 import { startEngineBench, until, type EngineBench } from '../support/engine.js';
 import { serviceInput, serviceMember } from '../support/service-host.js';
 
 const minutes = 60_000;
-const quiet: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
 
 /**
  * The followers of a pool, the engine with everything real, and Nagios on a host of its own that is reached by SSH; the
@@ -40,7 +34,7 @@ describe('services that follow a list of VMs, with faults on the way', () => {
     host = await ServiceHost.start(bench.directory, '127.126.255.250', 2222);
     nagios = await Nagios.start(host);
     followers = startFollowers({
-      ...{ engine: bench.engine, pool: 'p', clock: poolClock(0), log: quiet },
+      ...{ engine: bench.engine, pool: 'p', clock: poolClock(0), log: quietLog },
       input: () => input,
     });
   }, 2 * minutes);

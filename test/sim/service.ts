@@ -5,13 +5,13 @@ import { BookKeeper } from '../../src/service/book-keeper.js';
 import { poolClock, type Clock } from '../../src/service/clock.js';
 import { bookFormat } from '../../src/pool/book-schema.js';
 import { bookPath, openBook, StartError } from '../../src/service/open-book.js';
-import type { Log } from '../../src/service/log.js';
 import type { Book, Context, Note, State } from '../../src/pool/book.js';
 import { emptyBook, emptySight } from '../../src/pool/book.js';
 import type { InstallationId, Shape } from '../../src/pool/model.js';
 import type { Policy } from '../../src/pool/policy.js';
 import type { Outcome, PoolEvent, Stepped } from '../../src/pool/step.js';
 import type { Work } from '../../src/pool/work.js';
+import { quietLog } from '../support/quiet-log.js';
 import type { Agenda } from './agenda.js';
 import type { SimCloud } from './cloud.js';
 import type { SimDisk } from './disk.js';
@@ -50,13 +50,6 @@ export interface Surroundings {
   /** What the pool's stack publishes. */
   readonly shape: () => Shape | null;
 }
-
-const silent: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
 
 /**
  * The service: its real book-keeper, clock, store and recovery on a simulated disk, with effects in a simulated
@@ -254,7 +247,7 @@ export class SimService implements Employer {
     const { store, book } = await openBook(
       owner,
       this.site.installation,
-      silent,
+      quietLog,
       clock,
       this.disk.open(),
     ).catch((error: unknown) => {
@@ -267,7 +260,7 @@ export class SimService implements Employer {
       store,
       () => this.context(),
       (notes) => this.watcher.told(notes),
-      silent,
+      quietLog,
       (before, event, c) => this.decide(before, event, c),
     );
     this.keeper.watch(() => this.pump());

@@ -22,6 +22,7 @@ import type { Log } from '../../src/service/log.js';
 import { engineOptions, openParts, settingsOf } from '../../src/service/parts.js';
 import { startPool } from '../../src/service/pool.js';
 import type { PoolService } from '../../src/service/port.js';
+import { runBySsh } from './ssh.js';
 
 /** A whole site in a directory of its own, on whatever cloud the environment names: Pulumi, service; no worker. */
 export interface Site {
@@ -251,6 +252,18 @@ export function openSiteOn(
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** What a command says that root runs on a VM of the site. @throws Error when it fails */
+export async function onVm(
+  { directory }: Pick<EmbeddedSite, 'directory'>,
+  host: string,
+  command: string,
+): Promise<string> {
+  const ask = { user: 'root', keyFile: join(directory, 'admin'), command };
+  const { code, out } = await runBySsh({ endpoint: { host, port: 22 } }, ask);
+  if (code !== 0) throw new Error(`${command}: ${String(code)}: ${out}`);
+  return out;
 }
 
 /** Waits until `found` gives something else than undefined or false, and fails with `what` after `ms`. */

@@ -6,8 +6,9 @@ const tell = `tell() { [ -w /run/vmpool/say ] && echo "$*" 1<>/run/vmpool/say; }
 /**
  * Waits until the meter has heard of the begin and, where it works by cgroup, has taken this process into the job's
  * group: what is allocated before that would not be counted there, nor limited. After 2 s of a meter that is gone, 10 s of
- * one that lives or has yet to come (there is no FIFO where it cannot), the task starts without. The FIFO is held open meanwhile, so that what was said is not lost while nobody reads it. No
- * process is started: signalScript tells by this session's processes whether the task has started.
+ * one that lives or has yet to come (there is no FIFO where it cannot), the task starts without. The FIFO is held open
+ * meanwhile, so that what was said is not lost while nobody reads it. No process is started: signalScript tells by this
+ * session's processes whether the task has started.
  */
 const awaitMeter = `await_meter() {
   local line up now until=0 rounds=0 group pid
@@ -111,9 +112,9 @@ exit "$code"
 const deadly = new Set(['TERM', 'INT', 'HUP', 'QUIT', 'KILL']);
 
 /**
- * Waits for the session to be known and the task to be started, then signals every process of it but the runner. The shell that reads the one
- * line with the script's name (`shell` marks such a task) is spared as long as the script runs: it would
- * die of the signal at once, and with it the exit code of a script that cleans up.
+ * Waits for the session to be known and the task to be started, then signals every process of it but the runner. The
+ * shell that reads the one line with the script's name (`shell` marks such a task) is spared as long as the script runs:
+ * it would die of the signal at once, and with it the exit code of a script that cleans up.
  */
 export function signalScript(taskDirectory: string, signal: string): Buffer {
   return Buffer.from(`t=${quote(taskDirectory)}

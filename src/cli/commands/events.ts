@@ -6,6 +6,7 @@ import { wholeNumber } from '../numbers.js';
 import { eventLine, type Told } from '../screens/events.js';
 import { widthOf } from '../terminal.js';
 import { decisions } from '../../pool/reasons.js';
+import { isDecision, isJob } from '../../store/history-read.js';
 import type { World } from '../world.js';
 
 interface EventsOptions extends AccessOptions {
@@ -17,12 +18,11 @@ interface EventsOptions extends AccessOptions {
   readonly lines: number;
 }
 
-/** As the service matches in its history: `28` is also `28.server`. */
+/** As the service matches in its history. */
 const isOf = (event: Told, { vm, job, decision }: EventsOptions): boolean =>
-  (decision === undefined ||
-    (decision === 'any' ? event.decision !== undefined : event.decision === decision)) &&
+  isDecision(event, decision) &&
   (vm === undefined || event.vm === vm) &&
-  (job === undefined || event.job === job || event.job?.startsWith(`${job}.`) === true);
+  (job === undefined || isJob(event, job));
 
 export const eventsCommand = (world: World): Command =>
   withJson(withPool(withAccess(new Command('events'))))

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { accessOf, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
+import { asking, withAccess, withJson, withPool, type AccessOptions } from '../access.js';
 import { configsOf, withConfig, type ConfigOptions } from '../configured.js';
 import { CliError, exitCodes } from '../exit.js';
 import { previewAll, type StackPreview } from '../preview.js';
@@ -51,12 +51,7 @@ export const planCommand = (world: World): Command =>
 const toldBy = async (world: World, options: PlanOptions): Promise<Told> => {
   const isAsked = options.url !== undefined || options.tokenFile !== undefined || options.ca !== undefined;
   try {
-    const client = world.connect(accessOf(options, world.env));
-    try {
-      return { plan: await client.plan() };
-    } finally {
-      client.close();
-    }
+    return { plan: await asking(world, options, (client) => client.plan()) };
   } catch (error) {
     if (error instanceof CliError && isAsked) throw error;
     return { unknown: error instanceof Error ? error.message : String(error) };

@@ -1,4 +1,5 @@
 import type { LeaseView, StatusView } from '../../http/api.js';
+import { mib } from '../../pool/measured.js';
 import { fitted } from '../fitted.js';
 import { age, howLong } from '../table.js';
 import { harmlessLine, type Paint } from '../terminal.js';
@@ -99,7 +100,7 @@ export const requestsText = (
 /** `12.3 s of CPU time in 40 s, 130 MiB at most, as of 25 s ago`. */
 export const usedSoFar = (usage: NonNullable<LeaseView['usage']>, nowMs: number): string => {
   const { cpuSeconds, wallSeconds, memoryBytes } = usage;
-  const memory = `${String(Math.ceil(memoryBytes / 1048576))} MiB at most`;
+  const memory = `${mib(memoryBytes)} at most`;
   const time = `${howLong(cpuSeconds * 1000)} of CPU time in ${howLong(wallSeconds * 1000)}`;
   return `${time}, ${memory}, as of ${age(nowMs - at(usage.at))} ago`;
 };

@@ -5,17 +5,10 @@ import type { Place } from '../../../src/backup/place.js';
 import type { Book } from '../../../src/pool/book.js';
 import type { InstallationId } from '../../../src/pool/model.js';
 import { openBook } from '../../../src/service/open-book.js';
-import type { Log } from '../../../src/service/log.js';
+import { quietLog } from '../../support/quiet-log.js';
 import type { Store } from '../../../src/store/port.js';
 
 export const installation = '5d0c7b1e-7c0a-4c5f-9a57-2f1d3c4b5a69';
-
-export const silent: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
 
 /** A stack's state as Pulumi writes it, told apart by a word in it. */
 export const stateText = (word: string): string =>
@@ -57,7 +50,7 @@ export class TestPlace {
   /** Opens the store as the service does; who asked closes it. */
   async serve(): Promise<{ readonly store: Store<Book>; readonly book: Book }> {
     const owner = { stateDir: this.place.stateDir, pool: 'batch', hostKeys: 'console' } as const;
-    return openBook(owner, installation as InstallationId, silent);
+    return openBook(owner, installation as InstallationId, quietLog);
   }
 
   /** The service has committed a book with that sequence number, and stopped. */
