@@ -7,13 +7,13 @@ import type { Client } from '../http/client.js';
 /** A name for a job that no batch system knows: `hand-<pid>-<letters>`. */
 export const handJobId = (): string => `hand-${String(process.pid)}-${randomBytes(3).toString('hex')}.vmpool`;
 
-/** The request of a job that a person makes: the attempt is this process. */
+/** The request of a job that a person makes: the attempt is this process. With `maxWaitMs` it is given up after that. */
 export const handRequest = (
   job: string,
   user: Account,
   publicKey: string,
   jobName: string,
-  processors = 1,
+  maxWaitMs?: number,
 ): LeaseRequest => ({
   job,
   attempt: { start: 1, boot: bootId(), pid: process.pid, ticks: statOf(process.pid)?.ticks ?? 0 },
@@ -26,9 +26,10 @@ export const handRequest = (
     shell: user.shell,
   },
   publicKey,
-  processors,
+  processors: 1,
   queue: '',
   jobName: jobName.slice(0, 4096),
+  ...(maxWaitMs === undefined ? {} : { maxWaitSeconds: Math.ceil(maxWaitMs / 1000) }),
 });
 
 /** One long poll lasts so many seconds at most: the service cuts longer ones. */

@@ -80,7 +80,7 @@ const notes: Readonly<Record<string, string>> = {
   'vm show':
     'The history goes back as far as the history files do. Of a VM that did not come up, the end of its console log was kept there and is shown; `--console` asks the cloud for what it has now.',
   events:
-    'The service keeps its last 500 events in memory; `--history` reads its history files (some 150 MB, also of earlier starts). A job may be named as `qstat` does, without its server. `--history --decision any` is the audit of all that made, leased, scrubbed or ended a VM, each [with its reason](states.md#decisions-and-their-reasons).',
+    'The service keeps its last 500 events in memory; `--history` reads its history files (some 150 MB, also of earlier starts). A job may be named as `qstat` does, without its server. `--history --decision any` is the audit of all that made, leased, scrubbed or ended a VM, each [with its reason](states.md#decisions-and-their-reasons), and of the orders of operators, with the name of who gave them.',
   hold: 'What runs on the VM goes on; when it ends, the VM is kept as it is, the traces of the job included, and nothing ends it but you, the time given with `--for`, or `policy.heldLimit`.',
   drain:
     'Other than `hold`, the VM is cleaned and verified first: for work on its host, or to keep a VM in reserve. It counts against `max`.',

@@ -43,7 +43,7 @@ export const runOnVm = async (
     const keys = makeKeyPair(job);
     writeFileSync(join(directory, 'key'), keys.privateKey, { mode: 0o600 });
     const began = performance.now();
-    const request = handRequest(job, user, keys.publicKey, command.join(' '));
+    const request = handRequest(job, user, keys.publicKey, command.join(' '), waitMs);
     const asked = await client.request(request, { waitSeconds: 2, until: 'ready', signal: stop.signal });
     const view = await untilReady(client, asked, waitMs, (detail) => tell(`waiting: ${detail}`), stop.signal);
     if (view.state === 'ended') return { kind: 'failed', why: `there is no VM to be had: ${view.detail}` };

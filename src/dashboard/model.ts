@@ -1,5 +1,8 @@
+import { mib } from '../pool/measured.js';
 import { takesWords } from '../takes-words.js';
 import type { CellView, EventView, LeaseView, MemberView, ServiceView, StatusView } from '../http/api.js';
+
+export type RunningUsage = NonNullable<LeaseView['usage']>;
 
 /** States that a VM is looked for by, in the order in which they matter to who looks. */
 export const shownStates = ['Unusable', 'Busy', 'Free'] as const;
@@ -94,7 +97,11 @@ export function ordersFor(member: MemberView): readonly ('hold' | 'unhold' | 'dr
 }
 
 /** Facts of one VM for its panel, in reading order. */
-export function facts(member: MemberView, now: number): readonly (readonly [string, string])[] {
+export function facts(
+  member: MemberView,
+  now: number,
+  used: RunningUsage | null = null,
+): readonly (readonly [string, string])[] {
   const { job, probe } = member;
   const probed = probe === null ? 'none yet' : `${since(probe.at, now)} ago`;
   const rows: [string, string | null][] = [
@@ -105,6 +112,7 @@ export function facts(member: MemberView, now: number): readonly (readonly [stri
       'Job',
       job === null ? null : `${job.id} of ${job.user} from ${job.worker}, for ${since(job.since, now)}`,
     ],
+    ['Used so far', used === null ? null : usedSoFar(used, now)],
     [
       'Last probe',
       (probe?.failures ?? 0) === 0 ? probed : `${probed}, ${String(probe?.failures)} failed in a row`,
@@ -119,6 +127,10 @@ export function facts(member: MemberView, now: number): readonly (readonly [stri
   ];
   return rows.filter((row): row is [string, string] => row[1] !== null && row[1] !== '');
 }
+
+/** `2 min of CPU time in 5 min, 130 MiB at most, as of 25 s ago`. */
+const usedSoFar = ({ at, cpuSeconds, wallSeconds, memoryBytes }: RunningUsage, now: number): string =>
+  `${span(cpuSeconds * 1000)} of CPU time in ${span(wallSeconds * 1000)}, ${mib(memoryBytes)} at most, as of ${since(at, now)} ago`;
 
 /** A row for each pool of a service with several: how it is, and which jobs it takes. */
 export const poolRows = ({ pools = [] }: StatusView): readonly (readonly string[])[] =>

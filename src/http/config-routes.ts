@@ -1,9 +1,7 @@
 import type { z } from 'zod';
 import { poolQuery, type PoolQuery } from './class-api.js';
 import { configAnswer, configOrder, scaleOrder } from './config-api.js';
-import { route, servedPool, valueOf, type Call, type Route } from './route.js';
-
-const whoOf = ({ identity }: Call<unknown, unknown>): string => identity?.name ?? '';
+import { route, servedPool, valueOf, whoOf, type Route } from './route.js';
 
 /** Changes of the pool stack's config, for operators and pipelines that do not reach its backend. */
 export const configRoutes: readonly Route[] = [

@@ -83,7 +83,9 @@ export const historyQuery = poolQuery.extend({
   decision: z
     .enum(['any', ...decisions])
     .optional()
-    .describe('Only decisions of that kind: what made, leased, scrubbed or ended a VM.'),
+    .describe(
+      'Only decisions of that kind: what made, leased, scrubbed or ended a VM. `any` has the orders of operators (kind `order`), too.',
+    ),
   most: z
     .string()
     .regex(/^[1-9][0-9]{0,3}$/, 'a number from 1 to 9999')

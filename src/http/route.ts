@@ -133,6 +133,9 @@ export const route = <B = undefined, Q = Record<string, never>>(declared: {
   };
 };
 
+/** The name of the token that the call came with. */
+export const whoOf = ({ identity }: Call<unknown, unknown>): string => identity?.name ?? '';
+
 /** The value of an answer; a refusal becomes the problem of the same code. */
 export const valueOf = <T>(answer: Answer<T>): T => {
   if (answer.kind === 'done') return answer.value;

@@ -26,7 +26,7 @@ import { dashboardRoutes } from './dashboard-routes.js';
 import { detailRoutes } from './detail-routes.js';
 import { documentRoutes } from './document-routes.js';
 import { HttpProblem } from './problem.js';
-import { route, servedPool, valueOf, type Call, type Ids, type Reply, type Route } from './route.js';
+import { route, servedPool, valueOf, whoOf, type Call, type Ids, type Reply, type Route } from './route.js';
 import { statusFor } from './status-for.js';
 import { usageRoutes } from './usage-routes.js';
 import { watchRoutes } from './watch-routes.js';
@@ -105,10 +105,13 @@ const memberRoute = (order: 'unhold' | 'drain' | 'retire' | 'kill', summary: str
     refusals: ['not-found', 'conflict'],
     body: memberOrder,
     answers: { 200: done },
-    handle: async ({ service, params, body }) => {
-      const { name = '' } = params;
+    handle: async (call) => {
+      const { service, body } = call;
+      const [name = '', by] = [call.params['name'], whoOf(call)];
       return ok(
-        valueOf(order === 'unhold' ? await service.unhold(name) : await service[order](name, body.reason)),
+        valueOf(
+          order === 'unhold' ? await service.unhold(name, by) : await service[order](name, body.reason, by),
+        ),
       );
     },
   });
@@ -160,7 +163,7 @@ export const routes: readonly Route[] = [
       const view = visibleLease(call);
       const { id } = view;
       call.about(idsOf(view));
-      const who = call.identity?.role === 'capability' ? "the job's side" : (call.identity?.name ?? '');
+      const who = call.identity?.role === 'capability' ? "the job's side" : whoOf(call);
       return ok(valueOf(await call.service.releaseById(id, `released by ${who}`)));
     },
   }),
@@ -219,16 +222,11 @@ export const routes: readonly Route[] = [
     refusals: ['not-found', 'conflict'],
     body: holdOrder,
     answers: { 200: done },
-    handle: async ({ service, params, body: { reason, forSeconds } }) =>
-      ok(
-        valueOf(
-          await service.hold(
-            params['name'] ?? '',
-            reason,
-            forSeconds === undefined ? null : forSeconds * 1000,
-          ),
-        ),
-      ),
+    handle: async (call) => {
+      const { reason, forSeconds } = call.body;
+      const limitMs = forSeconds === undefined ? null : forSeconds * 1000;
+      return ok(valueOf(await call.service.hold(call.params['name'] ?? '', reason, limitMs, whoOf(call))));
+    },
   }),
   memberRoute(
     'drain',
@@ -249,7 +247,7 @@ export const routes: readonly Route[] = [
     answers: { 200: done },
     handle: async (call) => {
       const { reason, forSeconds } = call.body;
-      return ok(valueOf(await servedPool(call).pause(reason, forSeconds * 1000)));
+      return ok(valueOf(await servedPool(call).pause(reason, forSeconds * 1000, whoOf(call))));
     },
   }),
   route({
@@ -260,7 +258,7 @@ export const routes: readonly Route[] = [
     refusals: ['conflict', 'not-found'],
     query: poolQuery,
     answers: { 200: done },
-    handle: async (call) => ok(valueOf(await servedPool(call).resume())),
+    handle: async (call) => ok(valueOf(await servedPool(call).resume(whoOf(call)))),
   }),
   route({
     method: 'POST',

@@ -334,6 +334,8 @@ export interface Note extends Partial<Decided> {
   /** Of a move in the life cycle: where the VM was and is. */
   readonly from?: string;
   readonly to?: string;
+  /** Of an order: the name of the token that gave it. */
+  readonly by?: string;
   /** Of a move that a fault has caused. */
   readonly failure?: VmFailure;
   /** How long that took, in milliseconds: a grant its wait, a staging its work, a first Free its boot. */

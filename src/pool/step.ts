@@ -76,13 +76,17 @@ export type PoolEvent =
       readonly lease: LeaseId;
       readonly measured: Measured | null;
     }
+  | (OperatorOrder & {
+      /** Who gave the order, for the history. */
+      readonly by?: string;
+    });
+
+type OperatorOrder =
   | { readonly type: 'hold'; readonly member: string; readonly why: string; readonly limitMs?: Millis | null }
-  | { readonly type: 'drain'; readonly member: string; readonly why: string }
-  | { readonly type: 'kill'; readonly member: string; readonly why: string }
-  | { readonly type: 'pause'; readonly why: string; readonly forMs: Millis }
-  | { readonly type: 'resume' }
+  | { readonly type: 'drain' | 'kill' | 'retire'; readonly member: string; readonly why: string }
   | { readonly type: 'unhold'; readonly member: string }
-  | { readonly type: 'retire'; readonly member: string; readonly why: string };
+  | { readonly type: 'pause'; readonly why: string; readonly forMs: Millis }
+  | { readonly type: 'resume' };
 
 export type Outcome =
   | { readonly type: 'none' }
@@ -109,9 +113,19 @@ export function step(s: State, event: PoolEvent, c: Context): Stepped {
   const notes: Note[] = [];
   const note: NoteSink = (n) => notes.push(n);
   const applied = apply(s, event, c, note);
-  let state = settle(applied.state, c, note);
+  let state = onlyChecked(s, applied.state) ? applied.state : settle(applied.state, c, note);
   if (state.book !== s.book) state = withBook(state, { at: c.now });
   return { state, outcome: applied.outcome, notes };
+}
+
+/**
+ * Is all that is new when a member was last looked at? Nothing follows from that but by time, which the next tick finds: a
+ * large idle pool is probed all the while.
+ */
+function onlyChecked(before: State, after: State): boolean {
+  if (before.book !== after.book || before.sight.checked === after.sight.checked) return false;
+  const keys = Object.keys(after.sight) as (keyof State['sight'])[];
+  return keys.every((key) => key === 'checked' || before.sight[key] === after.sight[key]);
 }
 
 function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state: State; outcome: Outcome } {
@@ -172,24 +186,57 @@ function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state:
     case 'measured':
       return plain(measuredOn(s, event.member, event.lease, event.measured, c, note));
     case 'hold':
-      return operator(hold(s, event.member, event.why, event.limitMs ?? null, c, note));
     case 'drain':
-      return operator(drain(s, event.member, event.why, c, note));
     case 'kill':
-      return operator(kill(s, event.member, event.why, c, note));
     case 'pause':
-      return operator(pause(s, event.why, event.forMs, c, note));
     case 'resume':
-      return operator(resume(s, c, note));
     case 'unhold':
-      return operator(unhold(s, event.member, c, note));
     case 'retire':
-      return operator(retire(s, event.member, event.why, c, note));
+      return ordered(s, event, event.by, c, note);
   }
 }
 
-function operator(r: { state: State; outcome: OperatorOutcome }): { state: State; outcome: Outcome } {
-  return { state: r.state, outcome: { type: 'operator', outcome: r.outcome } };
+/** An operator's order. The history tells who gave it, before what follows from it. */
+function ordered(
+  s: State,
+  order: OperatorOrder,
+  by: string | undefined,
+  c: Context,
+  note: NoteSink,
+): { state: State; outcome: Outcome } {
+  const notes: Note[] = [];
+  const { state, outcome } = carryOut(s, order, c, (n) => notes.push(n));
+  if (by !== undefined && outcome.kind === 'done') {
+    const why = 'why' in order && order.why !== '' ? `: ${order.why}` : '';
+    const member = 'member' in order ? { member: order.member } : {};
+    note({ at: c.now, kind: 'order', ...member, by, detail: `${order.type}, ordered by ${by}${why}` });
+  }
+  for (const n of notes) note(n);
+  return { state, outcome: { type: 'operator', outcome } };
+}
+
+function carryOut(
+  s: State,
+  order: OperatorOrder,
+  c: Context,
+  note: NoteSink,
+): { state: State; outcome: OperatorOutcome } {
+  switch (order.type) {
+    case 'hold':
+      return hold(s, order.member, order.why, order.limitMs ?? null, c, note);
+    case 'drain':
+      return drain(s, order.member, order.why, c, note);
+    case 'kill':
+      return kill(s, order.member, order.why, c, note);
+    case 'pause':
+      return pause(s, order.why, order.forMs, c, note);
+    case 'resume':
+      return resume(s, c, note);
+    case 'unhold':
+      return unhold(s, order.member, c, note);
+    case 'retire':
+      return retire(s, order.member, order.why, c, note);
+  }
 }
 
 function adopt(s: State, shape: Shape, c: Context, note: NoteSink): State {

@@ -193,7 +193,7 @@ ${table(['from', 'what happens', 'to', 'name in the sources'], moves)}
 
 ## Decisions and their reasons
 
-Whatever made, leased, scrubbed or ended a VM is a line of the history (the files below \`<stateDir>/history\`, and the log): \`decision\` says which of the four it is, \`reason\` why in one word, \`detail\` all of it in words. \`vmpool events --history --decision any\` is the audit of them, \`--decision ended\` of one kind, \`--json\` for programs; \`vmpool vm show\` says what a VM was made for.
+Whatever made, leased, scrubbed or ended a VM is a line of the history (the files below \`<stateDir>/history\`, and the log): \`decision\` says which of the four it is, \`reason\` why in one word, \`detail\` all of it in words. An operator's order (\`hold\`, \`unhold\`, \`drain\`, \`retire\`, \`kill\`, \`pause\`, \`resume\`) is a line of the kind \`order\` before them, with the name of the token that gave it. \`vmpool events --history --decision any\` is the audit of them, \`--decision ended\` of one kind, \`--json\` for programs; \`vmpool vm show\` says what a VM was made for.
 
 ${table(
   ['decision', 'reason', 'because'],

@@ -150,8 +150,8 @@ export function startPool(parts: PoolParts): RunningPool {
       metrics.told(n);
       recent.told(n);
       parts.onNote?.(n);
-      const { kind, member: vm, lease, job, user, decision, reason, failure } = n;
-      log.info({ event: kind, vm, lease, job, user, decision, reason, failure }, n.detail);
+      const { kind, member: vm, lease, job, user, by, decision, reason, failure } = n;
+      log.info({ event: kind, vm, lease, job, user, by, decision, reason, failure }, n.detail);
     }
   };
   const keeper = new BookKeeper(parts.book, store, context, onNotes, log);

@@ -78,15 +78,20 @@ export interface PoolService {
   history(query: HistoryQuery, signal: AbortSignal): Promise<readonly HistoryEntry[]>;
   /** Ended leases, summed up. */
   usage(wish: UsageWish, signal: AbortSignal): Promise<UsageView>;
-  /** Null: until somebody gives it back. */
-  hold(member: string, reason: string, limitMs: number | null): Promise<Answer<{ detail: string }>>;
-  drain(member: string, reason: string): Promise<Answer<{ detail: string }>>;
-  kill(member: string, reason: string): Promise<Answer<{ detail: string }>>;
+  /** Orders of an operator; `by` is whose, for the history. A hold without limit (null) lasts until somebody gives the VM back. */
+  hold(
+    member: string,
+    reason: string,
+    limitMs: number | null,
+    by: string,
+  ): Promise<Answer<{ detail: string }>>;
+  drain(member: string, reason: string, by: string): Promise<Answer<{ detail: string }>>;
+  kill(member: string, reason: string, by: string): Promise<Answer<{ detail: string }>>;
   /** No changes of the cloud for so long. */
-  pause(reason: string, forMs: number): Promise<Answer<{ detail: string }>>;
-  resume(): Promise<Answer<{ detail: string }>>;
-  unhold(member: string): Promise<Answer<{ detail: string }>>;
-  retire(member: string, reason: string): Promise<Answer<{ detail: string }>>;
+  pause(reason: string, forMs: number, by: string): Promise<Answer<{ detail: string }>>;
+  resume(by: string): Promise<Answer<{ detail: string }>>;
+  unhold(member: string, by: string): Promise<Answer<{ detail: string }>>;
+  retire(member: string, reason: string, by: string): Promise<Answer<{ detail: string }>>;
   /** Reads the pool stack's outputs now instead of at the next period. */
   adopt(): Promise<Answer<{ detail: string }>>;
   /** Brings the pool's stack up with a changed config and adopts it. */

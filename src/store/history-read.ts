@@ -51,11 +51,16 @@ function matcher({ vm, job }: HistoryWish): (line: HistoryLine) => boolean {
   };
 }
 
-/** Is it a decision of that kind, or of `any`? Every line where none is wanted. */
+/** Is it a decision of that kind, or of `any`, an operator's order included? Every line where none is wanted. */
 export const isDecision = (
-  { decision }: { readonly decision?: string | undefined },
+  { kind, decision }: { readonly kind: string; readonly decision?: string | undefined },
   wanted: string | undefined,
-): boolean => wanted === undefined || (wanted === 'any' ? decision !== undefined : decision === wanted);
+): boolean => {
+  if (wanted === undefined) return true;
+  return wanted === 'any' ? decision !== undefined || kind === 'order' : decision === wanted;
+};
+/** In the text of every line for which that holds. */
+const decisionMarks = ['"decision":', '"kind":"order"'];
 
 const parsed = (text: string): HistoryLine | null => {
   try {
@@ -126,7 +131,8 @@ export async function readHistory(
     for await (const text of linesOf(path, signal)) {
       if (needle !== null && !text.includes(needle)) continue;
       if (!everything && needle === null && ![...hints].some((hint) => text.includes(hint))) continue;
-      if (everything && wish.decision !== undefined && !text.includes('"decision":')) continue;
+      const isTelling = (mark: string): boolean => text.includes(mark);
+      if (everything && wish.decision !== undefined && !decisionMarks.some(isTelling)) continue;
       const line = parsed(text);
       if (line === null || !isWanted(line)) continue;
       if (line.lease !== undefined && wish.job !== undefined) hints.add(JSON.stringify(line.lease));

@@ -242,7 +242,7 @@ describe('the pool, live', () => {
       await pool.service.release('node1', { job, reason: 'job ended' });
     pool.count();
     await pool.clock.advance(1_200_000);
-    await pool.service.retire(nameOf(0), 'the last change');
+    await pool.service.retire(nameOf(0), 'the last change', 'tester');
     // From minute 40 to 60 all four were being scrubbed.
     await page.waitForFunction(
       () => {
@@ -280,6 +280,41 @@ describe('the pool, live', () => {
     await pool.keeper.dispatch({ type: 'runEnded', wish, result: { ok: true, state: null, message: null } });
     await page.getByRole('cell', { name: 'converged', exact: true }).waitFor();
     expect(await rowsOf('Cells')).toEqual([{ Cell: stack, VMs: '3', Update: 'converged' }]);
+  });
+
+  it('shows what the job on a VM has used so far, as its probes tell, while its panel is open', async () => {
+    await open({ vms: 1 });
+    await signIn(tokens.viewer);
+    await tile(/Free/).waitFor();
+    await begin('7.srv');
+    await tile(/Busy.*job 7\.srv of ann/).click();
+    const panel = page.getByRole('dialog', { name: nameOf(0) });
+    await panel.getByText('7.srv of ann').waitFor();
+    expect(await panel.getByText('Used so far').count()).toBe(0);
+    const member = pool.keeper.durable().book.members.get(nameOf(0));
+    const [lease] = pool.keeper.durable().book.leases.values();
+    if (lease === undefined || member === undefined) throw new Error('no lease');
+    const { id, key, user } = lease.request;
+    const measured = (cpuSeconds: number) =>
+      pool.keeper.dispatch({
+        type: 'probed',
+        member: member.name,
+        result: {
+          ...{ ok: true, hostKeys: [], bootId: member.bootId ?? '' },
+          marker: { lease: id, key, user, authentic: true },
+          measured: {
+            ...{ begun: true, code: null, told: false, over: null, cpuSeconds, wallSeconds: 95 },
+            memoryBytes: 130 * 2 ** 20,
+          },
+        },
+      });
+    await measured(75);
+    await pool.clock.advance(11_000);
+    await panel.getByText('1 min of CPU time in 1 min, 130 MiB at most, as of').waitFor();
+    await measured(360);
+    await pool.clock.advance(11_000);
+    await panel.getByText('6 min of CPU time in').waitFor();
+    expect(complaints).toEqual([]);
   });
 
   it('shows on each tile how old the VM is and when it was last asked, also what it did not answer', async () => {
@@ -435,7 +470,7 @@ describe('the pool, live', () => {
     await tile(/Free/).first().waitFor();
     const name = pool.keeper.durable().book.members.keys()[0] ?? '';
     const evil = '<img src=x onerror="document.title=1"><b>bold';
-    await pool.service.hold(name, evil, null);
+    await pool.service.hold(name, evil, null, 'tester');
     await page.locator('#problems').getByText(evil).waitFor();
     await tile(new RegExp(`^${name}`)).click();
     await page.locator('#panel-facts').getByText(evil).waitFor();
@@ -459,7 +494,7 @@ describe('the pool, live', () => {
       })),
     );
     for (const [at, one] of nasty.slice(0, vms).entries())
-      await pool.service.hold(names[at] ?? '', one, null);
+      await pool.service.hold(names[at] ?? '', one, null, 'tester');
     await page
       .locator('#services tr')
       .nth(nasty.length - 1)
@@ -692,7 +727,7 @@ describe('what a screen reader says', () => {
   it('names every part, VM, number and order', async () => {
     await open({ vms: 2 });
     await begin('7.srv');
-    await pool.service.hold(nameOf(1), 'for <b>me</b>', null);
+    await pool.service.hold(nameOf(1), 'for <b>me</b>', null, 'tester');
     await begin('8.srv');
     await signIn();
     await tile(/Busy/).waitFor();
@@ -759,7 +794,12 @@ describe('looks', () => {
   /** All that there is to be shown at once, with words of a usual length. */
   async function trouble(): Promise<void> {
     await begin('1047.torque.example.org');
-    await pool.service.hold(nameOf(1), 'core dumps of job 1046, for the group of nuclear physics', null);
+    await pool.service.hold(
+      nameOf(1),
+      'core dumps of job 1046, for the group of nuclear physics',
+      null,
+      'tester',
+    );
     await pool.clock.advance(4_000_000);
     await begin('1048.torque.example.org');
     const cell = 'c001' as CellName;

@@ -163,6 +163,9 @@ describe('vmpool as its users call it', () => {
     expect((await vmpool('operator', 'status')).out).toContain(`vmpool unhold ${name} gives it back`);
     expect((await vmpool('operator', 'unhold', name)).code).toBe(0);
     await quiet();
+    const audit = await vmpool('operator', 'events', '--history', '--decision', 'any');
+    expect(audit.out).toMatch(new RegExp(`order +${name}: hold, ordered by \\w+: to look at$`, 'm'));
+    expect(audit.out).toMatch(new RegExp(`order +${name}: unhold, ordered by \\w+$`, 'm'));
     expect(await vmpool('operator', 'hold', 'nobody')).toMatchObject({ code: 4 });
   }, 120_000);
 

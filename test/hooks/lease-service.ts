@@ -317,7 +317,7 @@ export class LeaseService {
   async gone(name: string): Promise<void> {
     const member = this.member(name);
     if (member?.server === undefined || member.server === null) throw new Error(`there is no VM ${name}`);
-    await this.#service.retire(name, 'it does not answer');
+    await this.#service.retire(name, 'it does not answer', 'tester');
     const event = { type: 'removed', cell: member.cell, member: member.name } as const;
     await this.#keeper.dispatch({ type: 'engine', event });
     await this.#keeper.dispatch({ type: 'looked', member: member.name, id: member.server.id, view: null });

@@ -114,7 +114,7 @@ export const poolTests = (theCa: () => PuppetServer): void => {
   it('revokes the certificate of a VM that is retired, and signs the next one', async () => {
     const first = await free();
     expect(await ca.signed()).toContain(first.name);
-    await pool.service.retire(first.name, 'a test');
+    await pool.service.retire(first.name, 'a test', 'tester');
     await gone(first.name);
     const second = await free();
     expect(second.name).not.toBe(first.name);

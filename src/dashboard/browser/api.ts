@@ -1,4 +1,6 @@
 import type { EventView, TrendPoint } from '../../http/api.js';
+import type { MemberDetail } from '../../http/detail-api.js';
+import type { RunningUsage } from '../model.js';
 import { SseParser } from '../sse.js';
 import type { StatusMessage } from '../status-patch.js';
 
@@ -43,6 +45,13 @@ export class Api {
   async trend(signal: AbortSignal): Promise<readonly TrendPoint[]> {
     const answer = (await (await this.call('/v1/trend', { signal })).json()) as { points: TrendPoint[] };
     return answer.points;
+  }
+
+  async usageOn(member: string): Promise<RunningUsage | null> {
+    const response = await this.call(`/v1/members/${encodeURIComponent(member)}`, {
+      signal: AbortSignal.timeout(30_000),
+    });
+    return ((await response.json()) as MemberDetail).lease?.usage ?? null;
   }
 
   async order(member: string, order: string, reason: string): Promise<string> {

@@ -20,9 +20,12 @@ const token = element('token', HTMLInputElement);
 const main = element('pool-view', HTMLElement);
 
 let session: { readonly api: Api; readonly end: AbortController } | null = null;
-const view = new View((vm, order, reason) =>
-  session === null ? Promise.reject(new Error('Sign in first.')) : session.api.order(vm, order, reason),
-);
+const signedIn = (): Promise<Api> =>
+  session === null ? Promise.reject(new Error('Sign in first.')) : Promise.resolve(session.api);
+const view = new View({
+  give: async (vm, order, reason) => (await signedIn()).order(vm, order, reason),
+  usageOn: async (vm) => (await signedIn()).usageOn(vm),
+});
 
 function tell(state: 'live' | 'lost' | 'out', text: string): void {
   connection.dataset['state'] = state;

@@ -1,5 +1,5 @@
 import type { MemberView } from '../../http/api.js';
-import { facts, ordersFor } from '../model.js';
+import { facts, ordersFor, type RunningUsage } from '../model.js';
 import { element, make, setText } from './page.js';
 
 const words = {
@@ -8,6 +8,16 @@ const words = {
   drain: ['Drain', 'Give it no other job: when it is clean it is kept without jobs, until it is given back.'],
   retire: ['Retire', 'End this VM: now when it is free, after its job when it is busy.'],
 } as const;
+
+export interface Calls {
+  /** Gives an order for a VM; resolves with what the service says. */
+  readonly give: (vm: string, order: string, reason: string) => Promise<string>;
+  /** What the job on a VM has used so far; null where that is not known. */
+  readonly usageOn: (vm: string) => Promise<RunningUsage | null>;
+}
+
+/** The VM's probes, by which this is known, come seldom; the panel is drawn often. */
+const askUsageMs = 10_000;
 
 /** What is known of one VM, and what an operator may order for it. */
 export class Panel {
@@ -18,8 +28,14 @@ export class Panel {
   private readonly closer = element('close', HTMLButtonElement);
   private name: string | null = null;
   private offered = '';
+  /** What its job has used so far, and when that was last asked for. */
+  private used: {
+    readonly job: string;
+    readonly askedAt: number;
+    readonly usage: RunningUsage | null;
+  } | null = null;
 
-  constructor(private readonly give: (vm: string, order: string, reason: string) => Promise<string>) {
+  constructor(private readonly calls: Calls) {
     this.orders.addEventListener('submit', (event) => {
       event.preventDefault(); // Enter in the reason must not choose an order
     });
@@ -47,7 +63,10 @@ export class Panel {
     }
     setText(element('panel-title', HTMLElement), member.name);
     element('panel-facts', HTMLElement).replaceChildren(
-      ...facts(member, now).flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]),
+      ...facts(member, now, this.usageOf(member, mayOrder, now)).flatMap(([name, value]) => [
+        make('dt', {}, name),
+        make('dd', {}, value),
+      ]),
     );
     const orders = mayOrder ? ordersFor(member) : [];
     this.orders.hidden = orders.length === 0;
@@ -70,6 +89,24 @@ export class Panel {
     if (hadFocus) (orders.length === 0 ? this.closer : this.reason).focus();
   }
 
+  private usageOf(member: MemberView, mayOrder: boolean, now: number): RunningUsage | null {
+    const { name, job } = member;
+    if (job === null) return null;
+    const known = this.used?.job === job.id ? this.used : null;
+    if (known === null || now - known.askedAt > askUsageMs) {
+      this.used = { job: job.id, askedAt: now, usage: known?.usage ?? null };
+      this.calls.usageOn(name).then(
+        (usage) => {
+          if (this.used?.job !== job.id || this.shows() !== name) return;
+          this.used = { ...this.used, usage };
+          this.update(member, mayOrder, now);
+        },
+        () => undefined, // the stream tells that the service is away
+      );
+    }
+    return known?.usage ?? null;
+  }
+
   close(): void {
     this.dialog.close();
   }
@@ -85,7 +122,7 @@ export class Panel {
     // A button that is really disabled loses the focus.
     button.ariaDisabled = 'true';
     try {
-      setText(this.answer, await this.give(name, order, this.reason.value.trim()));
+      setText(this.answer, await this.calls.give(name, order, this.reason.value.trim()));
     } catch (error) {
       setText(this.answer, error instanceof Error ? error.message : String(error));
     } finally {

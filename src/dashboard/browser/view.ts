@@ -13,7 +13,7 @@ import {
   type Filter,
 } from '../model.js';
 import { element, fillRows, make, setText, shape } from './page.js';
-import { Panel } from './panel.js';
+import { Panel, type Calls } from './panel.js';
 import { Tiles } from './tiles.js';
 
 export interface Shown {
@@ -33,8 +33,8 @@ export class View {
   private readonly search = element('search', HTMLInputElement);
   private readonly state = element('state', HTMLSelectElement);
 
-  constructor(give: (vm: string, order: string, reason: string) => Promise<string>) {
-    this.panel = new Panel(give);
+  constructor(calls: Calls) {
+    this.panel = new Panel(calls);
     this.tiles = new Tiles(element('vms', HTMLUListElement), (name) => {
       const member = this.shown?.status.members.find((one) => one.name === name);
       if (this.shown !== null && member !== undefined)

@@ -130,13 +130,14 @@ export function createClassedService(classes: readonly ClassedPool[], clock: Clo
     usage: (wish, signal) =>
       summed(chained(classes.map(({ pool }) => pool.usageLines(wish.since, wish.until, signal))), wish),
 
-    hold: (member, reason, limitMs) => order(member, (service) => service.hold(member, reason, limitMs)),
-    drain: (member, reason) => order(member, (service) => service.drain(member, reason)),
-    kill: (member, reason) => order(member, (service) => service.kill(member, reason)),
-    unhold: (member) => order(member, (service) => service.unhold(member)),
-    retire: (member, reason) => order(member, (service) => service.retire(member, reason)),
-    pause: (reason, forMs) => together(services, (service) => service.pause(reason, forMs)),
-    resume: () => together(services, (service) => service.resume()),
+    hold: (member, reason, limitMs, by) =>
+      order(member, (service) => service.hold(member, reason, limitMs, by)),
+    drain: (member, reason, by) => order(member, (service) => service.drain(member, reason, by)),
+    kill: (member, reason, by) => order(member, (service) => service.kill(member, reason, by)),
+    unhold: (member, by) => order(member, (service) => service.unhold(member, by)),
+    retire: (member, reason, by) => order(member, (service) => service.retire(member, reason, by)),
+    pause: (reason, forMs, by) => together(services, (service) => service.pause(reason, forMs, by)),
+    resume: (by) => together(services, (service) => service.resume(by)),
     adopt: () => together(services, (service) => service.adopt()),
     changeConfig: () => Promise.resolve(ambiguous(services)),
     capability: (id) => main.pool.service.capability(id),

@@ -207,6 +207,7 @@ describe('the command line', () => {
     expect(code).toBe(125);
     expect(err).toBe('vmpool: there is no VM to be had: too many processors\n');
     expect(client.asked.map((call) => call.split(' ')[0])).toEqual(['request', 'release']);
+    expect(client.asked[0]).toMatch(/ within 600 s$/);
     expect(client.closed).toBe(true);
   });
 

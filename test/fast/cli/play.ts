@@ -92,7 +92,8 @@ export class FakeClient implements Client {
   }
   request: Client['request'] = (body) =>
     this.#answer(
-      `request ${body.job} ${body.user.name} ${body.publicKey.split(' ')[0] ?? ''}`,
+      `request ${body.job} ${body.user.name} ${body.publicKey.split(' ')[0] ?? ''}` +
+        (body.maxWaitSeconds === undefined ? '' : ` within ${String(body.maxWaitSeconds)} s`),
       this.#lease(),
     );
   lease: Client['lease'] = (id) => this.#answer(`lease ${id}`, this.#lease());

@@ -52,6 +52,19 @@ describe('the pools of a service', () => {
   });
 });
 
+describe('the facts of a VM', () => {
+  it('tell what its job has used so far, where that is known', () => {
+    const at = '2026-11-23T09:59:35.000Z';
+    const used = { at, cpuSeconds: 75.2, memoryBytes: 130 * 2 ** 20, wallSeconds: 95 };
+    const member = memberView('a', { state: 'Busy', job });
+    expect(facts(member, now, used)).toContainEqual([
+      'Used so far',
+      '1 min of CPU time in 1 min, 130 MiB at most, as of 25 s ago',
+    ]);
+    expect(facts(member, now).map(([name]) => name)).not.toContain('Used so far');
+  });
+});
+
 describe('words for people', () => {
   it.each([
     [0, '0 s'],

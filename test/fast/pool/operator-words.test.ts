@@ -106,6 +106,46 @@ describe('an order about a VM is answered in words, and noted', () => {
     expect(told(idle, 'kill')).toBe(`${idle.member().name} is being deleted`);
   });
 
+  it('with the name of who gave it, before what follows from it, and not when it is refused', () => {
+    const pool = ready(1, { max: 1 });
+    pool.notes = [];
+    const { name } = pool.member();
+    const member = name as string;
+    answerOf(pool, { type: 'hold', member, why: 'core dumps', by: 'anna' });
+    answerOf(pool, { type: 'hold', member, why: 'core dumps', by: 'bert' });
+    answerOf(pool, { type: 'unhold', member, by: 'bert' });
+    answerOf(pool, { type: 'pause', why: 'repair', forMs: 1_000, by: 'anna' });
+    answerOf(pool, { type: 'resume', by: 'carl' });
+    answerOf(pool, { type: 'kill', member, why: '', by: 'anna' });
+    expect(noted(pool)).toEqual([
+      'order: hold, ordered by anna: core dumps',
+      'vm: Free -> held: core dumps',
+      'order: unhold, ordered by bert',
+      'vm: held -> scrubbing: given back by an operator',
+      'order: pause, ordered by anna: repair',
+      'pause: changes of the cloud are paused for 1 s: repair',
+      'order: resume, ordered by carl',
+      'pause: changes of the cloud go on: by an operator',
+      'order: kill, ordered by anna',
+      expect.stringMatching(/^vm: scrubbing -> deleting/),
+      ...pool.notes.slice(10).map(() => expect.anything()),
+    ]);
+    const orders = pool.notes.filter(({ kind }) => kind === 'order');
+    expect(orders.map(({ by, member: of }) => [by, of])).toEqual([
+      ['anna', name],
+      ['bert', name],
+      ['anna', undefined],
+      ['carl', undefined],
+      ['anna', name],
+    ]);
+  });
+
+  it('with the name of who gave it, also where nothing follows yet', () => {
+    const pool = busy();
+    answerOf(pool, { type: 'retire', member: pool.member().name, why: 'old', by: 'anna' });
+    expect(noted(pool)).toEqual(['order: retire, ordered by anna: old']);
+  });
+
   it('of a VM that there is not', () => {
     const pool = free();
     for (const order of ['hold', 'drain', 'unhold', 'retire', 'kill'] as const)

@@ -129,7 +129,7 @@ describe('several pools behind one service', () => {
     expect(service.only('small')?.member(vm)).toBeNull();
     expect(service.only('other')).toBeNull();
 
-    expect(done(await service.drain(vm, 'for repair')).detail).not.toBe('');
+    expect(done(await service.drain(vm, 'for repair', 'tester')).detail).not.toBe('');
     expect(done(await service.releaseById(b.id, 'over'))).toMatchObject({ outcome: 'ended' });
     expect(service.lease(b.id)).toMatchObject({ state: 'ended', pool: 'large' });
     expect(done(await service.release('w1', { job: '1', reason: 'over' }))).toMatchObject({
@@ -138,7 +138,7 @@ describe('several pools behind one service', () => {
     expect(done(await service.release('w1', { job: '1', reason: 'over' }))).toMatchObject({
       outcome: 'nothing-to-end',
     });
-    expect(await service.kill('none', 'x')).toMatchObject({ kind: 'refused', code: 'not-found' });
+    expect(await service.kill('none', 'x', 'tester')).toMatchObject({ kind: 'refused', code: 'not-found' });
   });
 
   it('refuse what no class has, in words for the owner of the job', async () => {
@@ -295,7 +295,7 @@ describe('several pools behind one service', () => {
     const { service } = await openSite();
     const large = service.only('large');
     if (large === null) throw new Error('no class');
-    done(await large.pause('repair', 60_000));
+    done(await large.pause('repair', 60_000, 'tester'));
     expect(service.status().paused).toMatchObject({ why: 'only large: repair' });
     const plan = service.plan();
     expect(planView.parse(plan)).toEqual(plan);
@@ -305,8 +305,8 @@ describe('several pools behind one service', () => {
     ]);
     expect(new Set(plan.cells.map(({ pool }) => pool))).toEqual(new Set(['small', 'large']));
     expect(large.plan().pools.map(({ name }) => name)).toEqual(['large']);
-    expect(done(await service.pause('all', 60_000)).detail).toMatch(/^small: .*; large: /);
-    expect(done(await service.resume()).detail).toMatch(/^small: /);
+    expect(done(await service.pause('all', 60_000, 'tester')).detail).toMatch(/^small: .*; large: /);
+    expect(done(await service.resume('tester')).detail).toMatch(/^small: /);
     expect(service.status().paused).toBeNull();
     expect(done(await service.adopt()).detail).toMatch(/^small: .*; large: /);
     const change = { kind: 'scale', sizes: { 'vmpool:max': 1 } } as never;
