@@ -6,7 +6,7 @@ import { collectCredentials } from './credentials.js';
 import { copyBack, copyIn, planCopies } from './remote/copying.js';
 import { Ssh } from './remote/ssh.js';
 import { ServiceClient } from './service-client.js';
-import { keyFile, readTicket, runDirectory, type LeaseTicket } from './spool/lease-files.js';
+import { keyFile, readTicket, runDirectory, stamps, type LeaseTicket } from './spool/lease-files.js';
 import { admit } from './starter/admission.js';
 import { CredentialWatch } from './starter/credential-watch.js';
 import { jobEnvironment, rawArguments, rawEnvironment } from './starter/input.js';
@@ -76,7 +76,7 @@ export async function jobStarter(config: WorkerConfig, command: readonly string[
       say(`job ${job} is not run: its files could not be copied to VM ${vm.member}: ${copied.why}`);
       return exitAgain;
     }
-    writeFileSync(join(runDirectory(attemptDirectory), 'copied-in'), '');
+    writeFileSync(join(runDirectory(attemptDirectory), stamps.copiedIn), '');
   }
   const collect = (): ReturnType<typeof collectCredentials> =>
     collectCredentials(
@@ -113,7 +113,7 @@ export async function jobStarter(config: WorkerConfig, command: readonly string[
   if (kind === 'job' && plan.back.paths.length > 0) {
     process.umask(umask);
     const back = await copyBack(ssh, directory, plan.back, copyLimitMs);
-    if (back.ok) writeFileSync(join(runDirectory(attemptDirectory), 'copied-back'), '');
+    if (back.ok) writeFileSync(join(runDirectory(attemptDirectory), stamps.copiedBack), '');
     else {
       say(
         `the files of job ${job} could not be copied back from VM ${vm.member} (${vm.host}), ${plan.back.paths.join(', ')}: ${back.why}; it is tried once more`,
@@ -135,7 +135,7 @@ export async function bringBack(
 ): Promise<number> {
   const ticket = readTicket(attemptDirectory);
   const run = runDirectory(attemptDirectory);
-  if (ticket === null || !existsSync(join(run, 'copied-in')) || existsSync(join(run, 'copied-back')))
+  if (ticket === null || !existsSync(join(run, stamps.copiedIn)) || existsSync(join(run, stamps.copiedBack)))
     return 0;
   const client = new ServiceClient(ticket.service.url, ticket.service.caFile, ticket.capability);
   const answer = await client.lease(ticket.lease, 0, 'granted');
@@ -150,7 +150,7 @@ export async function bringBack(
   const plan = planCopies(config, whoAmI(ticket), ticket.workDirectory).back;
   const back = await copyBack(ssh, remoteDirectory(config, ticket.lease), plan, limitMs);
   if (back.ok) {
-    writeFileSync(join(run, 'copied-back'), '');
+    writeFileSync(join(run, stamps.copiedBack), '');
     return 0;
   }
   process.stderr.write(`VM ${vm.member} (${vm.host}), ${plan.paths.join(', ')}: ${back.why}\n`);

@@ -29,6 +29,8 @@ export interface PreparedCredential {
 }
 
 export const keyFile = (attemptDirectory: string): string => join(attemptDirectory, 'lease', 'key');
+/** In `run/`: the job's files were copied to its VM, and brought back from there. */
+export const stamps = { copiedIn: 'copied-in', copiedBack: 'copied-back' } as const;
 export const runDirectory = (attemptDirectory: string): string => join(attemptDirectory, 'run');
 
 /** `lease/` is root's with files of the user's; `run/` is the user's own, for sockets, stamps and known hosts. */
