@@ -7,6 +7,7 @@
  *   node bench/vms/responder.mjs FIRST-ADDRESS COUNT HOST-KEY-FILE
  */
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import ssh2 from 'ssh2';
 import { ipToNumber, numberToIp } from '../../dist/src/embedded/network/addresses.js';
@@ -42,7 +43,9 @@ const answers = new Map(
 const answerTo = (command) => [...answers].find(([script]) => command.includes(script))?.[1];
 
 const serve = (vm) => {
-  const server = new ssh2.Server({ hostKeys }, (client) => {
+  // No keepalives of its own, as OpenSSH's has none unless its administrator wants them. This one takes no for an answer
+  // only as the longest of all periods.
+  const server = new ssh2.Server({ hostKeys, keepaliveInterval: 2 ** 31 - 1 }, (client) => {
     client.on('error', () => undefined);
     client.on('authentication', (login) => {
       if (login.method === 'publickey') login.accept();
@@ -64,8 +67,10 @@ const serve = (vm) => {
     });
   });
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(22, vm.address, resolve);
+    // As OpenSSH's does: what answers in several small packets would wait 40 ms for the caller's delayed ACK of the first.
+    const sockets = createServer({ noDelay: true }, (socket) => server.injectSocket(socket));
+    sockets.once('error', reject);
+    sockets.listen(22, vm.address, resolve);
   });
 };
 const vms = Array.from({ length: Number(countText) }, (_, n) => ({

@@ -35,7 +35,7 @@ export const policySettings = z
     ),
     probeEvery: time(
       d.probeEveryMs,
-      'Period of the SSH probe of Free and Busy VMs. Longer where there are so many that it were more than 8 probes a second: 125 s for 1,000 VMs.',
+      'Period of the SSH probe of Free and Busy VMs. Longer where there are so many that it were more than 4 probes a second: 250 s for 1,000 VMs. Those due together are asked one after the other.',
     ),
     recheckEvery: time(d.recheckEveryMs, 'Period of the check of unusable VMs.'),
     idleBeforeShrink: time(d.idleBeforeShrinkMs, 'A Free VM that is not needed goes after this idle time.'),

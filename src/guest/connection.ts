@@ -144,19 +144,25 @@ function collect(
   channel.end(options.stdin);
 }
 
-function openSocket(endpoint: Endpoint, timeoutMs: number): Promise<Socket> {
+/** A connection by TCP, whose owner closes it. Rejects with `GuestFailure`. */
+export function openSocket(endpoint: Endpoint, timeoutMs: number, signal?: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connectTcp({ host: endpoint.host, port: endpoint.port, noDelay: true });
     const where = `${endpoint.host}:${endpoint.port}`;
     const fail = (why: string): void => {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
       socket.destroy();
       reject(new GuestFailure('tcp', `${where}: ${why}`));
     };
     const timer = setTimeout(() => fail('no answer to the connection'), timeoutMs);
+    const giveUp = (): void => fail('the call was given up while connecting');
+    signal?.addEventListener('abort', giveUp, { once: true });
+    if (signal?.aborted === true) giveUp();
     socket.once('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
     socket.once('connect', () => {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
       socket.removeAllListeners('error');
       socket.on('error', () => undefined);
       resolve(socket);

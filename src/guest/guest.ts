@@ -8,10 +8,11 @@ import { sleep } from '../sleep.js';
 import { parseContract, parseOrderAnswer, parseProbe, printable, type OrderAnswer } from './answers.js';
 import { Baselines, type Baseline } from './baselines.js';
 import { compareSurvey, referenceOf, type CompareLimits, type Finding } from './compare.js';
-import { GuestConnection, messageOf } from './connection.js';
+import { GuestConnection, messageOf, openSocket } from './connection.js';
 import { GuestFailure } from './failure.js';
 import { ConnectionPool } from './connection-pool.js';
 import { leaseIdPattern, MarkerSeal, markerText } from './marker.js';
+import { limited } from './limited.js';
 import { mountFields } from './mounts.js';
 import { decidingSettings, hashedFiles, noiseRules } from './noise.js';
 import { defaultGuestLimits, type GuestLimits, type GuestOptions } from './options.js';
@@ -21,6 +22,7 @@ import type {
   ContractResult,
   Guest,
   GuestTarget,
+  KnockResult,
   ProbeResult,
   ScrubResult,
   StageOrder,
@@ -52,6 +54,7 @@ class SshGuest implements Guest {
   readonly #baselines: Baselines;
   readonly #seal: MarkerSeal;
   readonly #patience = new Patience();
+  readonly #answered = new Set<MemberName>();
   #lastNumber = 0;
 
   constructor(
@@ -63,6 +66,22 @@ class SshGuest implements Guest {
     this.#connections = new ConnectionPool(
       (target, handshakes) => this.#connect(target, handshakes),
       limits.handshakesAtOnce,
+    );
+  }
+
+  async knock({ member, endpoint }: GuestTarget, signal: AbortSignal): Promise<KnockResult> {
+    if (this.#answered.has(member)) return { ok: true };
+    const { connectMs } = this.limits;
+    return limited(
+      'knock',
+      connectMs,
+      signal,
+      async (within): Promise<KnockResult> => {
+        (await openSocket(endpoint, connectMs, within)).destroy();
+        this.#answered.add(member);
+        return { ok: true };
+      },
+      (step, why) => ({ ok: false, why: `${step}: ${why}` }),
     );
   }
 
@@ -235,12 +254,14 @@ class SshGuest implements Guest {
   async forget(member: MemberName): Promise<void> {
     this.#connections.drop(member);
     this.#patience.forget(member);
+    this.#answered.delete(member);
     await this.#baselines.remove(member);
   }
 
   async keepOnly(members: readonly MemberName[]): Promise<void> {
     const kept = new Set(members);
     this.#patience.keepOnly(kept);
+    for (const member of this.#answered) if (!kept.has(member)) this.#answered.delete(member);
     for (const member of this.#connections.members()) if (!kept.has(member)) this.#connections.drop(member);
     await this.#baselines.keepOnly(kept);
   }

@@ -18,6 +18,8 @@ export interface Marker {
   readonly authentic: boolean;
 }
 
+export type KnockResult = { readonly ok: true } | { readonly ok: false; readonly why: string };
+
 export type ProbeResult =
   | {
       readonly ok: true;
@@ -74,6 +76,11 @@ export type ScrubResult =
  * limit besides the signal. None throws for what a VM does; they throw only for misuse.
  */
 export interface Guest {
+  /**
+   * Does anything listen where its SSH server should? The one thing that can be asked of a VM whose host keys are not
+   * known. One that answered once is not asked again until it is forgotten: newer sshds hold it against a caller.
+   */
+  knock(target: GuestTarget, signal: AbortSignal): Promise<KnockResult>;
   /** TCP, host key, login, a command; reads the marker. */
   probe(target: GuestTarget, signal: AbortSignal): Promise<ProbeResult>;
   /** Is all there that the image's contract asks for? */

@@ -83,6 +83,7 @@ export const meteredGuest = (guest: Guest, metrics: PoolMetrics): Guest => ({
     if (!signal.aborted) metrics.probed(result.ok ? 'ok' : result.step);
     return result;
   },
+  knock: (target, signal) => guest.knock(target, signal),
   contract: (target, signal) => guest.contract(target, signal),
   takeBaseline: (target, signal) => guest.takeBaseline(target, signal),
   stage: (target, order, signal) => guest.stage(target, order, signal),

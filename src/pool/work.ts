@@ -29,6 +29,8 @@ export type Work =
       readonly member: MemberName;
       readonly target: GuestTarget;
       readonly server: ServerId | null;
+      /** When a VM of which nothing bad is known was last asked; null where an answer is waited for. */
+      readonly routineSince: Millis | null;
     }
   | {
       readonly kind: 'stage';
@@ -75,7 +77,7 @@ export type Work =
   | { readonly kind: 'converge'; readonly key: string; readonly wish: CellWish };
 
 /** A server that boots is tried often: a waiting job hangs on it. */
-const welcomeEveryMs = 200;
+export const welcomeEveryMs = 200;
 const welcomeSlowMs = 2_000;
 const quickWelcomes = 150;
 const scrubRetryMs = 2_000;
@@ -224,7 +226,7 @@ function measureWork(member: Member, c: Context): Work | null {
 }
 
 /** Each probe is packets, a script on the VM and a step of the core: their number is not to grow with the pool for ever. */
-const mostProbesASecond = 8;
+export const mostProbesASecond = 4;
 
 /** Between two probes of a Free or Busy VM: longer than the policy says where there are so many VMs. */
 function probePeriod({ book }: State, c: Context): Millis {
@@ -237,12 +239,15 @@ function probeWork(s: State, member: Member, c: Context, everyMs: Millis): Work 
   // After a first failure the second opinion comes soon.
   const every = (failures: number): Millis => (failures === 1 ? Math.min(2_000, everyMs) : everyMs);
   if (!pace(s, member, c, every)) return null;
+  const last = s.sight.checked.get(member.name);
+  const isRoutine = member.state.kind !== 'Unusable' && last?.failures === 0;
   return {
     kind: 'probe',
     key: `member/${member.name}`,
     member: member.name,
     target: to,
     server: member.server?.id ?? null,
+    routineSince: isRoutine ? last.at : null,
   };
 }
 

@@ -2,13 +2,13 @@ import type { Cloud } from '../cloud/port.js';
 import { CloudError } from '../cloud/port.js';
 import type { CellWish, Engine } from '../engine/port.js';
 import type { Context } from '../pool/book.js';
+import type { Millis } from '../pool/model.js';
 import { gatherMs, wishOf } from '../pool/planner.js';
 import type { PoolEvent } from '../pool/step.js';
 import type { Work } from '../pool/work.js';
-import { workOf } from '../pool/work.js';
+import { mostProbesASecond, welcomeEveryMs, workOf } from '../pool/work.js';
 import { StoreError } from '../store/port.js';
 import type { BookKeeper } from './book-keeper.js';
-import type { Clock } from './clock.js';
 import type { GuestParts } from './guest-work.js';
 import { probeWith, welcome } from './guest-work.js';
 import type { Log } from './log.js';
@@ -18,13 +18,14 @@ export interface ExecutorParts extends GuestParts {
   readonly engine: Engine;
   readonly cloud: Cloud;
   readonly context: () => Context;
-  readonly clock: Clock;
   readonly log: Log;
   /** Keeps the console log of a VM that failed to come up. */
   readonly onConsole: (member: string, text: string) => void;
   /** Cells converged side by side. */
   readonly maxCells: () => number;
 }
+
+type RoutineProbe = readonly [since: Millis, probe: Work];
 
 interface Running {
   readonly kind: Work['kind'];
@@ -49,7 +50,10 @@ export class Executor {
   private readonly running = new Map<string, Running>();
   private readonly consoles = new Set<string>();
   private stopped = false;
-  private gathering = false;
+  /** Routine probes that may start now, and when that was counted. */
+  private probes = { left: mostProbesASecond, at: 0 };
+  /** Looks that are to come, by the milliseconds after which. */
+  private readonly coming = new Set<Millis>();
   private readonly ended = new AbortController();
   private scheduled = false;
 
@@ -65,17 +69,22 @@ export class Executor {
     });
   }
 
-  /** Looks again when a burst of new members has been gathered, which no event tells of. */
-  private lookAfterGathering(): void {
-    const { keeper, context, clock } = this.parts;
-    const { now } = context();
-    const members = keeper.durable().book.members.values();
-    if (this.gathering || !members.some((m) => m.engine === 'planned' && now - m.bornAt < gatherMs)) return;
-    this.gathering = true;
-    void clock.sleep(gatherMs, this.ended.signal).then(() => {
-      this.gathering = false;
+  /** Looks again then, sooner than the next tick would, for what no event tells of. */
+  private lookIn(ms: Millis): void {
+    if (this.coming.has(ms)) return;
+    this.coming.add(ms);
+    void this.parts.clock.sleep(ms, this.ended.signal).then(() => {
+      this.coming.delete(ms);
       this.kick();
     });
+  }
+
+  /** A burst of new members has to be gathered first. */
+  private lookAfterGathering(): void {
+    const { keeper, context } = this.parts;
+    const { now } = context();
+    const members = keeper.durable().book.members.values();
+    if (members.some((m) => m.engine === 'planned' && now - m.bornAt < gatherMs)) this.lookIn(gatherMs);
   }
 
   /**
@@ -107,6 +116,7 @@ export class Executor {
     const { keeper, context } = this.parts;
     this.keepConsoles();
     this.lookAfterGathering();
+    const routine: RoutineProbe[] = [];
     for (const item of workOf(keeper.durable(), context())) {
       const run = this.running.get(item.key);
       if (run !== undefined) {
@@ -114,8 +124,23 @@ export class Executor {
         continue;
       }
       if (item.kind === 'converge' && !this.mayConverge(item.wish)) continue;
-      this.start(item);
+      if (item.kind === 'probe' && item.routineSince !== null) routine.push([item.routineSince, item]);
+      else this.start(item);
     }
+    this.startRoutine(routine);
+  }
+
+  /**
+   * VMs that were asked at the same moment, as after a start, are due again at the same moment: those that were asked
+   * longest ago go first, and no more at once than in a second, so that jobs never wait behind a thousand probes.
+   */
+  private startRoutine(due: RoutineProbe[]): void {
+    const { now } = this.parts.context();
+    const { left, at } = this.probes;
+    const allowed = Math.min(mostProbesASecond, left + ((now - at) / 1_000) * mostProbesASecond);
+    const going = due.sort(([a], [b]) => a - b).slice(0, Math.floor(allowed));
+    this.probes = { left: allowed - going.length, at: now };
+    for (const [, item] of going) this.start(item);
   }
 
   /**
@@ -240,6 +265,8 @@ export class Executor {
         const result = await welcome(this.parts, item.target, item.server, signal);
         if (signal.aborted) return;
         await this.tell({ type: 'welcomed', member: item.member, result });
+        // A timer may be a millisecond early by the clock.
+        if (result.kind === 'silent') this.lookIn(welcomeEveryMs + 1);
         return;
       }
       case 'probe': {

@@ -3,6 +3,7 @@ import { CloudError } from '../cloud/port.js';
 import type { Cloud, Listing } from '../cloud/port.js';
 import type { Engine, PublishedMember } from '../engine/port.js';
 import type { State } from '../pool/book.js';
+import { censusOf } from '../pool/census.js';
 import { isUnusable, membersOf } from '../pool/book.js';
 import { disturbanceOf, longestRestMs } from '../pool/observe.js';
 import type { Millis, Shape } from '../pool/model.js';
@@ -65,7 +66,7 @@ function expectsNews(s: State): boolean {
 }
 
 /** A request waits for a server that is being made: the next look comes after this part of what that has taken so far. */
-const awaitedPart = 0.1;
+const awaitedPart = 0.05;
 /** Nova is asked no more often than this whoever waits. */
 const awaitedLeastMs = 250;
 
@@ -90,10 +91,12 @@ export interface WatchPeriods {
 
 /** While something is expected, a listing of everything comes so often; those between show only what has changed. */
 const everythingEveryMs = 10_000;
+/** While all VMs are well and nothing is expected, everything is listed every so many quiet periods. */
+const everythingEveryQuiet = 10;
 
 /**
- * One paged listing a period; the period is short only while something is expected. What the listings of changes
- * miss, the next one of everything finds: nothing depends on them but speed.
+ * One listing a period; the period is short only while something is expected. What the listings of changes miss, the next
+ * one of everything finds: nothing depends on them but speed.
  */
 export function watchCloud(
   keeper: BookKeeper,
@@ -108,7 +111,9 @@ export function watchCloud(
   return startLoop(clock, log, 'cloud', async (signal) => {
     try {
       const now = clock.now();
-      const due = everythingAt === null || now - everythingAt >= everythingEveryMs;
+      const isWell = censusOf(keeper.durable().book).unusable.length === 0 && !expectsNews(keeper.durable());
+      const wellMs = isWell ? everythingEveryQuiet * periods().quietMs : 0;
+      const due = everythingAt === null || now - everythingAt >= Math.max(everythingEveryMs, wellMs);
       const listing = due ? await cloud.listOurs(signal) : await cloud.listChanged(signal);
       failures = 0;
       if (listing.complete) everythingAt = now;
@@ -215,13 +220,20 @@ const publishAtLeastMs = 60_000;
 export function publishSummaries(keeper: BookKeeper, engine: Engine, clock: Clock, log: Log): Loop {
   let last = '';
   let pending = '';
+  /** Those that `last` was made from: most of the time they are the same ones still. */
+  let known: State['book']['members'] | null = null;
   let stillSince = 0;
   let changedAt = 0;
   return startLoop(clock, log, 'summary', async (signal) => {
-    const members = published(keeper.durable());
+    const state = keeper.durable();
+    if (state.book.members === known) return 2_000;
+    const members = published(state);
     const text = JSON.stringify(members);
     const now = clock.now();
-    if (text === last) return 2_000;
+    if (text === last) {
+      known = state.book.members;
+      return 2_000;
+    }
     if (text !== pending) {
       if (pending === last) changedAt = now;
       pending = text;

@@ -97,6 +97,23 @@ describe('a machine in trouble', () => {
     expect(probe).toMatchObject({ ok: false, step: 'tcp', why: expect.stringContaining('ECONNREFUSED') });
   });
 
+  it('a knock tells whether anything listens, without keys, and once it did knocks no more', async () => {
+    const target = { ...machine.target, hostKeys: [] };
+    const closed = { ...target, endpoint: { ...target.endpoint, port: 9 } };
+    const asked = lab.guest();
+    expect(await asked.knock(closed, patience())).toEqual({
+      ok: false,
+      why: expect.stringMatching(/^tcp: .*ECONNREFUSED/),
+    });
+    expect(await asked.knock(target, patience())).toEqual({ ok: true });
+    expect(await asked.knock(closed, patience())).toEqual({ ok: true });
+    await asked.forget(target.member);
+    expect(await asked.knock(closed, patience())).toMatchObject({ ok: false });
+    const given = new AbortController();
+    given.abort();
+    expect(await asked.knock(target, given.signal)).toMatchObject({ ok: false });
+  });
+
   it('connections are remade after they were cut', async () => {
     for (let round = 0; round < 3; round++) {
       expect(await guest.probe(machine.target, patience())).toMatchObject({ ok: true });

@@ -95,22 +95,17 @@ done </proc/self/mountinfo
 skip=(-path "$work" -o -path /run/vmpool.lock -o -path "/run/user/${SUDO_UID:-0}")
 rules=(-false)
 for path in "${loose[@]}"; do rules+=(-o -path "$path" -o -path "$path/*"); done
-as() { # as PREFIX: one entry of find's, printed
-  printed=(\( -type f -printf "$1\t$full" -o -printf "$1\t$short" \))
-}
-as strict; strict=("${printed[@]}")
-as loose; lax=("${printed[@]}")
 # Most files are below these, where nothing may change: they are spared the comparison with every rule.
 programs=()
 for path in /usr /opt /boot; do [ -d "$path" ] && [ ! -L "$path" ] && programs+=("$path"); done
-{
-  find "${programs[@]}" -xdev "${strict[@]}"
-  find "${places[@]}" -xdev -mindepth 1 \( \( "${skip[@]}" -o -path /usr -o -path /opt -o -path /boot \) -prune \) -o \
-    \( "${rules[@]}" \) -fprintf "$work/seen" '' "${lax[@]}" -o "${strict[@]}"
-} >"$work/all" 2>/dev/null
-grep -z '^strict' "$work/all" | sort -zu >"$work/tree"
-hash=$(sha256sum <"$work/tree")
-hash=${hash%% *}
+strict=(\( -type f -printf "strict\t$full" -o -printf "strict\t$short" \))
+lax=(\( -type f -fprintf "$work/loose" "loose\t$full" -o -fprintf "$work/loose" "loose\t$short" \))
+: >"$work/programs"
+[ "${#programs[@]}" = 0 ] || find "${programs[@]}" -xdev "${strict[@]}" >"$work/programs" 2>/dev/null &
+find "${places[@]}" -xdev -mindepth 1 \( \( "${skip[@]}" -o -path /usr -o -path /opt -o -path /boot \) -prune \) -o \
+  \( "${rules[@]}" \) "${lax[@]}" -o "${strict[@]}" >"$work/rest" 2>/dev/null
+wait
+tree() { sort -zu "$work/programs" "$work/rest"; }
 
 {
   read -r boot </proc/sys/kernel/random/boot_id
@@ -122,8 +117,17 @@ hash=${hash%% *}
   firewall
   contents
   space
-  printf 'tree\t%s\0' "$hash"
-  grep -z '^loose' "$work/all"
-  [ "$hash" = "$expected" ] || cat "$work/tree"
-  printf 'end\0'
+  cat "$work/loose"
+  if [ "$expected" = - ]; then
+    # Sent while its hash is taken.
+    mkfifo "$work/copy"
+    sha256sum <"$work/copy" >"$work/hash" &
+    tree | tee "$work/copy"
+    wait
+    hash=$(cat "$work/hash")
+  else
+    hash=$(tree | tee "$work/tree" | sha256sum)
+    [ "${hash%% *}" = "$expected" ] || cat "$work/tree"
+  fi
+  printf 'tree\t%s\0end\0' "${hash%% *}"
 } | gzip -1

@@ -101,17 +101,37 @@ describe('a VM without a job', () => {
   it('is probed at the common pace, and two seconds after a probe that failed', () => {
     const pool = ready(1);
     const { key, member, server, endpoint } = found(pool);
-    const item = { kind: 'probe', key, member, server, target: { member, endpoint, hostKeys: ['k'] } };
-    expect(workOn(pool)).toEqual(item);
+    const target = { member, endpoint, hostKeys: ['k'] };
+    expect(workOn(pool)).toEqual({ kind: 'probe', key, member, server, target, routineSince: null });
     expect(paceOf(pool, 'probe', () => pool.probe(member))).toBe(probeEveryMs);
     expect(paceOf(pool, 'probe', () => pool.silence(member))).toBe(2_000);
     const hasty = ready(1, {}, { probeEveryMs: 1_000 });
     expect(paceOf(hasty, 'probe', () => hasty.silence(hasty.member().name))).toBe(1_000);
   });
 
-  it('is probed more seldom among many: no more than eight of them a second', () => {
+  it('is asked as a matter of routine only while nothing bad is known of it', () => {
+    const pool = ready(1);
+    const { member } = found(pool);
+    const since = (): unknown => {
+      const item = workOn(pool);
+      return item?.kind === 'probe' ? item.routineSince : 'no probe';
+    };
+    pool.probe(member);
+    const at = pool.now;
+    pool.pass(probeEveryMs);
+    expect(since()).toBe(at);
+    pool.silence(member);
+    pool.pass(2_000);
+    expect(since()).toBeNull();
+    pool.silence(member);
+    pool.pass(probeEveryMs);
+    expect(pool.place(member)).toBe('unreachable');
+    expect(since()).toBeNull();
+  });
+
+  it('is probed more seldom among many: no more than four of them a second', () => {
     const many = ready(20, { max: 20 }, { probeEveryMs: 1_000 });
-    expect(paceOf(many, 'probe', () => many.probe(many.member().name))).toBe(2_500);
+    expect(paceOf(many, 'probe', () => many.probe(many.member().name))).toBe(5_000);
   });
 
   it.each([

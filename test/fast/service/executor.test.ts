@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { generateSshKey } from '../../../src/embedded/sandbox/host-key.js';
 import { CloudError } from '../../../src/cloud/port.js';
 import type { State } from '../../../src/pool/book.js';
 import type { Member } from '../../../src/pool/book.js';
@@ -33,7 +34,11 @@ afterEach(async () => {
 });
 
 /** An executor over the book of a pool that the core's own steps have brought somewhere. */
-function bench(pool: Pool, policy: Partial<Policy> = {}): Bench {
+function bench(
+  pool: Pool,
+  policy: Partial<Policy> = {},
+  hostKeyPolicy: 'console' | 'first-sight' = 'first-sight',
+): Bench {
   const clock = new ManualClock();
   const [log, cloud, guest, store] = [fakeLog(), new FakeCloud(), new FakeGuest(), new FakeStore()];
   const engine = new FakeEngine(cloud);
@@ -50,7 +55,7 @@ function bench(pool: Pool, policy: Partial<Policy> = {}): Bench {
     ...{ clock, log, cloud, engine, guest, store, keeper, consoles, maxCells: 4 },
     executor: new Executor({
       ...{ keeper, engine, cloud, guest, context, clock, log },
-      hostKeyPolicy: 'first-sight',
+      hostKeyPolicy,
       maxCells: () => made.maxCells,
       onConsole: (member, text) => consoles.push(`${member}: ${text}`),
     }),
@@ -244,6 +249,58 @@ describe('work on VMs', () => {
     await pass(b, 1_000);
     expect(['building', 'Free']).toContain(place(b, name));
     expect(b.cloud.rebuilt).toHaveLength(1);
+  });
+
+  it('knocks at a new VM five times a second, and reads its console for the host keys only once it answers', async () => {
+    const pool = new Pool(shapeOf({ min: 1 }));
+    const { name } = pool.member();
+    pool.list();
+    const b = bench(pool, {}, 'console');
+    b.cloud.console = 'booting';
+    b.guest.onKnock = () => Promise.resolve({ ok: false, why: 'tcp: ECONNREFUSED' });
+    await pass(b, 0);
+    for (let n = 0; n < 10; n += 1) await b.clock.advance(201);
+    expect(b.guest.count('knock')).toBe(11);
+    expect(b.cloud.consoleReads).toBe(0);
+    b.guest.onKnock = () => Promise.resolve({ ok: true });
+    for (let n = 0; n < 30; n += 1) await b.clock.advance(100);
+    expect(b.cloud.consoleReads).toBeGreaterThanOrEqual(3);
+    expect(b.cloud.consoleReads).toBeLessThanOrEqual(6);
+    expect(b.guest.count('probe')).toBe(0);
+    const keys = '-----BEGIN SSH HOST KEY KEYS-----\n%KEY%\n-----END SSH HOST KEY KEYS-----';
+    b.cloud.console = keys.replace('%KEY%', generateSshKey('host').publicLine);
+    for (let n = 0; n < 10; n += 1) await b.clock.advance(100);
+    expect(place(b, name)).toBe('Free');
+  });
+
+  it('asks VMs that are due together one after the other, four a second, and a silent one at once', async () => {
+    const pool = ready(30, { max: 30 });
+    const { bootId } = pool.member();
+    const b = bench(pool, { probeEveryMs: 60_000 });
+    b.guest.onProbe = () =>
+      Promise.resolve({ ok: true, hostKeys: ['ssh-ed25519 AAAA'], marker: null, bootId: bootId ?? '' });
+    const asked = (): string[] =>
+      b.guest.calls.filter((call) => call.startsWith('probe ')).map((call) => call.slice(6));
+    await pass(b, 0);
+    expect(asked()).toHaveLength(30);
+    b.guest.calls.splice(0);
+    await pass(b, 60_000);
+    expect(asked()).toHaveLength(4);
+    for (let n = 0; n < 8; n += 1) await pass(b, 250);
+    expect(asked()).toHaveLength(12);
+    const late = b.keeper
+      .durable()
+      .book.members.keys()
+      .find((name) => !asked().includes(name)) as MemberName;
+    await b.keeper.dispatch({
+      type: 'probed',
+      member: late,
+      result: { ok: false, step: 'command', why: 'slow' },
+    });
+    for (let n = 0; n < 20; n += 1) await pass(b, 250);
+    // Those that were next in the line, and the silent one again beside them.
+    expect(asked()).toHaveLength(30);
+    expect(new Set(asked()).size).toBe(30);
   });
 
   it('does not blame a VM for a probe that could not even be tried', async () => {

@@ -102,6 +102,7 @@ export class FakeCloud implements Cloud {
   readonly rebuilt: ServerId[] = [];
   /** What every console log says. */
   console = '';
+  consoleReads = 0;
   processors = 4;
   absent = new Set<string>();
   onList: () => Promise<Listing> = () =>
@@ -141,6 +142,7 @@ export class FakeCloud implements Cloud {
   }
 
   consoleLog(): Promise<string> {
+    this.consoleReads += 1;
     return Promise.resolve(this.console);
   }
 
@@ -302,6 +304,8 @@ export class FakeGuest implements Guest {
   readonly calls: string[] = [];
   readonly markers = new Map<MemberName, Marker>();
   closed = false;
+  onKnock: (target: GuestTarget, signal: AbortSignal) => ReturnType<Guest['knock']> = () =>
+    Promise.resolve({ ok: true });
   onProbe: (target: GuestTarget, signal: AbortSignal) => ReturnType<Guest['probe']> = ({ member }) =>
     Promise.resolve({
       ok: true,
@@ -335,6 +339,11 @@ export class FakeGuest implements Guest {
   probe(target: GuestTarget, signal: AbortSignal): ReturnType<Guest['probe']> {
     this.called('probe', target.member);
     return this.onProbe(target, signal);
+  }
+
+  knock(target: GuestTarget, signal: AbortSignal): ReturnType<Guest['knock']> {
+    this.called('knock', target.member);
+    return this.onKnock(target, signal);
   }
 
   contract(target: GuestTarget): ReturnType<Guest['contract']> {
