@@ -113,19 +113,9 @@ export function step(s: State, event: PoolEvent, c: Context): Stepped {
   const notes: Note[] = [];
   const note: NoteSink = (n) => notes.push(n);
   const applied = apply(s, event, c, note);
-  let state = onlyChecked(s, applied.state) ? applied.state : settle(applied.state, c, note);
+  let state = settle(applied.state, c, note);
   if (state.book !== s.book) state = withBook(state, { at: c.now });
   return { state, outcome: applied.outcome, notes };
-}
-
-/**
- * Is all that is new when a member was last looked at? Nothing follows from that but by time, which the next tick finds: a
- * large idle pool is probed all the while.
- */
-function onlyChecked(before: State, after: State): boolean {
-  if (before.book !== after.book || before.sight.checked === after.sight.checked) return false;
-  const keys = Object.keys(after.sight) as (keyof State['sight'])[];
-  return keys.every((key) => key === 'checked' || before.sight[key] === after.sight[key]);
 }
 
 function apply(s: State, event: PoolEvent, c: Context, note: NoteSink): { state: State; outcome: Outcome } {
