@@ -4,7 +4,7 @@ import { entryAt, isDeleting, isUnusable, membersOf } from './book.js';
 import { cellSight } from './engine-events.js';
 import type { NoteSink } from './members.js';
 import { putMember, withBook } from './members.js';
-import type { CellName, MemberName } from './model.js';
+import type { CellName, MemberName, Millis } from './model.js';
 import { decided } from './reasons.js';
 import type { Wanted } from './sizer.js';
 import { isBeingAsked } from './spent.js';
@@ -25,13 +25,17 @@ export function decideMembers(s: State, wanted: readonly Wanted[], c: Context, n
   for (const cell of s.book.cells) load.set(cell, 0);
   for (const member of membersOf(s.book)) load.set(member.cell, (load.get(member.cell) ?? 0) + 1);
   const grouped = shape.spec.serverGroupPolicy !== null;
-  const size = cellSizeFor(notBegun(s) + wanted.length, c);
+  const size = cellSizeFor(notBegun(s).length + wanted.length, c);
   const most = grouped ? Math.min(size, groupMembersQuota) : size;
   const hasRoom = (cell: CellName): boolean => (load.get(cell) ?? 0) < most;
-  const usable = s.book.cells.filter((cell) => {
-    const sight = cellSight(s, cell);
-    return !sight.running && sight.notBefore <= c.now && hasRoom(cell);
-  });
+  const waits = new Set(notBegun(s).map((m) => m.cell));
+  // Those whose run has yet to begin come first: when as many cells run as may, each further run has to take along what it can.
+  const usable = s.book.cells
+    .filter((cell) => {
+      const sight = cellSight(s, cell);
+      return !sight.running && sight.notBefore <= c.now && hasRoom(cell);
+    })
+    .sort((a, b) => Number(waits.has(b)) - Number(waits.has(a)));
   for (const { reason, detail, request } of wanted) {
     let cell = usable.find(hasRoom);
     // One more cell is one more server group: where the usual quota of those is reached, a running cell is waited for.
@@ -77,10 +81,10 @@ export function decideMembers(s: State, wanted: readonly Wanted[], c: Context, n
 }
 
 /** Members whose cell's run has yet to begin. */
-const notBegun = (s: State): number =>
+const notBegun = (s: State): readonly Member[] =>
   membersOf(s.book).filter(
     (m) => isUnusable(m, 'building') && m.engine === 'planned' && !cellSight(s, m.cell).running,
-  ).length;
+  );
 
 /** Cells are brought up some at a time, and each run takes ten seconds and more however much is in it. */
 const cellsAtOnce = 4;
@@ -148,12 +152,27 @@ export function wishOf(s: State, cell: CellName): CellWish {
 export const resurfacedIn = (s: State, cell: CellName): readonly MemberName[] =>
   (entryAt(s.sight.resurfaced, cell) ?? []).filter((name) => s.book.retired.get(name) !== undefined);
 
+interface Due {
+  /** 0: somebody may wait for it. */
+  readonly rank: 0 | 1;
+  /** For so long. */
+  readonly since: Millis;
+}
+
 /** Requests come in bursts (arrays): a cell's run waits so long for the rest of the burst before it locks the cell. */
 export const gatherMs = 50;
 
-/** Cells whose stack differs from the book, and that may be run now; those that somebody waits for come first. */
+/**
+ * Cells whose stack differs from the book, and that may be run now; those that somebody waits for come first, and of them
+ * those that have waited longest.
+ */
 export function cellsDue(s: State, c: Context): CellName[] {
-  const due = new Map<CellName, number>();
+  const due = new Map<CellName, Due>();
+  const add = (cell: CellName, rank: Due['rank'], since: Millis): void => {
+    const known = due.get(cell) ?? { rank, since };
+    if (rank < known.rank) due.set(cell, { rank, since });
+    else due.set(cell, rank > known.rank ? known : { rank, since: Math.min(since, known.since) });
+  };
   for (const member of membersOf(s.book)) {
     const deleting = isDeleting(member);
     const differs = deleting
@@ -163,12 +182,15 @@ export function cellsDue(s: State, c: Context): CellName[] {
     if (deleting ? isBeingAsked(member, c.now) : c.now - member.bornAt < gatherMs) continue;
     const sight = cellSight(s, member.cell);
     if (sight.running || sight.notBefore > c.now) continue;
-    due.set(member.cell, Math.min(due.get(member.cell) ?? 1, deleting ? 1 : 0));
+    if (deleting) add(member.cell, 1, member.state.since);
+    else add(member.cell, 0, member.bornAt);
   }
   const again = s.book.cells.filter((cell) => resurfacedIn(s, cell).length > 0);
   for (const cell of [...s.sight.unexplored, ...again]) {
     const sight = cellSight(s, cell);
-    if (!sight.running && sight.notBefore <= c.now) due.set(cell, due.get(cell) ?? 1);
+    if (!sight.running && sight.notBefore <= c.now) add(cell, 1, c.now);
   }
-  return [...due.entries()].sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1)).map(([cell]) => cell);
+  return [...due.entries()]
+    .sort(([a, x], [b, y]) => x.rank - y.rank || x.since - y.since || (a < b ? -1 : 1))
+    .map(([cell]) => cell);
 }

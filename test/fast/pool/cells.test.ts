@@ -132,6 +132,28 @@ describe('a cell is run', () => {
     expect(gathered(pool)).toEqual([]);
   });
 
+  it('first where somebody has waited longest, with what came since, whatever its name', () => {
+    const pool = new Pool(shapeOf({ min: 0, max: 30 }), { cellSize: 3 });
+    pool.ask(keyOf('1'));
+    const [first = ''] = pool.book.cells;
+    pool.event({ type: 'runBegan', cell: cell(first) });
+    pool.pass(1_000).ask(keyOf('2'));
+    const [, second = ''] = pool.book.cells;
+    // As many run as may: the second waits. Now the first is idle again, and has room.
+    const wish = wishOf(pool.state, cell(first));
+    pool.list();
+    pool.runEnded(wish, {
+      instances: wish.members.map(({ name }) => ({ member: name, serverId: `s-${name}` as ServerId })),
+      ...{ lostCreates: [], unlisted: [] },
+    });
+    pool.pass(1_000).ask(keyOf('3'));
+    expect(pool.members().map((member) => member.cell)).toEqual([first, second, second]);
+    pool.pass(1_000).ask(keyOf('4'));
+    pool.pass(1_000).ask(keyOf('5'));
+    expect(pool.members().map((member) => member.cell)).toEqual([first, second, second, second, first]);
+    expect(gathered(pool)).toEqual([second, first]);
+  });
+
   it('first where somebody waits for a VM, then where VMs only go', () => {
     const pool = ready(3, { min: 3, max: 9 }, { cellSize: 1 });
     const [first, second, third] = pool.members();
