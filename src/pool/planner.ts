@@ -25,10 +25,11 @@ export function decideMembers(s: State, wanted: readonly Wanted[], c: Context, n
   for (const cell of s.book.cells) load.set(cell, 0);
   for (const member of membersOf(s.book)) load.set(member.cell, (load.get(member.cell) ?? 0) + 1);
   const grouped = shape.spec.serverGroupPolicy !== null;
-  const size = cellSizeFor(notBegun(s).length + wanted.length, c);
+  const toCome = notBegun(s);
+  const size = cellSizeFor(toCome.length + wanted.length, c);
   const most = grouped ? Math.min(size, groupMembersQuota) : size;
   const hasRoom = (cell: CellName): boolean => (load.get(cell) ?? 0) < most;
-  const waits = new Set(notBegun(s).map((m) => m.cell));
+  const waits = new Set(toCome.map((m) => m.cell));
   // Those whose run has yet to begin come first: when as many cells run as may, each further run has to take along what it can.
   const usable = s.book.cells
     .filter((cell) => {

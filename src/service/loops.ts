@@ -111,7 +111,8 @@ export function watchCloud(
   return startLoop(clock, log, 'cloud', async (signal) => {
     try {
       const now = clock.now();
-      const isWell = censusOf(keeper.durable().book).unusable.length === 0 && !expectsNews(keeper.durable());
+      const state = keeper.durable();
+      const isWell = censusOf(state.book).unusable.length === 0 && !expectsNews(state);
       const wellMs = isWell ? everythingEveryQuiet * periods().quietMs : 0;
       const due = everythingAt === null || now - everythingAt >= Math.max(everythingEveryMs, wellMs);
       const listing = due ? await cloud.listOurs(signal) : await cloud.listChanged(signal);

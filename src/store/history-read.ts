@@ -59,8 +59,8 @@ export const isDecision = (
   if (wanted === undefined) return true;
   return wanted === 'any' ? decision !== undefined || kind === 'order' : decision === wanted;
 };
-/** In the text of every line for which that holds. */
-const decisionMarks = ['"decision":', '"kind":"order"'];
+/** Can the text of a line be one for which that holds? */
+const mayDecide = (text: string): boolean => text.includes('"decision":') || text.includes('"kind":"order"');
 
 const parsed = (text: string): HistoryLine | null => {
   try {
@@ -131,8 +131,7 @@ export async function readHistory(
     for await (const text of linesOf(path, signal)) {
       if (needle !== null && !text.includes(needle)) continue;
       if (!everything && needle === null && ![...hints].some((hint) => text.includes(hint))) continue;
-      const isTelling = (mark: string): boolean => text.includes(mark);
-      if (everything && wish.decision !== undefined && !decisionMarks.some(isTelling)) continue;
+      if (everything && wish.decision !== undefined && !mayDecide(text)) continue;
       const line = parsed(text);
       if (line === null || !isWanted(line)) continue;
       if (line.lease !== undefined && wish.job !== undefined) hints.add(JSON.stringify(line.lease));
