@@ -104,6 +104,12 @@ describe('what a job used on its VM', () => {
     expect(await measured()).toMatchObject({ begun: true, code: 4 });
   });
 
+  it('knows of an end whose line was cut by a look', async () => {
+    await begin();
+    await asAlice('printf "end $$ 4 " 1<>/run/vmpool/say; sleep 1.3; echo job 1<>/run/vmpool/say; sleep 0.5');
+    expect(await measured()).toMatchObject({ begun: true, code: 4 });
+  });
+
   it('is nothing that a job is kept from running for', async () => {
     await begin();
     await machine.run(

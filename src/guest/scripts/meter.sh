@@ -214,8 +214,7 @@ report() {
 finish() {
   # What was said before it was told to end, the end of the job above all, counts as if it had been heard at once.
   for (( ; heard < 100; heard++)); do
-    read -r -t 0.01 -u 8 word pid exit what _ || break
-    hear "$word" "$pid" "$exit" "$what"
+    read -t 0 -u 8 && listen 0.2 || break
   done
   look
   report
@@ -223,6 +222,26 @@ finish() {
   exit 0
 }
 
+half=
+listen() { # listen SECONDS: hears one line, if one begins that soon. Neither a look that is due nor the meter's end cuts it.
+  local text=
+  # Read exactly, without IFS: it would be as empty for the trap that comes meanwhile.
+  read -r -t "$1" -N 1 -u 8 text || return
+  busy=1
+  half+=$text
+  if [ "$text" != $'\n' ]; then
+    text=
+    # Ours come whole. What comes in pieces is put together, and at length does not hold up a look.
+    IFS= read -r -t 0.2 -u 8 text || { half=${half:0:500}$text; return 0; }
+    half+=$text
+  fi
+  set -f
+  set -- $half
+  set +f
+  half=
+  hear "${1:-}" "${2:-}" "${3:-}" "${4:-}"
+  return 0
+}
 hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
   local key known
   local -a part
@@ -242,8 +261,8 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
     told) [ "$ended" -ge 0 ] || told=1 ;;
     end)
       [[ ${3:-} =~ ^[0-9]{1,3}$ ]] || return
-      # Whoever told may be gone by now, but is nobody else.
-      if [ -d "/proc/$2" ]; then is_users "$2" || return; fi
+      # Whoever told may be gone by now, or go while they are looked at, but is nobody else.
+      is_users "$2" || [ ! -d "/proc/$2" ] || return
       # What ends has begun, though it was not heard: with the process that tells of it.
       if [ "${4:-}" = job ] && [ "$begun" -lt 0 ]; then
         begun=$now
@@ -298,20 +317,15 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
     rest=$((due - now))
     [ "$rest" -gt 0 ] || continue
     printf -v rest "%d.%02d" $((rest / 100)) $((rest % 100))
-    word=
     [ "$stopping" = 0 ] || finish
     busy=0
     if [ "$heard" -ge 100 ]; then
       # Somebody has too much to say.
       sleep "$rest"
-      IFS= read -r -t 0.01 -N 65536 -u 8 _
+      read -r -t 0.01 -N 65536 -u 8 _
     else
-      read -r -t "$rest" -u 8 word pid exit what _
+      listen "$rest" && heard=$((heard + 1))
     fi
     busy=1
-    if [ -n "$word" ]; then
-      heard=$((heard + 1))
-      hear "$word" "$pid" "$exit" "$what"
-    fi
   done
 } 2>/dev/null
