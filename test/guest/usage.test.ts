@@ -110,6 +110,15 @@ describe('what a job used on its VM', () => {
     expect(await measured()).toMatchObject({ begun: true, code: 4 });
   });
 
+  it('survives tasks that are gone as soon as they have told of their end', async () => {
+    await begin();
+    const { out } = await asAlice(
+      `for i in {1..300}; do bash -c 'echo "end $$ 0 task" 1<>/run/vmpool/say'; [ $((i % 40)) != 0 ] || sleep 1; done; echo "end $$ 4 job" 1<>/run/vmpool/say; sleep 1; kill -0 $(cat /run/vmpool/pid) 2>&1 | grep -c permitted`,
+    );
+    expect(out).toBe('1\n');
+    expect(await measured()).toMatchObject({ begun: true, code: 4 });
+  });
+
   it('is nothing that a job is kept from running for', async () => {
     await begin();
     await machine.run(

@@ -13,8 +13,8 @@ page=$(getconf PAGESIZE 2>/dev/null) || page=4096
 # One meter for a lease, however often it is staged.
 exec 7>"$place/meter.lock" && flock -n 7 || exit 0
 # Also to be read by them: opened for both, it never blocks whoever writes.
-[ -p "$place/say" ] || mkfifo -m 660 "$place/say" || exit 1
-chown "0:$gid" "$place/say" && exec 8<>"$place/say" || exit 1
+[ -p "$place/say" ] || setpriv --regid "$gid" --clear-groups mkfifo -m 660 "$place/say" || exit 1
+exec 8<>"$place/say" || exit 1
 
 # Of each process of the job, by "PID START": its parent's key, all that it used with what it waited for.
 declare -A parent_of=() used_by=() runners=()
@@ -57,10 +57,9 @@ prepare_cgroup() {
   fi
 }
 adopt() { # adopt PID USED: into the group, with what it has used before that; what is born in it is counted there already
-  local line
-  while IFS= read -r line; do
-    [[ $line == "0::${cg#/sys/fs/cgroup}" || $line == "0::${cg#/sys/fs/cgroup}/"* ]] && return
-  done <"/proc/$1/cgroup"
+  local text
+  whole "/proc/$1/cgroup"
+  [[ $'\n'$text == *$'\n'"0::${cg#/sys/fs/cgroup}"[$'\n'/]* ]] && return
   echo "$1" >"$cg/cgroup.procs" && before=$((before + $2))
 }
 leave_cgroup() {
@@ -94,12 +93,19 @@ read_stat() { # read_stat PID: sets `part`, from the state on. The name may hold
   [ -n "$line" ] || return 1
   part=(${line##*) })
 }
+# A file of a process is read to its end, always: bash reads ahead, and goes back to where a reader stopped. Where that
+# fails, because the process has ended meanwhile, it takes what is left for the beginning of whatever is read next.
+whole() { # whole FILE: sets `text`
+  text=
+  IFS= read -r -d '' text <"$1"
+  [ -n "$text" ]
+}
 is_users() { # by its real uid; the owner of its directory is root's while it cannot be dumped
-  local key rest
-  while read -r key rest; do
-    [ "$key" = Uid: ] && { [ "${rest%%[[:space:]]*}" = "$uid" ]; return; }
-  done <"/proc/$1/status"
-  return 1
+  local text
+  whole "/proc/$1/status" && [[ $text == *$'\n'Uid:* ]] || return 1
+  text=${text#*$'\n'Uid:}
+  text=${text#[[:space:]]}
+  [ "${text%%[[:space:]]*}" = "$uid" ]
 }
 is_server() {
   local path
@@ -107,12 +113,11 @@ is_server() {
   return 1
 }
 whole_pss() { # sets `pss` to bytes: shared pages count once
-  local pid key rest
+  local pid text
   pss=0
   for pid in "${pids[@]}"; do
-    rest=0
-    while read -r key rest _; do [ "$key" = Pss: ] && break; done <"/proc/$pid/smaps_rollup"
-    [[ $rest =~ ^[0-9]+$ ]] && pss=$((pss + rest * 1024))
+    whole "/proc/$pid/smaps_rollup" && [[ $text =~ $'\n'Pss:[[:space:]]*([0-9]+) ]] &&
+      pss=$((pss + BASH_REMATCH[1] * 1024))
   done
 }
 exceed() { # exceed MEMORY-OR-CPUT RESOURCE VALUE
@@ -290,7 +295,9 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
   echo $$ >"$place/pid"
   prepare_cgroup
   clock
-  due=$now look_due=$now
+  # Nobody is there yet, and whoever comes says so: no look takes their processor's time while they log in.
+  report
+  due=$((now + 100)) look_due=$due
   while :; do
     clock
     if [ "$now" -ge "$due" ]; then

@@ -134,7 +134,7 @@ find_ours
 strangers() { # sets `victims` and `victim_names`
   victims=() victim_names=()
   parent_of=() exe_of=()
-  local pid state parent key real effective saved rest login exe cgroup hit
+  local pid state parent key real effective saved rest login exe cgroup hit status
   local -a command part
   while IFS= read -r -d '' key && IFS= read -r -d '' exe; do
     pid=${key#/proc/} pid=${pid%/exe}
@@ -151,14 +151,13 @@ strangers() { # sets `victims` and `victim_names`
     [ "$pid" = 2 ] || [ "${parent_of[$pid]}" = 2 ] && continue
     [ "${state_of[$pid]}" = Z ] && continue
     real= effective= saved= login= cgroup= command=() hit=0
-    while IFS=$':\t' read -r key rest; do
-      if [ "$key" = Uid ]; then
-        part=($rest)
-        real=${part[0]} effective=${part[1]} saved=${part[2]}
-        break
-      fi
-    done 2>/dev/null <"/proc/$pid/status"
-    [ -n "$real" ] || continue
+    # To its end: what bash has read ahead of a process that is gone, it takes for the beginning of the next file.
+    status=
+    IFS= read -r -d '' status 2>/dev/null <"/proc/$pid/status"
+    [[ $status == *$'\n'Uid:* ]] || continue
+    status=${status#*$'\n'Uid:}
+    part=(${status%%$'\n'*})
+    real=${part[0]} effective=${part[1]} saved=${part[2]}
     if [ -n "$uid" ]; then
       { [ "$real" = "$uid" ] || [ "$effective" = "$uid" ] || [ "$saved" = "$uid" ]; } && hit=1
       read -r login 2>/dev/null <"/proc/$pid/loginuid"
