@@ -11,7 +11,7 @@ import { admit } from './starter/admission.js';
 import { CredentialWatch } from './starter/credential-watch.js';
 import { jobEnvironment, rawArguments, rawEnvironment } from './starter/input.js';
 import { forwarded, Run, type Forwarded } from './starter/run.js';
-import { makeTask, remoteDirectory } from './starter/task.js';
+import { prepareTask, remoteDirectory } from './starter/task.js';
 import { waitForVm } from './starter/waiting.js';
 
 /** No VM, or no longer: with the server's `automatic_requeue_exit_code=99` Torque starts the job again. */
@@ -21,6 +21,8 @@ export const exitRefused = 98;
 /** The job ran, and its files could not be brought back. Only where the job itself ended with 0. */
 export const exitFilesLost = 97;
 
+/** Credentials that were read so long ago are read again before they are copied. */
+const freshMs = 1000;
 const copyLimitMs = 24 * 3600 * 1000;
 
 const say = (message: string): void => {
@@ -43,10 +45,30 @@ export async function jobStarter(config: WorkerConfig, command: readonly string[
     return admission.again ? exitAgain : exitRefused;
   }
   const { ticket, attemptDirectory, kind } = admission;
-  const waited = await waitForVm(config, ticket, say, signals.signal).catch((error: unknown) => {
+  const waiting = waitForVm(config, ticket, say, signals.signal).catch((error: unknown) => {
     if (signals.last === null) throw error;
     return null;
   });
+  // Meanwhile, since most jobs wait: what needs no VM.
+  const me = whoAmI(ticket);
+  const collect = (): ReturnType<typeof collectCredentials> =>
+    collectCredentials(
+      config,
+      me,
+      (name) => environment.get(name),
+      ticket.prepared,
+      join(attemptDirectory, 'lease'),
+    );
+  const began = performance.now();
+  let credentials = collect();
+  const directory = remoteDirectory(config, ticket.lease);
+  const plan = planCopies(config, me, ticket.workDirectory);
+  const prepared = prepareTask({ config, ticket, kind, command: rawArguments(command.length), environment });
+  if ('why' in prepared) {
+    say(`job ${job} is not run: ${prepared.why}`);
+    return exitRefused;
+  }
+  const waited = await waiting;
   if (waited === null || signals.last !== null) {
     say(`job ${job} was ended while it waited for a VM`);
     return 128 + constants.signals[`SIG${signals.last ?? 'TERM'}`];
@@ -60,7 +82,6 @@ export async function jobStarter(config: WorkerConfig, command: readonly string[
     return exitAgain;
   }
   const { vm } = waited;
-  const me = whoAmI(ticket);
   const ssh = new Ssh(
     config.ssh,
     vm,
@@ -68,8 +89,6 @@ export async function jobStarter(config: WorkerConfig, command: readonly string[
     keyFile(attemptDirectory),
     runDirectory(attemptDirectory),
   );
-  const directory = remoteDirectory(config, ticket.lease);
-  const plan = planCopies(config, me, ticket.workDirectory);
   if (kind === 'job' && plan.in.paths.length + plan.back.paths.length > 0) {
     const copied = await copyIn(ssh, directory, plan.in, copyLimitMs);
     if (!copied.ok) {
@@ -78,28 +97,9 @@ export async function jobStarter(config: WorkerConfig, command: readonly string[
     }
     writeFileSync(join(runDirectory(attemptDirectory), stamps.copiedIn), '');
   }
-  const collect = (): ReturnType<typeof collectCredentials> =>
-    collectCredentials(
-      config,
-      me,
-      (name) => environment.get(name),
-      ticket.prepared,
-      join(attemptDirectory, 'lease'),
-    );
-  const credentials = collect();
-  const task = makeTask({
-    config,
-    ticket,
-    vm,
-    kind,
-    command: rawArguments(command.length),
-    environment,
-    credentials,
-  });
-  if ('why' in task) {
-    say(`job ${job} is not run: ${task.why}`);
-    return exitRefused;
-  }
+  // They may have been renewed while it waited for the VM or for its files.
+  if (performance.now() - began > freshMs) credentials = collect();
+  const task = prepared(vm, credentials);
   const umask = process.umask(0o077);
   const run = new Run(ssh, task, umask);
   signals.handOver(run);

@@ -1,9 +1,16 @@
+import { basename, dirname } from 'node:path';
 import { quote } from './quote.js';
 
 /** A file to be made on the VM. */
 export interface Part {
   readonly path: string;
   readonly mode: number;
+  readonly data: Buffer;
+}
+
+/** What goes to an ssh's standard input, in this order: a script for `bootstrap`, and what it reads. */
+export interface Shipment {
+  readonly script: Buffer;
   readonly data: Buffer;
 }
 
@@ -18,41 +25,101 @@ export function bootstrap(script: Buffer): string {
 }
 
 /**
- * Shell text that reads the parts, in order, from standard input. Each appears under its name whole or not at all.
- * A missing directory is made: the part may belong below a working directory that the VM does not have yet.
+ * Behind the files: a connection that broke looks like the end of the input, and files that were cut like whole ones. A
+ * job must not begin with half of them.
  */
-export function unpack(parts: readonly Part[]): string {
-  return parts
-    .map(({ path, mode, data }) => {
-      const target = quote(path);
-      const beside = quote(`${path}.vmpool-new`);
-      const folder = quote(path.slice(0, path.lastIndexOf('/')) || '/');
-      return [
-        `[ -d ${folder} ] || mkdir -p ${folder} || fail ${folder}`,
-        `rm -f ${beside}; head -c ${data.length} > ${beside} && chmod ${mode.toString(8)} ${beside} && mv -f ${beside} ${target} || fail ${target}`,
-      ].join('\n');
-    })
-    .join('\n');
+const trailer = Buffer.from('whole\n');
+const untilTrailer =
+  'read -r last && [ "$last" = whole ] || { echo "vmpool: on the VM: the connection broke before all files had come" >&2; exit 73; }';
+
+const prelude = 'umask 077; fail() { echo "vmpool: on the VM: cannot write $1" >&2; exit 73; }';
+
+/**
+ * A command that prints the data and starts no program, or null. Short text, and lists of it that NUL ends, are part of
+ * the script: each program that is started on the VM costs a job a millisecond or two.
+ */
+function printing({ data }: Part): string | null {
+  const text = data.toString('latin1');
+  if (data.length > 16_384 || /[^\0\t\n -~]/.test(text)) return null;
+  if (!text.includes('\0')) return `printf %s ${quote(text)}`;
+  return text.endsWith('\0') ? `printf '%s\\0' ${text.slice(0, -1).split('\0').map(quote).join(' ')}` : null;
 }
 
-const prelude = (what: string): string =>
-  `umask 077; fail() { echo "vmpool: on the VM: cannot ${what} $1" >&2; exit 73; }`;
+/** Shell text that writes the part to `path`. */
+function written(part: Part, path: string): string {
+  return `${printing(part) ?? `head -c ${part.data.length}`} > ${quote(path)} || fail ${quote(part.path)}`;
+}
 
-/** Makes (or finds) the private directory on the VM and puts the parts in place; then goes on with `next`. */
-export function stageScript(directory: string, parts: readonly Part[], next: string): Buffer {
+const dataOf = (parts: readonly Part[]): Buffer =>
+  Buffer.concat([...parts.filter((part) => printing(part) === null).map(({ data }) => data), trailer]);
+
+/** Modes but the one that the umask leaves, one program for each. */
+function modes(files: readonly { readonly mode: number; readonly path: string }[]): string[] {
+  const others = [...new Set(files.map(({ mode }) => mode))].filter((mode) => mode !== 0o600);
+  return others.map((mode) => {
+    const paths = files.filter((file) => file.mode === mode).map(({ path }) => quote(path));
+    return `chmod ${mode.toString(8)} ${paths.join(' ')} || fail ${paths[0] ?? ''}`;
+  });
+}
+
+/**
+ * Each part appears under its name whole or not at all, wherever that is. A missing directory is made: the part may
+ * belong below a working directory that the VM does not have yet.
+ */
+function placed(parts: readonly Part[]): string[] {
+  if (parts.length === 0) return [];
+  const folders = [...new Set(parts.map(({ path }) => dirname(path)))].map(quote);
+  const beside = parts.map((part) => ({ part, path: `${part.path}.vmpool-new`, mode: part.mode }));
+  return [
+    ...folders.map((folder) => `[ -d ${folder} ] || mkdir -p ${folder} || fail ${folder}`),
+    `rm -f ${beside.map(({ path }) => quote(path)).join(' ')}`,
+    ...beside.map(({ part, path }) => written(part, path)),
+    untilTrailer,
+    ...modes(beside),
+    ...beside.map(({ part, path }) => `mv -f ${quote(path)} ${quote(part.path)} || fail ${quote(part.path)}`),
+  ];
+}
+
+const script = (lines: readonly string[]): Buffer => Buffer.from([prelude, ...lines, ''].join('\n'));
+
+/** The parts alone, beside a task that runs. */
+export function ship(parts: readonly Part[]): Shipment {
+  return { script: script([...placed(parts), 'exit 0']), data: dataOf(parts) };
+}
+
+/**
+ * Makes (or finds) the lease's private directory on the VM and in it the task's, puts the parts in place, and then goes
+ * on with `next`. Those of the task's own directory are read by nobody before that; those of the lease's are shared with
+ * tasks that run, where it is not the job itself, which comes first; they appear whole.
+ */
+export function stage(
+  where: { readonly directory: string; readonly taskDirectory: string; readonly kind: 'job' | 'task' },
+  parts: readonly Part[],
+  next: string,
+): Shipment {
+  const { directory, taskDirectory } = where;
+  const put = `${taskDirectory}/put`;
+  const isOwn = ({ path }: Part): boolean =>
+    dirname(path) === taskDirectory || (where.kind === 'job' && dirname(path) === directory);
+  const own = parts.filter(isOwn);
+  const shared = parts.filter((part) => !isOwn(part) && dirname(part.path) === directory);
+  const elsewhere = parts.filter((part) => !own.includes(part) && !shared.includes(part));
+  const pathOf = ({ path }: Part): string => `${put}/${basename(path)}`;
   const d = quote(directory);
-  return Buffer.from(
-    [
-      prelude('write'),
+  const ordered = [...own, ...shared, ...elsewhere];
+  return {
+    script: script([
       // In a directory that all may write, somebody else's of that name must not be taken for ours.
-      `mkdir -m 700 ${d} 2>/dev/null; [ -d ${d} ] && [ ! -L ${d} ] && [ -O ${d} ] || fail ${d}`,
-      unpack(parts),
+      `mkdir ${d} ${quote(taskDirectory)} ${quote(put)} 2>/dev/null; [ -d ${d} ] && [ ! -L ${d} ] && [ -O ${d} ] && [ -d ${quote(put)} ] || fail ${d}`,
+      ...own.map((part) => written(part, part.path)),
+      ...shared.map((part) => written(part, pathOf(part))),
+      ...(elsewhere.length > 0 ? placed(elsewhere) : [untilTrailer]),
+      ...modes([...own, ...shared.map((part) => ({ mode: part.mode, path: pathOf(part) }))]),
+      ...(shared.length > 0
+        ? [`mv -f -t ${d} ${shared.map((part) => quote(pathOf(part))).join(' ')} || fail ${d}`]
+        : []),
       next,
-      '',
-    ].join('\n'),
-  );
-}
-
-export function partsScript(parts: readonly Part[]): Buffer {
-  return Buffer.from([prelude('write'), unpack(parts), 'exit 0', ''].join('\n'));
+    ]),
+    data: dataOf(ordered),
+  };
 }

@@ -27,8 +27,8 @@ const awaitMeter = `await_meter() {
       [ ! -e /run/vmpool/pid ] || { read -r pid < /run/vmpool/pid && [ -d "/proc/\${pid:-x}" ]; } || break
     fi
     rounds=$((rounds + 1))
-    [ $((rounds % 40)) != 0 ] || tell begin $$
-    read -r -t 0.005 -u 8
+    [ $((rounds % 100)) != 0 ] || tell begin $$
+    read -r -t 0.002 -u 8
   done
   exec 8>&- 9>&-
 } 2>/dev/null`;
@@ -42,6 +42,9 @@ const awaitMeter = `await_meter() {
  * Arguments: the task's directory, its umask, what it is (`job` or `task`), and 1 where the usage is to be printed at
  * the end of its output. Bash 4.2 and coreutils are all it needs.
  *
+ * It starts as few programs as it can, since a job waits for each: a line that a shell writes is there as a whole or not
+ * at all.
+ *
  * Limits of one process are the kernel's to keep, from here on; those of the job as a whole are kept by root on the VM,
  * who ends the job and leaves the reason in /run/vmpool/usage. The answer is waited for only where it is told.
  */
@@ -49,16 +52,18 @@ export const runner = `#!/bin/bash
 t=$1
 read -r line < /proc/self/stat
 read -r _ _ _ sid _ <<< "\${line##*) }"
-echo "$sid $$" > "$t/session.new" && mv -f "$t/session.new" "$t/session" || exit 73
+echo "$sid $$" > "$t/session" || exit 73
 E=() A=()
 while IFS= read -r -d '' v; do E+=("$v"); done < "$t/environment"
 while IFS= read -r -d '' v; do A+=("$v"); done < "$t/arguments"
-rm -f "$t/environment"
+: > "$t/environment"
 if [ -s "$t/nodes" ]; then
-  n=$(cat "$t/nodes") h=$(uname -n)
+  read -r n < "$t/nodes"
+  h=$(uname -n)
   for ((; n > 0; n--)); do echo "$h"; done > "\${t%/*}/nodefile"
 fi
-cd -- "$(cat "$t/home")" 2>/dev/null || cd /
+IFS= read -r -d '' h < "$t/home"
+cd -- "$h" 2>/dev/null || cd /
 trap : HUP INT QUIT TERM USR1 USR2 ALRM
 ${tell}
 tell begin $$
@@ -75,7 +80,7 @@ umask "$2"
 )
 code=$?
 umask 077
-echo "$code" > "$t/end.new" && mv -f "$t/end.new" "$t/end"
+echo "$code" > "$t/end"
 tell end $$ "$code" "$3"
 [ "$code" -gt 128 ] || [ "$4" = 1 ] || exit "$code"
 u=

@@ -1,5 +1,5 @@
 import type { CredentialFile } from '../credentials.js';
-import { partsScript } from '../remote/payload.js';
+import { ship } from '../remote/payload.js';
 import type { Ssh } from '../remote/ssh.js';
 
 /**
@@ -31,11 +31,8 @@ export class CredentialWatch {
     });
     if (changed.length === 0) return;
     this.#busy = true;
-    const result = await this.ssh.run(
-      partsScript(changed),
-      changed.map((file) => file.data),
-      60_000,
-    );
+    const { script, data } = ship(changed);
+    const result = await this.ssh.run(script, [data], 60_000);
     this.#busy = false;
     const names = changed.map((file) => file.path).join(', ');
     // A failure is tried again at the next look; the user must know, the job may fail for want of it.

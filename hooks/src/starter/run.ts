@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { ChildProcess } from 'node:child_process';
-import { stageScript } from '../remote/payload.js';
+import { stage } from '../remote/payload.js';
 import { askScript, signalScript } from '../remote/runner.js';
 import type { Ssh } from '../remote/ssh.js';
 import { quote } from '../remote/quote.js';
@@ -68,24 +68,20 @@ export class Run {
   }
 
   #onPipes(): Promise<number | null> {
-    const script = stageScript(this.task.directory, this.task.parts, this.#runCommand);
+    const { script, data } = stage(this.task, this.task.parts, this.#runCommand);
     const child = this.ssh.start(script, ['pipe', 'inherit', 'inherit']);
     this.#ssh = child;
     child.stdin?.on('error', () => undefined);
-    child.stdin?.write(script);
-    for (const part of this.task.parts) child.stdin?.write(part.data);
-    child.stdin?.write(this.task.firstInput);
+    // The job's first line with what shows that all has come: not one without the other.
+    child.stdin?.write(Buffer.concat([script, data, this.task.firstInput]));
     process.stdin.once('data', () => (this.#inputTaken = true));
     if (child.stdin) process.stdin.pipe(child.stdin);
     return ended(child);
   }
 
   async #onTerminal(): Promise<number | null> {
-    const staged = await this.ssh.run(
-      stageScript(this.task.directory, this.task.parts, 'exit 0'),
-      this.task.parts.map((part) => part.data),
-      giveUpMs,
-    );
+    const { script, data } = stage(this.task, this.task.parts, 'exit 0');
+    const staged = await this.ssh.run(script, [data], giveUpMs);
     if (staged.code !== 0) {
       if (staged.stderr !== '') process.stderr.write(`${staged.stderr}\n`);
       return staged.code;

@@ -29,21 +29,22 @@ export const remoteDirectory = (config: WorkerConfig, lease: string): string =>
 
 const nul = Buffer.from([0]);
 
-/** Everything that the task needs on the VM, as bytes: the job's file, arguments, environment, credentials. */
-export function makeTask(order: {
+/**
+ * Everything that the task needs on the VM, as bytes: the job's file, arguments, environment, credentials. What can be
+ * made before it is known which VM that is, is made now.
+ */
+export function prepareTask(order: {
   readonly config: WorkerConfig;
   readonly ticket: LeaseTicket;
-  readonly vm: VmView;
   readonly kind: 'job' | 'task';
   readonly command: readonly Buffer[];
   readonly environment: Environment;
-  readonly credentials: readonly CredentialFile[];
-}): Task | { readonly why: string } {
-  const { config, ticket, vm, kind } = order;
+}): ((vm: VmView, credentials: readonly CredentialFile[]) => Task) | { readonly why: string } {
+  const { config, ticket, kind } = order;
   const directory = remoteDirectory(config, ticket.lease);
   const taskDirectory = join(directory, `task-${process.pid}`);
   const terminal = kind === 'job' && order.environment.get('PBS_ENVIRONMENT') === 'PBS_INTERACTIVE';
-  let environment = order.environment.with('VMPOOL_LEASE', ticket.lease).with('VMPOOL_MEMBER', vm.member);
+  let environment = order.environment.with('VMPOOL_LEASE', ticket.lease);
   const parts: Part[] = [
     { path: join(directory, 'runner'), mode: 0o700, data: Buffer.from(runner) },
     {
@@ -56,7 +57,6 @@ export function makeTask(order: {
       mode: 0o600,
       data: Buffer.concat(order.command.flatMap((word) => [word, nul])),
     },
-    ...order.credentials,
   ];
   const nodefile = environment.get('PBS_NODEFILE');
   if (nodefile !== null && nodefile !== '') {
@@ -92,7 +92,11 @@ export function makeTask(order: {
     // The shell reads this line as a command, as it does under Torque: it splits and unquotes the arguments.
     firstInput = Buffer.concat([Buffer.from(path.replace(/[[\]]/g, '\\$&')), line.rest, Buffer.from('\n')]);
   }
-  parts.push({ path: join(taskDirectory, 'environment'), mode: 0o600, data: environment.toBytes() });
   const printsUsage = config.printUsage && kind === 'job' && !terminal;
-  return { directory, taskDirectory, parts, firstInput, terminal, readsInput: true, kind, printsUsage };
+  const fixed = { directory, taskDirectory, firstInput, terminal, readsInput: true, kind, printsUsage };
+  return (vm, credentials) => {
+    const data = environment.with('VMPOOL_MEMBER', vm.member).toBytes();
+    const last: Part = { path: join(taskDirectory, 'environment'), mode: 0o600, data };
+    return { ...fixed, parts: [...parts, ...credentials, last] };
+  };
 }

@@ -9,8 +9,11 @@ umask 022
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # Whatever the tools print is not the answer.
 exec 3>&1 >/dev/null
+making=
 answer() { # one line, whatever the reason holds
   local text=$*
+  # Nothing of this order goes on behind its answer.
+  [ -z "$making" ] || IFS= read -r -d '' _ <&5
   printf '%s\n' "${text//$'\n'/ }" >&3
   exit 0
 }
@@ -23,9 +26,10 @@ uid_min=${field[7]} gid_min=${field[8]} key=${field[9]} environment=${field[10]}
 limits=(${field[12]}) shared=("${field[@]:14:field[13]}") groups=("${field[@]:14+field[13]}")
 pool=/etc/vmpool
 
-# Root's alone: whoever may open it may lock it.
+# Root's alone: whoever may open it may lock it. (Few programs are started, here and below: each costs a millisecond or
+# two, and a job waits.)
 umask 077
-exec 9>>/run/vmpool.lock && chmod 600 /run/vmpool.lock && flock -w 20 9 ||
+exec 9>>/run/vmpool.lock && flock -w 20 9 ||
   failed "another order is still being carried out on this machine"
 umask 022
 # An order that was held up on its way, by a network or a service that was killed, must not undo a later one.
@@ -48,6 +52,9 @@ printf '%s\n' "$1" >/run/vmpool.lock
 
 # --- can the order be met? Nothing is changed before this is known.
 [ "$uid" -ge "$uid_min" ] || answer refused "uid $uid of $name is below $uid_min"
+keys=()
+for ((i = 0; i < ${#groups[@]}; i += 2)); do keys+=("${groups[i]}" "${groups[i + 1]}"); done
+exec 4< <(getent group "${keys[@]}")
 account=
 while IFS=: read -r found _ found_uid found_gid _; do
   if [ "$found" = "$name" ]; then
@@ -59,13 +66,12 @@ while IFS=: read -r found _ found_uid found_gid _; do
   fi
 done < <(getent passwd "$name" "$uid")
 
-keys=()
-for ((i = 0; i < ${#groups[@]}; i += 2)); do keys+=("${groups[i]}" "${groups[i + 1]}"); done
 declare -A gid_of=() name_of=()
 while IFS=: read -r found _ found_gid _; do
   gid_of[$found]=$found_gid
   name_of[$found_gid]=$found
-done < <(getent group "${keys[@]}")
+done <&4
+exec 4<&-
 new_groups=() supplementary=()
 for ((i = 0; i < ${#groups[@]}; i += 2)); do
   group=${groups[i]} id=${groups[i + 1]}
@@ -110,13 +116,14 @@ check_home() {
 [ "${#shared[@]}" != 0 ] || check_home
 
 # --- the marker first, then a journal of what is made, each line before the thing itself.
-# Few programs are started: each costs a millisecond or more, and a job waits.
 if [ ! -e "$pool/made" ] || [ ! -e "$pool/lease.json" ]; then
-  rm -f "$pool/ready"
+  [ ! -e "$pool/ready" ] || rm -f "$pool/ready"
+  printf '%s\n' "$environment" >"$pool/new/environment" || failed "cannot write $pool/environment"
   # For root's eyes only: it names the job and its owner, and bears the service's seal.
   umask 077
   printf '%s\n' "$marker" >"$pool/new/lease.json" && printf 'job %s\n' "$name $uid $gid" >"$pool/new/made" &&
-    mv -f -t "$pool" "$pool/new/lease.json" "$pool/new/made" || failed "cannot write the marker"
+    mv -f -t "$pool" "$pool/new/lease.json" "$pool/new/made" "$pool/new/environment" ||
+    failed "cannot write the marker"
   umask 022
 fi
 mapfile -t made <"$pool/made"
@@ -132,6 +139,39 @@ if [ "${#shared[@]}" != 0 ]; then
   [ -e "$pool/ready" ] || mount_shared note
   check_home
 fi
+
+# --- home and TMPDIR, while the account is made: its numbers are all they need of it
+parents=() directories=() given=() fill=
+if [ ! -d "$home" ]; then
+  parent=${home%/*}
+  while [ -n "$parent" ] && [ ! -d "$parent" ]; do parents=("$parent" "${parents[@]}") parent=${parent%/*}; done
+  for parent in "${parents[@]}"; do note dir "$parent"; done
+  note home "$home"
+  directories+=("$home")
+fi
+# Once ready, the job may be running: its home and TMPDIR are its own, and nothing in them is followed or changed.
+if [ ! -e "$pool/ready" ]; then
+  note tmp "$tmpdir"
+  directories+=("$tmpdir")
+  for line in "${made[@]}"; do [ "$line" = "home $home" ] && fill=1; done
+elif mkdir -m 700 "$tmpdir" 2>/dev/null; then
+  given+=("$tmpdir")
+fi
+given+=("${directories[@]}")
+[ -z "$fill" ] || [ "${directories[0]}" = "$home" ] || given+=("$home")
+make_directories() {
+  local parent
+  for parent in "${parents[@]}"; do mkdir -m 755 "$parent" || return; done
+  if [ ! -e "$pool/ready" ] && { [ -e "$tmpdir" ] || [ -L "$tmpdir" ]; }; then
+    rm -rf --one-file-system -- "$tmpdir" || return
+  fi
+  [ "${#directories[@]}" = 0 ] || mkdir -m 700 "${directories[@]}" || return
+  [ -z "$fill" ] || [ ! -d /etc/skel ] || cp -rT /etc/skel "$home" || return
+  [ "${#given[@]}" = 0 ] || chown -RhP "$uid:$gid" "${given[@]}"
+}
+# What its programs say is no failure by itself.
+exec 5< <(make_directories 2>&1 || printf '\1')
+making=1
 
 for ((i = 0; i < ${#new_groups[@]}; i += 2)); do
   note group "${new_groups[i]}"
@@ -153,39 +193,19 @@ else
   done
 fi
 
-relabel=()
-if [ ! -d "$home" ]; then
-  parent=${home%/*} parents=()
-  while [ -n "$parent" ] && [ ! -d "$parent" ]; do parents=("$parent" "${parents[@]}") parent=${parent%/*}; done
-  for parent in "${parents[@]}"; do
-    note dir "$parent"
-    mkdir -m 755 "$parent" || failed "cannot make $parent"
-  done
-  note home "$home"
-  mkdir -m 700 "$home" || failed "cannot make the home $home"
-fi
-# Once ready, the job may be running: its home and TMPDIR are its own, and nothing in them is followed or changed.
-if [ ! -e "$pool/ready" ]; then
-  for line in "${made[@]}"; do
-    [ "$line" = "home $home" ] || continue
-    if [ -d /etc/skel ]; then cp -rT /etc/skel "$home" || failed "cannot fill the home $home"; fi
-    chown -RhP "$uid:$gid" "$home" || failed "cannot give the home $home to $name"
-    relabel+=("$home")
-  done
-  note tmp "$tmpdir"
-  if [ -e "$tmpdir" ] || [ -L "$tmpdir" ]; then rm -rf --one-file-system -- "$tmpdir"; fi
-fi
-if mkdir -m 700 "$tmpdir" 2>/dev/null; then
-  chown -h "$uid:$gid" "$tmpdir" || failed "cannot give $tmpdir to $name"
-elif [ ! -e "$pool/ready" ]; then
-  failed "cannot make $tmpdir"
-fi
+problem=
+IFS= read -r -d '' problem <&5
+making=
+exec 5<&-
+[[ $problem != *$'\1' ]] || failed "cannot make the directories of $name: ${problem%$'\1'}"
 : >"$pool/ready" || failed "cannot write $pool/ready"
 
 put() { # put DIRECTORY NAME TEXT: whole or not at all
   printf '%s\n' "$3" >"$pool/new/$2" && mv -f -t "$1" "$pool/new/$2" || failed "cannot write $1/$2"
 }
-put "$pool" environment "$environment"
+had=
+{ IFS= read -r -d '' had <"$pool/environment"; } 2>/dev/null
+[ "$had" = "$environment"$'\n' ] || put "$pool" environment "$environment"
 
 # What is used is measured from before anybody logs in. The place where the job says that it begins is there before the
 # key: whoever finds it waits for the meter's answer, which a job's program does on the VM and staging does not.
@@ -193,7 +213,7 @@ prepare_meter() {
   [ -d /run/vmpool ] || mkdir /run/vmpool || return
   printf '%s\n' "$meter" >/run/vmpool/meter &&
     printf '%d %d\n' $((limits[3] / 1024)) $(((limits[5] + 99) / 100)) >/run/vmpool/limits || return
-  { [ -p /run/vmpool/say ] || mkfifo -m 660 /run/vmpool/say; } && chown "0:$gid" /run/vmpool/say
+  [ -p /run/vmpool/say ] || setpriv --regid "$gid" --clear-groups mkfifo -m 660 /run/vmpool/say
 }
 # A unit of systemd's is not ended with the administrator's session, and has a part of the tree of cgroups to itself; the
 # job survives its end, is under none of the limits that units have by default, and does not take the meter along when it
@@ -213,6 +233,6 @@ fi
 # The key last: nobody logs in before all is there.
 put "$pool/keys" "$name" "$key"
 if command -v restorecon >/dev/null && [ -d /sys/fs/selinux ]; then
-  restorecon -RF "$pool" "$tmpdir" "${relabel[@]}" >/dev/null 2>&1
+  restorecon -RF "$pool" "$tmpdir" "${given[@]}" >/dev/null 2>&1
 fi
 answer ok

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -15,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseWorkerConfig } from '../../../hooks/src/config.js';
 import { copyIn } from '../../../hooks/src/remote/copying.js';
-import { bootstrap, stageScript } from '../../../hooks/src/remote/payload.js';
+import { bootstrap, ship, stage, type Part, type Shipment } from '../../../hooks/src/remote/payload.js';
 import { Ssh } from '../../../hooks/src/remote/ssh.js';
 import { oneLine } from '../../../hooks/src/report.js';
 import { readLease, ServiceClient } from '../../../hooks/src/service-client.js';
@@ -267,34 +269,83 @@ describe('what goes into a shell and to ssh', () => {
     }
   });
 
-  it('files for the VM, of any name and content, arrive as they are and run nothing', () => {
-    const target = join(folder, 'vm');
-    fc.assert(
-      fc.property(
-        text().filter(
-          (name) =>
-            !name.includes('\0') &&
-            Buffer.from(name).toString() === name &&
-            Buffer.byteLength(name) < 200 &&
-            name !== '' &&
-            !/^\.{1,2}$/.test(name),
+  const onVm = (
+    { script, data }: Shipment,
+    missing = 0,
+  ): { code: number | null; stdout: string; stderr: string } => {
+    const input = Buffer.concat([script, data]);
+    const ran = spawnSync('/bin/sh', ['-c', bootstrap(script)], {
+      ...{ input: input.subarray(0, input.length - missing), cwd: folder, encoding: 'utf8' },
+    });
+    return { code: ran.status, stdout: ran.stdout, stderr: ran.stderr };
+  };
+  const content = fc.oneof(
+    fc.uint8Array({ maxLength: 3000 }).map((bytes) => Buffer.from(bytes)),
+    fc.string({ maxLength: 300 }).map((line) => Buffer.from(`${line}\n'"$(id)\\`)),
+    fc.constant(Buffer.alloc(20_000, 'a')),
+  );
+
+  it.each(['job', 'task'] as const)(
+    'files for the VM of a %s, of any name and content, arrive as they are and run nothing',
+    (kind) => {
+      const target = join(folder, 'vm');
+      const away = join(folder, 'away');
+      const where = { directory: target, taskDirectory: join(target, 'task-1'), kind } as const;
+      fc.assert(
+        fc.property(
+          text().filter(
+            (name) =>
+              !name.includes('\0') &&
+              Buffer.from(name).toString() === name &&
+              Buffer.byteLength(name) < 200 &&
+              name !== '' &&
+              !/^(\.{1,2}|put|task-1)$/.test(name),
+          ),
+          fc.tuple(content, content, content),
+          (name, data) => {
+            for (const path of [target, away]) rmSync(path, { recursive: true, force: true });
+            const file = name.replaceAll('/', '_');
+            const folders = [target, where.taskDirectory, join(away, 'below')];
+            const parts = folders.map((at, n) => ({
+              ...{
+                path: join(at, file),
+                mode: [0o700, 0o600, 0o400][n] ?? 0,
+                data: data[n] ?? Buffer.alloc(0),
+              },
+            }));
+            const check = (): void => {
+              for (const { path, mode, data: wanted } of parts) {
+                expect(statSync(path).mode & 0o777).toBe(mode);
+                expect(readFileSync(path).equals(wanted)).toBe(true);
+              }
+              expect(readdirSync(target).sort()).toEqual([file, 'task-1'].sort());
+              expect(readdirSync(where.taskDirectory).sort()).toEqual([file, 'put'].sort());
+              expect(readdirSync(folders[2] ?? '')).toEqual([file]);
+            };
+            expect(onVm(stage(where, parts, 'echo next'))).toEqual({ code: 0, stdout: 'next\n', stderr: '' });
+            check();
+            // As after a connection that broke, and as a credential that was renewed.
+            expect(onVm(stage(where, parts, 'echo next')).stdout).toBe('next\n');
+            expect(onVm(ship(parts.slice(2)))).toEqual({ code: 0, stdout: '', stderr: '' });
+            check();
+          },
         ),
-        fc.uint8Array({ maxLength: 3000 }),
-        (name, bytes) => {
-          rmSync(target, { recursive: true, force: true });
-          const path = join(target, name.replaceAll('/', '_'));
-          const parts = [{ path, mode: 0o600, data: Buffer.from(bytes) }];
-          const script = stageScript(target, parts, 'exit 0');
-          execFileSync('/bin/sh', ['-c', bootstrap(script)], {
-            input: Buffer.concat([script, Buffer.from(bytes)]),
-            cwd: folder,
-          });
-          expect(readdirSync(target)).toHaveLength(1);
-          expect(readFileSync(path).equals(Buffer.from(bytes))).toBe(true);
-        },
-      ),
-      { numRuns: 15 },
-    );
+        { numRuns: 15 },
+      );
+    },
+  );
+
+  it('of files whose connection broke nothing is run and nothing is put in place', () => {
+    const target = join(folder, 'cut');
+    const where = { directory: target, taskDirectory: join(target, 'task-1'), kind: 'task' } as const;
+    const part = (path: string): Part => ({ path, mode: 0o700, data: Buffer.from('exit 0\n\0') });
+    for (const missing of [1, 3, 6, 9, 14]) {
+      const cut = { code: 73, stdout: '', stderr: expect.stringContaining('the connection broke') };
+      const parts = [part(join(target, 'runner')), part(join(folder, 'kept'))];
+      expect(onVm(stage(where, parts, 'echo next'), missing)).toEqual(cut);
+      expect(onVm(ship(parts), missing)).toEqual(cut);
+      expect(existsSync(join(target, 'runner')) || existsSync(join(folder, 'kept'))).toBe(false);
+    }
   });
 
   it('a working directory that cannot be looked at is told, not thrown', async () => {
