@@ -36,15 +36,13 @@ export const mergeReload = (running: Config, loaded: Config): Config => {
   const { tls: _, ...listen } = running.listen;
   // TLS cannot be switched on or off under an open socket: only its files can change.
   const tls = running.listen.tls === undefined ? undefined : (loaded.listen.tls ?? running.listen.tls);
+  const { maxParallel: __, ...engine } = running.engine;
+  const { maxParallel, adoptEvery } = loaded.engine;
   return {
     ...running,
     auth: loaded.auth,
     policy: loaded.policy,
-    engine: {
-      ...running.engine,
-      maxParallel: loaded.engine.maxParallel,
-      adoptEvery: loaded.engine.adoptEvery,
-    },
+    engine: { ...engine, adoptEvery, ...(maxParallel === undefined ? {} : { maxParallel }) },
     logging: loaded.logging,
     limits: { ...running.limits, maxWait: loaded.limits.maxWait, stopGrace: loaded.limits.stopGrace },
     listen: tls === undefined ? listen : { ...listen, tls },

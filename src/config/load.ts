@@ -5,8 +5,6 @@ import { LineCounter, parseDocument, type Document } from 'yaml';
 import { errorText } from '../store/files.js';
 import { classFaults } from './class-settings.js';
 import { explainIssue } from './explain.js';
-import { poolsOf } from './of-pool.js';
-import { memoryHere, usualParallel } from './parallel.js';
 import { formatDuration } from './quantities.js';
 import { settingsSchema, type Settings } from './schema.js';
 import { readSecretFile } from './secret-file.js';
@@ -28,7 +26,6 @@ export interface Config extends Omit<Settings, 'auth' | 'engine' | 'capabilitySe
   readonly engine: Settings['engine'] & {
     readonly backend: string;
     readonly createTimeout: number;
-    readonly maxParallel: number;
   };
   readonly capabilitySecretFile: string;
 }
@@ -209,7 +206,6 @@ const resolveFiles = (settings: Settings, base: string, env: Environment): LoadR
     engine: {
       ...settings.engine,
       createTimeout,
-      maxParallel: settings.engine.maxParallel ?? usualParallel(memoryHere(), poolsOf(settings).length),
       backend: settings.engine.backend ?? `file://${join(stateDir, 'pulumi')}`,
       passphraseFile: secretFile(settings.engine.passphraseFile, 'engine.passphraseFile'),
     },

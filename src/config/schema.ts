@@ -130,7 +130,7 @@ const engine = z
       .max(mostCellsAtOnce)
       .optional()
       .describe(
-        'Cells of a pool that are brought up at the same time; each takes some 200 MB meanwhile. Default: what half of the memory carries, shared by the pools, from 4 to 16',
+        'Cells of a pool that are brought up at the same time; each takes some 200 MB meanwhile. Default: what half of the memory carries, shared by the pools, from 4 to 32',
       ),
     adoptEvery: period.prefault('1m').describe("Period of reading the pool stack's outputs."),
     createTimeout: period

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { OpenStackCloud } from '../cloud/openstack.js';
 import { createCloud } from '../cloud/openstack.js';
 import type { Config } from '../config/load.js';
+import { cellsAtOnce } from '../config/parallel.js';
 import { mostCellsAtOnce } from '../config/schema.js';
 import { loadOrMakeSecret } from '../config/secret-file.js';
 import { createEngine } from '../engine/client.js';
@@ -142,6 +143,6 @@ export function settingsOf(config: Config): Settings {
     workers: [...new Set(workers)],
     watch: { busyMs: 1_000, quietMs: 30_000 },
     adoptEveryMs: config.engine.adoptEvery,
-    maxCells: config.engine.maxParallel,
+    maxCells: cellsAtOnce(config),
   };
 }

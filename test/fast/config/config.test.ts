@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { diffConfig, mergeReload } from '../../../src/config/diff.js';
 import { formatConfigErrors, loadConfig, parseConfig, type Config } from '../../../src/config/load.js';
 import { configOfPool, poolsOf } from '../../../src/config/of-pool.js';
-import { memoryHere, usualParallel } from '../../../src/config/parallel.js';
+import { cellsAtOnce, memoryHere, usualParallel } from '../../../src/config/parallel.js';
 import { duration, formatDuration, size } from '../../../src/config/quantities.js';
 import { configurationReference } from '../../../src/config/reference.js';
 import { loadOrMakeSecret } from '../../../src/config/secret-file.js';
@@ -97,7 +97,8 @@ describe('classes', () => {
 
 describe('the configuration file', () => {
   it.each([
-    [24, 1, 16],
+    [24, 1, 32],
+    [8, 1, 20],
     [4, 1, 10],
     [4, 2, 5],
     [1, 1, 4],
@@ -110,7 +111,11 @@ describe('the configuration file', () => {
   );
 
   it('brings up as many cells as the memory of this machine carries, unless it says how many', () => {
-    expect(good().engine.maxParallel).toBe(usualParallel(memoryHere(), 1));
+    expect(cellsAtOnce(good())).toBe(usualParallel(memoryHere(), 1));
+    expect(cellsAtOnce(good(`${minimal}classes: [{ pool: batch }, { pool: large }]\n`))).toBe(
+      usualParallel(memoryHere(), 2),
+    );
+    expect(cellsAtOnce({ ...good(), engine: { ...good().engine, maxParallel: 3 } })).toBe(3);
     expect(memoryHere()).toBeLessThanOrEqual(totalmem());
     expect(memoryHere()).toBeGreaterThan(0);
   });
