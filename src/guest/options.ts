@@ -28,7 +28,7 @@ export const defaultGuestLimits: GuestLimits = {
   uidMin: 1000,
   gidMin: 1000,
   connectMs: 10_000,
-  keepaliveMs: 60_000,
+  keepaliveMs: 150_000,
   probeMs: 15_000,
   contractMs: 30_000,
   stageMs: 60_000,

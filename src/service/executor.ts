@@ -132,12 +132,12 @@ export class Executor {
 
   /**
    * VMs that were asked at the same moment, as after a start, are due again at the same moment: those that were asked
-   * longest ago go first, and no more at once than in a second, so that jobs never wait behind a thousand probes.
+   * longest ago go first, and no more at once than in two seconds, so that jobs never wait behind a thousand probes.
    */
   private startRoutine(due: RoutineProbe[]): void {
     const { now } = this.parts.context();
     const { left, at } = this.probes;
-    const allowed = Math.min(mostProbesASecond, left + ((now - at) / 1_000) * mostProbesASecond);
+    const allowed = Math.min(2 * mostProbesASecond, left + ((now - at) / 1_000) * mostProbesASecond);
     const going = due.sort(([a], [b]) => a - b).slice(0, Math.floor(allowed));
     this.probes = { left: allowed - going.length, at: now };
     for (const [, item] of going) this.start(item);

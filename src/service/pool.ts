@@ -101,7 +101,7 @@ export interface RunningPool {
 
 /** How often time alone is looked at: deadlines, paces and backoffs. */
 const tickMs = 250;
-const quietTickMs = 1_000;
+const quietTickMs = 2_000;
 /** On a stop, updates of cells get this long to end by themselves, then everything else that long to be ended. */
 const stopCellsMs = 30_000;
 const stopLimitMs = 10_000;

@@ -285,9 +285,9 @@ describe('work on VMs', () => {
     expect(asked()).toHaveLength(30);
     b.guest.calls.splice(0);
     await pass(b, 60_000);
-    expect(asked()).toHaveLength(4);
+    expect(asked()).toHaveLength(8);
     for (let n = 0; n < 8; n += 1) await pass(b, 250);
-    expect(asked()).toHaveLength(12);
+    expect(asked()).toHaveLength(16);
     const late = b.keeper
       .durable()
       .book.members.keys()
