@@ -110,6 +110,25 @@ describe('what a job used on its VM', () => {
     expect(await measured()).toMatchObject({ begun: true, code: 4 });
   });
 
+  it('knows of an end that was told in the moment before the scrub', async () => {
+    await begin();
+    await machine.run(
+      'setpriv --reuid 4001 --regid 4001 --clear-groups sleep 30 </dev/null >/dev/null 2>&1 & p=$!; sleep 1.5; m=$(cat /run/vmpool/pid); echo "end $p 4 job" 1<>/run/vmpool/say; kill -TERM $m; kill $p',
+    );
+    expect(await measured()).toMatchObject({ begun: true, code: 4 });
+  });
+
+  it('calculates nothing that a job says, however much that is', async () => {
+    await begin();
+    const { out } = await asAlice(
+      `w=$(printf '%300s0,BASH_VERSINFO[$(id>/run/taken)]'); for n in 1 2 3 4; do for i in {1..110}; do echo x; done 1<>/run/vmpool/say; timeout 1 bash -c 'while :; do printf "%s\n" "$0"; done' "$w" 1<>/run/vmpool/say; done; ls /run/taken 2>/dev/null; sleep 1; kill -0 $(cat /run/vmpool/pid) 2>&1 | grep -c permitted`,
+    );
+    expect(out).toBe('1\n');
+    // Nor is a line waited for that has no end.
+    await asAlice(`(yes | tr -d '\n' >/run/vmpool/say) </dev/null >/dev/null 2>&1 & sleep 1`);
+    expect(await measured()).toMatchObject({ begun: false, code: null });
+  });
+
   it('survives tasks that are gone as soon as they have told of their end', async () => {
     await begin();
     const { out } = await asAlice(

@@ -64,12 +64,12 @@ function modes(files: readonly { readonly mode: number; readonly path: string }[
 
 /**
  * Each part appears under its name whole or not at all, wherever that is. A missing directory is made: the part may
- * belong below a working directory that the VM does not have yet.
+ * belong below a working directory that the VM does not have yet. `sender` is nobody else's: tasks come side by side.
  */
-function placed(parts: readonly Part[]): string[] {
+function placed(parts: readonly Part[], sender: string): string[] {
   if (parts.length === 0) return [];
   const folders = [...new Set(parts.map(({ path }) => dirname(path)))].map(quote);
-  const beside = parts.map((part) => ({ part, path: `${part.path}.vmpool-new`, mode: part.mode }));
+  const beside = parts.map((part) => ({ part, path: `${part.path}.vmpool-${sender}`, mode: part.mode }));
   return [
     ...folders.map((folder) => `[ -d ${folder} ] || mkdir -p ${folder} || fail ${folder}`),
     `rm -f ${beside.map(({ path }) => quote(path)).join(' ')}`,
@@ -84,25 +84,23 @@ const script = (lines: readonly string[]): Buffer => Buffer.from([prelude, ...li
 
 /** The parts alone, beside a task that runs. */
 export function ship(parts: readonly Part[]): Shipment {
-  return { script: script([...placed(parts), 'exit 0']), data: dataOf(parts) };
+  return { script: script([...placed(parts, 'renewed'), 'exit 0']), data: dataOf(parts) };
 }
 
 /**
  * Makes (or finds) the lease's private directory on the VM and in it the task's, puts the parts in place, and then goes
  * on with `next`. Those of the task's own directory are read by nobody before that; those of the lease's are shared with
- * tasks that run, where it is not the job itself, which comes first; they appear whole.
+ * tasks that run, the job itself where an older connection ends late: they appear whole.
  */
 export function stage(
-  where: { readonly directory: string; readonly taskDirectory: string; readonly kind: 'job' | 'task' },
+  where: { readonly directory: string; readonly taskDirectory: string },
   parts: readonly Part[],
   next: string,
 ): Shipment {
   const { directory, taskDirectory } = where;
   const put = `${taskDirectory}/put`;
-  const isOwn = ({ path }: Part): boolean =>
-    dirname(path) === taskDirectory || (where.kind === 'job' && dirname(path) === directory);
-  const own = parts.filter(isOwn);
-  const shared = parts.filter((part) => !isOwn(part) && dirname(part.path) === directory);
+  const own = parts.filter(({ path }) => dirname(path) === taskDirectory);
+  const shared = parts.filter(({ path }) => dirname(path) === directory);
   const elsewhere = parts.filter((part) => !own.includes(part) && !shared.includes(part));
   const pathOf = ({ path }: Part): string => `${put}/${basename(path)}`;
   const d = quote(directory);
@@ -113,7 +111,7 @@ export function stage(
       `mkdir ${d} ${quote(taskDirectory)} ${quote(put)} 2>/dev/null; [ -d ${d} ] && [ ! -L ${d} ] && [ -O ${d} ] && [ -d ${quote(put)} ] || fail ${d}`,
       ...own.map((part) => written(part, part.path)),
       ...shared.map((part) => written(part, pathOf(part))),
-      ...(elsewhere.length > 0 ? placed(elsewhere) : [untilTrailer]),
+      ...(elsewhere.length > 0 ? placed(elsewhere, basename(taskDirectory)) : [untilTrailer]),
       ...modes([...own, ...shared.map((part) => ({ mode: part.mode, path: pathOf(part) }))]),
       ...(shared.length > 0
         ? [`mv -f -t ${d} ${shared.map((part) => quote(pathOf(part))).join(' ')} || fail ${d}`]

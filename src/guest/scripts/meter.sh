@@ -29,7 +29,8 @@ done
 clock() { # sets `now`: hundredths of a second since the machine's start
   local up
   read -r up _ </proc/uptime
-  now=$((10#${up/./}))
+  # Whatever stands here is calculated: a word that is none of the kernel's must not be.
+  [[ $up =~ ^[0-9]{1,15}[.][0-9]{2}$ ]] && now=$((10#${up/./}))
 }
 
 # --- cgroup v2 where this machine lets us have one: exact, and the kernel keeps the limit
@@ -217,9 +218,16 @@ report() {
   printf "%-300s end\n" "$line" 1<>"$place/usage"
 }
 finish() {
-  # What was said before it was told to end, the end of the job above all, counts as if it had been heard at once.
+  local until
+  busy=1
+  clock
+  until=$((now + 100))
+  # What was said before it was told to end, the end of the job above all, counts as if it had been heard at once. Who
+  # goes on talking, without an end to any line, is not waited for.
   for (( ; heard < 100; heard++)); do
     read -t 0 -u 8 && listen 0.2 || break
+    clock
+    [ "$now" -lt "$until" ] || break
   done
   look
   report
@@ -290,8 +298,8 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
 }
 
 {
-  # Not in the middle of a look.
-  trap "if [ \"\$busy\" = 1 ]; then stopping=1; else finish; fi" TERM
+  # Not in the middle of a look, nor of a line whose beginning has been read.
+  trap "if [ \"\$busy\" = 1 ] || [ -n \"\${text:-}\" ]; then stopping=1; else finish; fi" TERM
   echo $$ >"$place/pid"
   prepare_cgroup
   clock
@@ -329,7 +337,8 @@ hear() { # hear WORD PID CODE WHAT, as said by whoever may write to the FIFO
     if [ "$heard" -ge 100 ]; then
       # Somebody has too much to say.
       sleep "$rest"
-      read -r -t 0.01 -N 65536 -u 8 _
+      # What this form of read has read ahead dies with the shell that did: it would be the beginning of the next file.
+      (read -r -t 0.01 -N 65536 -u 8 _)
     else
       listen "$rest" && heard=$((heard + 1))
     fi

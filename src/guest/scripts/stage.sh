@@ -169,8 +169,8 @@ make_directories() {
   [ -z "$fill" ] || [ ! -d /etc/skel ] || cp -rT /etc/skel "$home" || return
   [ "${#given[@]}" = 0 ] || chown -RhP "$uid:$gid" "${given[@]}"
 }
-# What its programs say is no failure by itself.
-exec 5< <(make_directories 2>&1 || printf '\1')
+# What its programs say is no failure by itself, and silence is no success.
+exec 5< <(make_directories 2>&1 && printf '\1')
 making=1
 
 for ((i = 0; i < ${#new_groups[@]}; i += 2)); do
@@ -197,7 +197,7 @@ problem=
 IFS= read -r -d '' problem <&5
 making=
 exec 5<&-
-[[ $problem != *$'\1' ]] || failed "cannot make the directories of $name: ${problem%$'\1'}"
+[[ $problem == *$'\1' ]] || failed "cannot make the directories of $name: $problem"
 : >"$pool/ready" || failed "cannot write $pool/ready"
 
 put() { # put DIRECTORY NAME TEXT: whole or not at all

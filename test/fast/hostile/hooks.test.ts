@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -285,59 +285,78 @@ describe('what goes into a shell and to ssh', () => {
     fc.constant(Buffer.alloc(20_000, 'a')),
   );
 
-  it.each(['job', 'task'] as const)(
-    'files for the VM of a %s, of any name and content, arrive as they are and run nothing',
-    (kind) => {
-      const target = join(folder, 'vm');
-      const away = join(folder, 'away');
-      const where = { directory: target, taskDirectory: join(target, 'task-1'), kind } as const;
-      fc.assert(
-        fc.property(
-          text().filter(
-            (name) =>
-              !name.includes('\0') &&
-              Buffer.from(name).toString() === name &&
-              Buffer.byteLength(name) < 200 &&
-              name !== '' &&
-              !/^(\.{1,2}|put|task-1)$/.test(name),
-          ),
-          fc.tuple(content, content, content),
-          (name, data) => {
-            for (const path of [target, away]) rmSync(path, { recursive: true, force: true });
-            const file = name.replaceAll('/', '_');
-            const folders = [target, where.taskDirectory, join(away, 'below')];
-            const parts = folders.map((at, n) => ({
-              ...{
-                path: join(at, file),
-                mode: [0o700, 0o600, 0o400][n] ?? 0,
-                data: data[n] ?? Buffer.alloc(0),
-              },
-            }));
-            const check = (): void => {
-              for (const { path, mode, data: wanted } of parts) {
-                expect(statSync(path).mode & 0o777).toBe(mode);
-                expect(readFileSync(path).equals(wanted)).toBe(true);
-              }
-              expect(readdirSync(target).sort()).toEqual([file, 'task-1'].sort());
-              expect(readdirSync(where.taskDirectory).sort()).toEqual([file, 'put'].sort());
-              expect(readdirSync(folders[2] ?? '')).toEqual([file]);
-            };
-            expect(onVm(stage(where, parts, 'echo next'))).toEqual({ code: 0, stdout: 'next\n', stderr: '' });
-            check();
-            // As after a connection that broke, and as a credential that was renewed.
-            expect(onVm(stage(where, parts, 'echo next')).stdout).toBe('next\n');
-            expect(onVm(ship(parts.slice(2)))).toEqual({ code: 0, stdout: '', stderr: '' });
-            check();
-          },
+  it('files for the VM, of any name and content, arrive as they are and run nothing', () => {
+    const target = join(folder, 'vm');
+    const away = join(folder, 'away');
+    const where = { directory: target, taskDirectory: join(target, 'task-1') };
+    fc.assert(
+      fc.property(
+        text().filter(
+          (name) =>
+            !name.includes('\0') &&
+            Buffer.from(name).toString() === name &&
+            Buffer.byteLength(name) < 200 &&
+            name !== '' &&
+            !/^(\.{1,2}|put|task-1)$/.test(name),
         ),
-        { numRuns: 15 },
-      );
-    },
-  );
+        fc.tuple(content, content, content),
+        (name, data) => {
+          for (const path of [target, away]) rmSync(path, { recursive: true, force: true });
+          const file = name.replaceAll('/', '_');
+          const folders = [target, where.taskDirectory, join(away, 'below')];
+          const parts = folders.map((at, n) => ({
+            ...{
+              path: join(at, file),
+              mode: [0o700, 0o600, 0o400][n] ?? 0,
+              data: data[n] ?? Buffer.alloc(0),
+            },
+          }));
+          const check = (): void => {
+            for (const { path, mode, data: wanted } of parts) {
+              expect(statSync(path).mode & 0o777).toBe(mode);
+              expect(readFileSync(path).equals(wanted)).toBe(true);
+            }
+            expect(readdirSync(target).sort()).toEqual([file, 'task-1'].sort());
+            expect(readdirSync(where.taskDirectory).sort()).toEqual([file, 'put'].sort());
+            expect(readdirSync(folders[2] ?? '')).toEqual([file]);
+          };
+          expect(onVm(stage(where, parts, 'echo next'))).toEqual({ code: 0, stdout: 'next\n', stderr: '' });
+          check();
+          // As after a connection that broke, and as a credential that was renewed.
+          expect(onVm(stage(where, parts, 'echo next')).stdout).toBe('next\n');
+          expect(onVm(ship(parts.slice(2)))).toEqual({ code: 0, stdout: '', stderr: '' });
+          check();
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+
+  it('files for several tasks that begin together do not spoil one another', async () => {
+    const target = join(folder, 'together');
+    const away = join(target, 'away', 'proxy');
+    const send = async (n: number): Promise<unknown> => {
+      const where = { directory: target, taskDirectory: join(target, `task-${n}`) };
+      const data = Buffer.from(`${'x'.repeat(20_000)}\0`);
+      const parts = [join(target, 'runner'), away].map((path) => ({ path, mode: 0o600, data }));
+      const shipment = stage(where, parts, 'exit 0');
+      const child = spawn('/bin/sh', ['-c', bootstrap(shipment.script)], {
+        stdio: ['pipe', 'ignore', 'inherit'],
+      });
+      child.stdin.end(Buffer.concat([shipment.script, shipment.data]));
+      return (await once(child, 'close'))[0];
+    };
+    for (let round = 0; round < 5; round += 1) {
+      rmSync(target, { recursive: true, force: true });
+      mkdirSync(dirname(away), { recursive: true });
+      expect(await Promise.all([1, 2, 3, 4, 5, 6].map(send))).toEqual([0, 0, 0, 0, 0, 0]);
+      expect(readdirSync(dirname(away))).toEqual(['proxy']);
+    }
+  });
 
   it('of files whose connection broke nothing is run and nothing is put in place', () => {
     const target = join(folder, 'cut');
-    const where = { directory: target, taskDirectory: join(target, 'task-1'), kind: 'task' } as const;
+    const where = { directory: target, taskDirectory: join(target, 'task-1') };
     const part = (path: string): Part => ({ path, mode: 0o700, data: Buffer.from('exit 0\n\0') });
     for (const missing of [1, 3, 6, 9, 14]) {
       const cut = { code: 73, stdout: '', stderr: expect.stringContaining('the connection broke') };
