@@ -132,7 +132,8 @@ export class Executor {
 
   /**
    * VMs that were asked at the same moment, as after a start, are due again at the same moment: those that were asked
-   * longest ago go first, and no more at once than in two seconds, so that jobs never wait behind a thousand probes.
+   * longest ago go first, and no more at once than in the two seconds between quiet looks, so that jobs never wait behind
+   * a thousand probes.
    */
   private startRoutine(due: RoutineProbe[]): void {
     const { now } = this.parts.context();

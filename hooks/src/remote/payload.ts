@@ -102,22 +102,21 @@ export function stage(
   const own = parts.filter(({ path }) => dirname(path) === taskDirectory);
   const shared = parts.filter(({ path }) => dirname(path) === directory);
   const elsewhere = parts.filter((part) => !own.includes(part) && !shared.includes(part));
-  const pathOf = ({ path }: Part): string => `${put}/${basename(path)}`;
+  const waiting = shared.map((part) => ({ part, path: `${put}/${basename(part.path)}`, mode: part.mode }));
   const d = quote(directory);
-  const ordered = [...own, ...shared, ...elsewhere];
   return {
     script: script([
       // In a directory that all may write, somebody else's of that name must not be taken for ours.
       `mkdir ${d} ${quote(taskDirectory)} ${quote(put)} 2>/dev/null; [ -d ${d} ] && [ ! -L ${d} ] && [ -O ${d} ] && [ -d ${quote(put)} ] || fail ${d}`,
       ...own.map((part) => written(part, part.path)),
-      ...shared.map((part) => written(part, pathOf(part))),
+      ...waiting.map(({ part, path }) => written(part, path)),
       ...(elsewhere.length > 0 ? placed(elsewhere, basename(taskDirectory)) : [untilTrailer]),
-      ...modes([...own, ...shared.map((part) => ({ mode: part.mode, path: pathOf(part) }))]),
-      ...(shared.length > 0
-        ? [`mv -f -t ${d} ${shared.map((part) => quote(pathOf(part))).join(' ')} || fail ${d}`]
+      ...modes([...own, ...waiting]),
+      ...(waiting.length > 0
+        ? [`mv -f -t ${d} ${waiting.map(({ path }) => quote(path)).join(' ')} || fail ${d}`]
         : []),
       next,
     ]),
-    data: dataOf(ordered),
+    data: dataOf([...own, ...shared, ...elsewhere]),
   };
 }

@@ -18,7 +18,6 @@ export interface Task {
   /** What the task finds first on its standard input. */
   readonly firstInput: Buffer;
   readonly terminal: boolean;
-  readonly readsInput: boolean;
   readonly kind: 'job' | 'task';
   /** At the end of its output. */
   readonly printsUsage: boolean;
@@ -93,7 +92,7 @@ export function prepareTask(order: {
     firstInput = Buffer.concat([Buffer.from(path.replace(/[[\]]/g, '\\$&')), line.rest, Buffer.from('\n')]);
   }
   const printsUsage = config.printUsage && kind === 'job' && !terminal;
-  const fixed = { directory, taskDirectory, firstInput, terminal, readsInput: true, kind, printsUsage };
+  const fixed = { directory, taskDirectory, firstInput, terminal, kind, printsUsage };
   return (vm, credentials) => {
     const data = environment.with('VMPOOL_MEMBER', vm.member).toBytes();
     const last: Part = { path: join(taskDirectory, 'environment'), mode: 0o600, data };

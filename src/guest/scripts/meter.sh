@@ -88,18 +88,17 @@ glance() { # what the kernel has counted of the group: exact, and cheap enough t
   beyond cput "$cpu" && exceed cput cput "$cpu"
 }
 
-read_stat() { # read_stat PID: sets `part`, from the state on. The name may hold blanks and brackets: cut at the last one.
-  local line=
-  IFS= read -r -d '' line <"/proc/$1/stat"
-  [ -n "$line" ] || return 1
-  part=(${line##*) })
-}
 # A file of a process is read to its end, always: bash reads ahead, and goes back to where a reader stopped. Where that
 # fails, because the process has ended meanwhile, it takes what is left for the beginning of whatever is read next.
 whole() { # whole FILE: sets `text`
   text=
   IFS= read -r -d '' text <"$1"
   [ -n "$text" ]
+}
+read_stat() { # read_stat PID: sets `part`, from the state on. The name may hold blanks and brackets: cut at the last one.
+  local text
+  whole "/proc/$1/stat" || return 1
+  part=(${text##*) })
 }
 is_users() { # by its real uid; the owner of its directory is root's while it cannot be dumped
   local text

@@ -305,11 +305,9 @@ describe('what goes into a shell and to ssh', () => {
           const file = name.replaceAll('/', '_');
           const folders = [target, where.taskDirectory, join(away, 'below')];
           const parts = folders.map((at, n) => ({
-            ...{
-              path: join(at, file),
-              mode: [0o700, 0o600, 0o400][n] ?? 0,
-              data: data[n] ?? Buffer.alloc(0),
-            },
+            path: join(at, file),
+            mode: [0o700, 0o600, 0o400][n] ?? 0,
+            data: data[n] ?? Buffer.alloc(0),
           }));
           const check = (): void => {
             for (const { path, mode, data: wanted } of parts) {
