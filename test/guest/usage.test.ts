@@ -181,6 +181,19 @@ describe('what a job used on its VM', () => {
     expect(await guest.measure(machine.target, lease, patience())).toEqual(used);
   });
 
+  it.each([
+    ['asked for before a VM goes', () => guest.measure(machine.target, lease, patience())],
+    ['told by the scrub', measured],
+  ])('is %s as soon as it is staged, though the meter comes late', async (_, ask) => {
+    await begin();
+    await machine.run(
+      `for ((i = 0; i < 50; i++)); do [ -s /run/vmpool/pid ] && break; sleep 0.1; done; kill -9 $(cat /run/vmpool/pid); rm -f /run/vmpool/usage /run/vmpool/pid
+      (sleep 1; exec setsid bash /run/vmpool/meter 4001 4001 0 0 0 0 0 0) </dev/null >/dev/null 2>&1 &`,
+    );
+    expect(await ask()).toMatchObject({ begun: false, code: null });
+    expect((await machine.run('pgrep -f /run/vmpool/meter')).out).toBe('');
+  });
+
   it('cannot be written by the job', async () => {
     await begin();
     const { out } = await machine.asJob(

@@ -7,6 +7,12 @@ end_meter() {
   usage=
   { IFS= read -r _ && IFS= read -r kept; } </run/vmpool.lock
   [[ -n $lease && $kept == "$lease "* ]] && usage=${kept#* }
+  # Staging does not wait for the meter that it starts: where it is still on its way, neither would be known what was used
+  # nor whom to end.
+  for ((i = 0; i < 60; i++)); do
+    [ -p /run/vmpool/say ] && [ ! -s /run/vmpool/pid ] || break
+    sleep 0.05
+  done
   IFS= read -r pid </run/vmpool/pid
   if [[ $pid =~ ^[1-9][0-9]{0,9}$ ]]; then
     mapfile -d '' -t command <"/proc/$pid/cmdline"
