@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -12,7 +13,6 @@ import { GuestConnection, messageOf, openSocket } from './connection.js';
 import { GuestFailure } from './failure.js';
 import { ConnectionPool } from './connection-pool.js';
 import { leaseIdPattern, MarkerSeal, markerText } from './marker.js';
-import { limited } from './limited.js';
 import { mountFields } from './mounts.js';
 import { decidingSettings, hashedFiles, noiseRules } from './noise.js';
 import { defaultGuestLimits, type GuestLimits, type GuestOptions } from './options.js';
@@ -71,18 +71,16 @@ class SshGuest implements Guest {
 
   async knock({ member, endpoint }: GuestTarget, signal: AbortSignal): Promise<KnockResult> {
     if (this.#answered.has(member)) return { ok: true };
-    const { connectMs } = this.limits;
-    return limited(
-      'knock',
-      connectMs,
-      signal,
-      async (within): Promise<KnockResult> => {
-        (await openSocket(endpoint, connectMs, within)).destroy();
-        this.#answered.add(member);
-        return { ok: true };
-      },
-      (step, why) => ({ ok: false, why: `${step}: ${why}` }),
-    );
+    // A service may have one signal for all of its calls; each adds one listener and takes it away again.
+    setMaxListeners(0, signal);
+    try {
+      (await openSocket(endpoint, this.limits.connectMs, signal)).destroy();
+    } catch (error) {
+      if (!(error instanceof GuestFailure)) throw error;
+      return { ok: false, step: error.step, why: error.message };
+    }
+    this.#answered.add(member);
+    return { ok: true };
   }
 
   async probe(target: GuestTarget, signal: AbortSignal): Promise<ProbeResult> {

@@ -18,7 +18,14 @@ export interface Marker {
   readonly authentic: boolean;
 }
 
-export type KnockResult = { readonly ok: true } | { readonly ok: false; readonly why: string };
+/** Which step failed. */
+interface Silence {
+  readonly ok: false;
+  readonly step: 'tcp' | 'host-key' | 'login' | 'command';
+  readonly why: string;
+}
+
+export type KnockResult = { readonly ok: true } | Silence;
 
 export type ProbeResult =
   | {
@@ -31,12 +38,7 @@ export type ProbeResult =
       /** What the marker's lease has used so far; null or absent where nothing measures it. */
       readonly measured?: Measured | null;
     }
-  | {
-      readonly ok: false;
-      /** Which step failed. */
-      readonly step: 'tcp' | 'host-key' | 'login' | 'command';
-      readonly why: string;
-    };
+  | Silence;
 
 /** Things that the guest image's contract asks for and this VM lacks, by name. Empty: all is there. */
 export type ContractResult =

@@ -28,11 +28,11 @@ async function withKeys(
   target: GuestTarget,
   server: ServerId | null,
   signal: AbortSignal,
-): Promise<{ ok: true; target: GuestTarget } | { ok: false; step: 'tcp' | 'host-key'; why: string }> {
+): Promise<{ ok: true; target: GuestTarget } | (ProbeResult & { ok: false })> {
   if (target.hostKeys.length > 0 || parts.hostKeyPolicy === 'first-sight') return { ok: true, target };
   if (server === null) return { ok: false, step: 'host-key', why: 'its server id is not known yet' };
   const knock = await parts.guest.knock(target, signal);
-  if (!knock.ok) return { ok: false, step: 'tcp', why: knock.why };
+  if (!knock.ok) return knock;
   const log = await parts.cloud.consoleLog(server, consoleLines, signal);
   const keys = consoleHostKeys(log);
   if (keys !== null) return { ok: true, target: { ...target, hostKeys: keys } };

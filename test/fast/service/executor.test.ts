@@ -257,7 +257,7 @@ describe('work on VMs', () => {
     pool.list();
     const b = bench(pool, {}, 'console');
     b.cloud.console = 'booting';
-    b.guest.onKnock = () => Promise.resolve({ ok: false, why: 'tcp: ECONNREFUSED' });
+    b.guest.onKnock = () => Promise.resolve({ ok: false, step: 'tcp', why: 'ECONNREFUSED' });
     await pass(b, 0);
     for (let n = 0; n < 10; n += 1) await b.clock.advance(201);
     expect(b.guest.count('knock')).toBe(11);
