@@ -91,8 +91,8 @@ export const groups = {
     rows: async () => (await growth()).growthRows({ n: 200, bootMs: 5_000, plain: false }),
   },
   'grow-1000': {
-    about: '0 to 1,000 VMs beside plain calls; only when it is named',
+    about: '0 to 1,000 VMs beside one plain pulumi up and plain calls; only when it is named',
     ...{ minutes: 60, onRequest: true },
-    rows: async () => (await growth()).growthRows({ n: 1_000, bootMs: 0, plain: false }),
+    rows: async () => (await growth()).growthRows({ n: 1_000, bootMs: 0, plain: true }),
   },
 };

@@ -67,20 +67,24 @@ export async function stuckRows({ count = 24, everyMs = 2_000 } = {}) {
       ...{ ...spread(without), floor: bootMs },
     }),
   ];
+  // A VM that never comes is one too few: first come, first served, each who waits then gets the next one's VM, until
+  // another has been made. That is a wait until the next one asks, and no longer.
   const troubles = [
-    ['one VM stuck in BUILD', stuckInBuild],
-    ["one cell's `up` hangs", upThatHangs],
+    ['one VM stuck in BUILD', stuckInBuild, everyMs],
+    ["one cell's `up` hangs", upThatHangs, 0],
   ];
-  for (const [what, trouble] of troubles) {
+  for (const [what, trouble, place] of troubles) {
     const waits = await scenario({ count, everyMs }, trouble);
+    const longest = `${noise}x the longest without${place === 0 ? '' : ` and one place in the line (${place / 1_000} s)`}`;
     rows.push(
       row(`the same, ${what}, beside the same without`, 'ms', {
         ...{ ...spread(waits), floor },
         wanted: [
           {
-            text: `p50 <= ${noise}x floor, nobody waits longer than ${noise}x the longest without`,
+            text: `p50 <= ${noise}x floor, nobody waits longer than ${longest}`,
             holds: (own, slack) =>
-              own.p50 <= noise * floor * slack && Math.max(...waits) <= noise * Math.max(...without) * slack,
+              own.p50 <= noise * floor * slack &&
+              Math.max(...waits) <= (noise * Math.max(...without) + place) * slack,
           },
         ],
       }),

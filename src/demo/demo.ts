@@ -69,7 +69,7 @@ export const runDemo = async (options: DemoOptions, given: Terminal): Promise<nu
   await endJanitor();
   const left = [
     ...leftOpen,
-    ...leftOnMachine(place.directory, before, demoUids, [process.pid, process.ppid]),
+    ...(await leftOnMachine(place.directory, before, demoUids, [process.pid, process.ppid])),
   ];
   if (left.length === 0) view.line('everything has stopped; nothing is left on this machine');
   if (options.keep) view.line(`kept: ${place.directory}`);

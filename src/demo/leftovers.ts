@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { StatusView } from '../http/api.js';
 import type { ServerSummary } from '../embedded/control.js';
 import type { DemoWorker } from './worker.js';
@@ -83,6 +84,8 @@ const link = (path: string): string => {
   }
 };
 
+const settleMs = 5_000;
+
 /** What the machine looked like before the demo. */
 export interface MachineBefore {
   readonly accounts: string;
@@ -94,8 +97,17 @@ export const lookAtMachine = (): MachineBefore => ({
   mounts: read('/proc/self/mounts'),
 });
 
-/** What is left on this machine after everything has stopped; a sentence each. `own`: pids that may name the directory. */
-export const leftOnMachine = (
+/**
+ * What is left on this machine after everything has stopped; a sentence each. `own`: pids that may name the directory. What
+ * ends by itself, as an ssh whose VM has gone, has some seconds for that.
+ */
+export const leftOnMachine = async (...where: Parameters<typeof leftNow>): Promise<readonly string[]> => {
+  for (const until = performance.now() + settleMs; performance.now() < until; await sleep(100))
+    if (leftNow(...where).length === 0) break;
+  return leftNow(...where);
+};
+
+const leftNow = (
   directory: string,
   before: MachineBefore,
   uids: readonly number[],

@@ -103,7 +103,7 @@ export class DemoWorker {
       users: Object.values(users),
       np: as.np,
       firstJob: as.firstJob,
-      killDelayMs: as.killDelayMs ?? 3000,
+      killDelayMs: as.killDelayMs ?? 30_000,
       requeueExitCode: 99,
     });
     mkdirSync(sandbox.path('/etc/vmpool'), { recursive: true });

@@ -93,7 +93,7 @@ const main = async (): Promise<number> => {
     await withinLimit(close()).catch((error: unknown) => say(`cleaning up: ${String(error)}`));
   await endJanitor();
   await unmountState(place);
-  const left = leftOnMachine(place.directory, before, demoUids, [process.pid]);
+  const left = await leftOnMachine(place.directory, before, demoUids, [process.pid]);
   clearInterval(ticking);
   const evidence: Evidence = { ...seen, end: endOf(seen.end, left) };
   const verdict = judge(evidence);

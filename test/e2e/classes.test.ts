@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import type { Client } from '../../src/http/client.js';
 import { createClient } from '../../src/http/client.js';
+import { Runs } from '../../src/engine/runs.js';
 import { repoRoot } from '../../src/repo-root.js';
 import { bookPath } from '../../src/service/open-book.js';
 import type { ServiceProcess } from '../support/service-process.js';
@@ -204,6 +205,10 @@ describe('a service with two classes', () => {
     expect(policy).toMatchObject({ code: 0 });
     expect(policy.out).toMatch(/busy VMs/);
 
+    // A VM serves before the update that made it has ended, which the audit waits for.
+    await eventually('no update under way', 60_000, async () =>
+      (await operator.status()).cells.every(({ running }) => !running),
+    );
     const audit = await vmpool('audit');
     expect(audit.out).toMatch(/^ok {7}site\nok {7}site-c001\n(.*\n)*ok {7}large\nok {7}large-c001\n/);
     expect(audit).toMatchObject({
@@ -219,11 +224,10 @@ describe('a service with two classes', () => {
 
   it('goes on with one class while the update of another hangs', async () => {
     // Both jobs of the large class end: its VMs are cleaned and serve the next.
-    const runs = join(site.config.stateDir, 'engine', 'runs');
     const small = await ask(4);
     const pid = await eventually('an update of the small class', 60_000, () => {
-      const [found] = readdirSync(runs).flatMap((name) => /^(\d+)\.json$/.exec(name)?.[1] ?? []);
-      return found === undefined ? undefined : Number(found);
+      const found = new Runs(site.config.stateDir).all().find(({ stack }) => /^site-c\d+$/.test(stack));
+      return found?.process.pid;
     });
     process.kill(pid, 'SIGSTOP');
     try {

@@ -232,6 +232,9 @@ describe('vmpool as its users call it', () => {
   }, 120_000);
 
   it('audit: all is as the stacks say, and changes go on; the pool held against another file differs', async () => {
+    await eventually('no update under way', 60_000, async () =>
+      (await status()).cells.every(({ running }) => !running),
+    );
     const audited = await vmpool('operator', 'audit');
     expect(audited).toMatchObject({ code: 0, err: 'Changes are paused.\nChanges go on.\n' });
     expect(audited.out).toMatch(/^ok {7}site\nok {7}site-c001\n/);

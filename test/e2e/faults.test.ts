@@ -87,10 +87,12 @@ describe('a pool on a cloud that fails', () => {
 
   it('goes on leasing what it has while the API is down', async () => {
     await site.control.takeDown(8_000);
-    await leaseReady(running.service, 6, 20_000);
-    await eventually('the trouble on the status', 20_000, () =>
-      running.service.status().problems.some((p) => p.startsWith('the cloud does not answer')),
-    );
+    await Promise.all([
+      leaseReady(running.service, 6, 60_000),
+      eventually('the trouble on the status', 60_000, () =>
+        running.service.status().problems.some((p) => p.startsWith('the cloud does not answer')),
+      ),
+    ]);
     await releaseJob(running.service, 6);
     await eventually('trouble gone', 60_000, () => running.service.status().problems.length === 0);
   }, 180_000);

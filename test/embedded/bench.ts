@@ -158,9 +158,9 @@ export class Bench {
     return address;
   }
 
-  /** Waits until the server has this status, or fails after ten seconds. */
+  /** Waits until the server has this status, or fails after a minute. */
   async until(id: string, status: string): Promise<void> {
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < 1200; round++) {
       const server = await this.api.call('GET', `/compute/v2.1/servers/${id}`);
       if (
         status === 'GONE' ? server.status === 404 : serverAnswer.parse(server.body).server.status === status
@@ -171,6 +171,13 @@ export class Bench {
     throw new Error(
       `server ${id} did not become ${status}: ${JSON.stringify(await this.api.call('GET', `/compute/v2.1/servers/${id}`))}`,
     );
+  }
+
+  /** Waits until an ACTIVE server's machine has begun; it listens `sshMs` later. */
+  async machine(id: string): Promise<void> {
+    const begun = async (): Promise<boolean> =>
+      (await this.control.servers()).some((server) => server.id === id && server.initPid !== null);
+    for (let round = 0; round < 1200 && !(await begun()); round++) await sleep(50);
   }
 
   async action(id: string, body: object): Promise<{ status: number; body: unknown }> {

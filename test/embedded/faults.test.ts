@@ -10,9 +10,9 @@ describe('what goes wrong on a server, to order', () => {
   let bench: Bench;
   beforeAll(async () => {
     bench = await Bench.start();
-  }, 20 * seconds);
+  }, 180 * seconds);
   afterEach(() => bench.control.clear());
-  afterAll(() => bench.stop(), 20 * seconds);
+  afterAll(() => bench.stop(), 180 * seconds);
 
   it(
     'hangs open connections and new ones when the network is cut, and goes on when it is back',
@@ -33,7 +33,7 @@ describe('what goes wrong on a server, to order', () => {
       ticking.stdout?.on('data', (text: string) => (output += text));
       while (!output.includes('tick')) await sleep(50);
       await bench.control.order(id, { do: 'network', mode: 'drop' });
-      await sleep(300);
+      await sleep(1_000);
       const cut = output.length;
       expect((await bench.ssh(address, 'true', { timeoutS: 1 })).stderr).toMatch(/timed out/i);
       expect(output.length).toBe(cut);
@@ -44,7 +44,7 @@ describe('what goes wrong on a server, to order', () => {
       await closed;
       expect((await bench.ssh(address, 'true')).code).toBe(0);
     },
-    30 * seconds,
+    180 * seconds,
   );
 
   it(
@@ -69,7 +69,7 @@ describe('what goes wrong on a server, to order', () => {
       expect((await hanging).code).toBe(255);
       expect(performance.now() - before).toBeGreaterThan(1000);
     },
-    40 * seconds,
+    180 * seconds,
   );
 
   it(
@@ -83,12 +83,14 @@ describe('what goes wrong on a server, to order', () => {
         await bench.control.fault({ kind: 'ssh', mode }, { server: `ssh-${mode}`, times: 1 });
         const id = await bench.order(`ssh-${mode}`);
         await bench.until(id, 'ACTIVE');
+        await bench.machine(id);
         await sleep(400);
         expect((await bench.ssh(await bench.address(id), 'true', { timeoutS: 1 })).stderr).toMatch(pattern);
       }
       await bench.control.fault({ kind: 'no-user-data' }, { server: 'keyless' });
       const keyless = await bench.order('keyless');
       await bench.until(keyless, 'ACTIVE');
+      await bench.machine(keyless);
       await sleep(400);
       expect((await bench.ssh(await bench.address(keyless), 'true')).stderr).toMatch(/denied/);
 
@@ -105,7 +107,7 @@ describe('what goes wrong on a server, to order', () => {
       expect(log).not.toContain(await scan());
       expect(await bench.console(id)).toBe(log);
     },
-    60 * seconds,
+    180 * seconds,
   );
 
   it(
@@ -120,6 +122,6 @@ describe('what goes wrong on a server, to order', () => {
       await bench.control.clear(fault);
       await bench.until(id, 'GONE');
     },
-    20 * seconds,
+    180 * seconds,
   );
 });

@@ -60,7 +60,7 @@ describe('nothing outlives the cloud', () => {
       expect(readFileSync('/proc/mounts', 'utf8')).not.toContain(bench.folder);
       await bench.stop();
     },
-    40 * seconds,
+    180 * seconds,
   );
 
   it(
@@ -114,6 +114,6 @@ describe('nothing outlives the cloud', () => {
       await next.stop();
       expect(readdirSync(state)).toEqual([]);
     },
-    40 * seconds,
+    180 * seconds,
   );
 });

@@ -17,8 +17,8 @@ describe('the life of a server', () => {
   let bench: Bench;
   beforeAll(async () => {
     bench = await Bench.start();
-  }, 20 * seconds);
-  afterAll(() => bench.stop(), 20 * seconds);
+  }, 180 * seconds);
+  afterAll(() => bench.stop(), 180 * seconds);
 
   const knownHosts = (name: string, address: string, line: string): string => {
     const file = join(bench.folder, name);
@@ -63,7 +63,7 @@ describe('the life of a server', () => {
       await bench.until(id, 'GONE');
       expect((await bench.ssh(address, 'true')).stderr).toMatch(/refused/);
     },
-    40 * seconds,
+    180 * seconds,
   );
 
   it(
@@ -83,7 +83,7 @@ describe('the life of a server', () => {
       await bench.until(id, 'ACTIVE');
       expect((await bench.ssh(address, 'echo on')).stdout).toBe('on\n');
     },
-    40 * seconds,
+    180 * seconds,
   );
 
   it(
@@ -135,7 +135,7 @@ describe('the life of a server', () => {
       );
       expect(meta).toMatchObject({ uuid: id, name: 'told', meta: { pool: 'p' } });
     },
-    40 * seconds,
+    180 * seconds,
   );
 
   it(
@@ -155,6 +155,6 @@ describe('the life of a server', () => {
       expect((await bench.ssh(floating.floating_ip_address, 'true')).stderr).toMatch(/refused/);
       expect((await bench.ssh(address, 'hostname')).stdout).toBe('floating\n');
     },
-    30 * seconds,
+    180 * seconds,
   );
 });

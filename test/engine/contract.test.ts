@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServerView } from '../../src/cloud/port.js';
+import { endProcess } from '../../src/engine/orphans.js';
 import type { CellWish } from '../../src/engine/port.js';
 import type { MemberName } from '../../src/pool/model.js';
 import { engineContract, type EngineUnderTest, type KillPoint } from '../support/engine-contract.js';
@@ -101,7 +102,7 @@ const open = async (): Promise<EngineUnderTest> => {
           const servers = early.includes(point) ? [] : await serversNow();
           const server = servers.find((each) => each.name === name);
           if (!reached[point](stack, server, name)) return false;
-          for (const pid of pulumiOf(stack)) process.kill(pid, 'SIGKILL');
+          for (const pid of pulumiOf(stack)) endProcess(pid, 'SIGKILL');
           return true;
         },
         5 * minutes,

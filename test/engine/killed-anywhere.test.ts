@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { endProcess } from '../../src/engine/orphans.js';
 import type { CellMember, ConvergeResult } from '../../src/engine/port.js';
 import { stackOf, startEngineBench, until, type EngineBench } from '../support/engine.js';
 
@@ -52,7 +53,7 @@ describe('an engine killed at any moment', () => {
         // The engine, Pulumi, or both: each leaves something else behind.
         const victims = [['node'], ['pulumi'], ['node', 'pulumi']][Math.floor(random() * 3)] ?? [];
         for (const pid of victims.flatMap((program) => [...bench.processes(program)])) {
-          process.kill(pid, 'SIGKILL');
+          endProcess(pid, 'SIGKILL');
         }
         await update;
       };
@@ -96,6 +97,6 @@ describe('an engine killed at any moment', () => {
       const preview = await bench.plain(stackOf(bench, cell), ['preview', '--expect-no-changes']);
       expect(preview.code).toBe(0);
     },
-    4 * minutes,
+    8 * minutes,
   );
 });

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
+import { endProcess } from '../../src/engine/orphans.js';
 import type { CellWish, ConvergeResult } from '../../src/engine/port.js';
 import { collectEvents, stackOf, startEngineBench, until, type EngineBench } from '../support/engine.js';
 import { historyDirectory, statePath } from '../../src/engine/state-copies.js';
@@ -64,7 +65,7 @@ describe('an engine that was killed', () => {
     const update = converge(wish);
     await until('the server is in the cloud', async () => (await bench.servers()).has(name));
     for (const pid of bench.processes('pulumi')) {
-      process.kill(pid, 'SIGKILL');
+      endProcess(pid, 'SIGKILL');
     }
     return update;
   };
@@ -113,7 +114,7 @@ describe('an engine that was killed', () => {
       );
       expect(await floatingIps(name)).toBe(1);
       for (const pid of [...bench.processes('node'), ...bench.processes('pulumi')]) {
-        process.kill(pid, 'SIGKILL');
+        endProcess(pid, 'SIGKILL');
       }
       expect(await update).toMatchObject({ ok: false, state: null, kind: 'engine', message: expect.stringContaining('SIGKILL') });
 
@@ -137,7 +138,7 @@ describe('an engine that was killed', () => {
       const update = converge(wish);
       await until('the server is in the state', () => hasState(cell) && recorded(cell).includes(name));
       for (const pid of bench.processes('pulumi')) {
-        process.kill(pid, 'SIGKILL');
+        endProcess(pid, 'SIGKILL');
       }
       expect((await update).ok).toBe(false);
       await bench.clearFaults();

@@ -127,7 +127,7 @@ describe('a machine in trouble', () => {
     const connections = async (): Promise<number> =>
       Number((await machine.run("ps -eo args | grep -c '^sshd: root@[n]otty'")).out);
     const before = await connections();
-    const patient = lab.guest();
+    const patient = lab.guest({ limits: { probeMs: 60_000, connectMs: 60_000 } });
     const answers = await Promise.all(
       Array.from({ length: 30 }, () => patient.probe(machine.target, patience())),
     );

@@ -24,7 +24,7 @@ describe('a service with a certificate of the site’s own authority', () => {
     const file = (name: string): string => join(directory, name);
     site = await Site.open({
       tls: { cert: file('cert.pem'), key: file('key.pem'), ca: file('ca.pem') },
-      config: { prologueLimitSeconds: 6, epilogueLimitSeconds: 12 },
+      config: { prologueLimitSeconds: 12, epilogueLimitSeconds: 12 },
     });
   });
   afterAll(async () => {

@@ -16,7 +16,7 @@ describe('the mom dies and comes back', () => {
 
   const live = (id: string): number => site.service.live(id).length;
   /** Every run of the script writes a line with its VM; so two runs cannot be missed. */
-  const script = 'echo "ran on $(hostname)"; sleep 1.5; echo over';
+  const script = 'echo "ran on $(hostname)"; sleep 5; echo over';
 
   it('in a prologue: the second attempt runs, the orphan of the first never does', async () => {
     site.service.mute = true;
@@ -180,7 +180,7 @@ describe('the mom dies and comes back', () => {
   );
 
   it('in an epilogue: the second copy beside the first does no harm', async () => {
-    const id = site.mom.submit({ user: alice.name, script: 'echo ran; sleep 1' });
+    const id = site.mom.submit({ user: alice.name, script: 'echo ran; sleep 5' });
     await site.mom.until(id, () => site.mom.stdout(id).includes('ran'), 'its begin');
     await site.service.stop();
     await site.mom.until(id, () => site.mom.epilogues(id).length === 1, 'the epilogue');

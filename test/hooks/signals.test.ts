@@ -7,7 +7,7 @@ jest.setTimeout(90_000);
 describe('signals reach the job on the VM', () => {
   let site: Site;
   beforeAll(async () => {
-    site = await Site.open({ vms: 2, mom: { killDelayMs: 4000 } });
+    site = await Site.open({ vms: 2, mom: { killDelayMs: 10_000 } });
   });
   afterAll(() => site?.close());
 
@@ -59,7 +59,7 @@ describe('signals reach the job on the VM', () => {
 
   it('walltime: the job is told, then ended', async () => {
     const id = await started('trap "echo time; exit 1" TERM\necho began\nwhile :; do sleep 0.1; done', {
-      walltimeSeconds: 3,
+      walltimeSeconds: 8,
     });
     const result = await site.mom.finished(id);
     expect(result.exitStatus).toBe(-11);

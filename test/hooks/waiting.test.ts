@@ -145,10 +145,8 @@ describe('when the service cannot give one', () => {
 
   it('service down at the end: the epilogue leaves the release to the sync', async () => {
     site = await Site.open({ config: { epilogueLimitSeconds: 12 } });
-    const id = site.mom.submit({ user: alice.name, script: 'sleep 1' });
-    await site.mom.running(id);
-    await site.mom.until(id, () => site.service.leaseOf(id)?.ready === true, 'its lease');
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    const id = site.mom.submit({ user: alice.name, script: 'echo began; sleep 5' });
+    await site.mom.until(id, () => site.mom.stdout(id).includes('began'), 'its begin');
     await site.service.stop();
     await site.mom.finished(id);
     expect(site.service.live(id)).toHaveLength(1);
@@ -172,7 +170,7 @@ describe('when the service cannot give one', () => {
   });
 
   it('the Torque server does not answer qstat: nothing loops', async () => {
-    site = await Site.open({ config: { prologueLimitSeconds: 8 }, mom: { loopLimit: 2 } });
+    site = await Site.open({ config: { prologueLimitSeconds: 15 }, mom: { loopLimit: 2 } });
     site.mom.server.down(true);
     const id = site.mom.submit({ user: alice.name, script: 'echo ran' });
     await new Promise((resolve) => setTimeout(resolve, 1500));

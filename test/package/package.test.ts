@@ -237,13 +237,13 @@ describe('the installed service under the limits of its unit', () => {
       said += `${line}\n`;
       url ??= /"event":"ready".*?"url":"([^"]+)"/.exec(line)?.[1];
     });
-    const address = await eventually('the service', 40_000, () => {
+    const address = await eventually('the service', 120_000, () => {
       if (service?.exitCode !== null) throw new Error(`the service ended: ${said}`);
       return url;
     });
     const client = createClient({ url: address, token: site.tokens.operator });
     try {
-      await eventually('one Free VM', 90_000, async () => {
+      await eventually('one Free VM', 240_000, async () => {
         const { members } = await client.status();
         return members.filter((member) => member.state === 'Free').length === 1;
       }).catch((error: unknown) => {

@@ -25,7 +25,7 @@ export const describePipeline = (installed: () => Installed): void =>
       // What the forge does with a comment is not ours; what it is given is.
       writeFileSync(join(checkout, 'bin', 'gh'), '#!/bin/sh\necho "$@" > gh.txt; cat comment.md >> gh.txt\n');
       chmodSync(join(checkout, 'bin', 'gh'), 0o755);
-    }, 120_000);
+    }, 400_000);
     afterAll(() => site.close(), 60_000);
 
     const change = (changes: Readonly<Record<string, unknown>>): void => {
@@ -114,18 +114,18 @@ export const describePipeline = (installed: () => Installed): void =>
         const { code, output } = await step('apply', name, more);
         expect({ name, code, output: code === 0 ? '' : output }).toEqual({ name, code: 0, output: '' });
       }
-      await eventually('the new shape', 30_000, () => running.service.status().shape?.min === 1);
-      await eventually('its VM', 60_000, () =>
+      await eventually('the new shape', 120_000, () => running.service.status().shape?.min === 1);
+      await eventually('its VM', 240_000, () =>
         running.service.status().members.some(({ state }) => state === 'Free'),
       );
-    }, 180_000);
+    }, 600_000);
 
     it('with a view of the running pool, finds no update that takes a Busy VM away', async () => {
-      await leaseReady(running.service, 1, 30_000);
+      await leaseReady(running.service, 1, 120_000);
       const more = { ...token(), VMPOOL_CONFIG: site.configFile };
       const { code, output } = await step('review', 'Lint and policy', more);
       expect(output).toMatch(/^ok {4}running pool {2}1 VM now, 1 Busy/m);
       expect(output).toMatch(/^ok {4}busy VMs +1 cell previewed: no update takes a Busy VM away \(1 Busy\)/m);
       expect(code).toBe(0);
-    }, 120_000);
+    }, 400_000);
   });

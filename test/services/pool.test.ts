@@ -105,7 +105,7 @@ describe('services that follow a pool', () => {
   const names = (): string[] => expected().map((line) => line.split(' ')[1] ?? '');
 
   it('has a VM when it first is Free, not while it is building, and hosts that are down or silent delay nothing', async () => {
-    await eventually('a Free VM', 120_000, () => membersIn(pool.service, 'Free').length === 1).catch(
+    await eventually('a Free VM', 240_000, () => membersIn(pool.service, 'Free').length === 1).catch(
       (error: unknown) => {
         // What the pool has to say of it, because the whole story is gone with its directory.
         const told = [statusText(pool.service.status(), plain), ...pool.logged.slice(-40)].join('\n');
@@ -124,8 +124,8 @@ describe('services that follow a pool', () => {
       lastError: expect.stringContaining('Connection refused'),
     });
     await site.control.setTiming({ sshMs: 6_000 });
-    const leases = Promise.all([1, 2, 3].map((n) => leaseReady(pool.service, n, 120_000)));
-    await eventually('three Busy VMs', 120_000, async () => {
+    const leases = Promise.all([1, 2, 3].map((n) => leaseReady(pool.service, n, 240_000)));
+    await eventually('three Busy VMs', 240_000, async () => {
       // Looked at before, because a VM may be ready by the time when the status is.
       const watched = [...listed().map((line) => line.split(' ')[1]), ...(await inNagios())];
       const { members } = pool.service.status();

@@ -10,11 +10,12 @@ import { realCore, tell } from './story.js';
 async function told(plan: Plan): Promise<Told> {
   const story = await tell(plan);
   if (story.violation === null) return story;
-  const least = await shrink(story);
+  const replay = ({ plan }: Told): string => `replay: STORY='${JSON.stringify(plan)}' node scripts/sim.mjs`;
+  // Told before a smaller one is looked for, which may take longer than the test has.
+  process.stderr.write(`${story.violation.message}\n${replay(story)}\n`);
+  const least = await shrink(story, realCore, 30);
   const tail = least.log.slice(-80).join('\n');
-  throw new Error(
-    `${story.violation.message}\n\n${tail}\n\nreplay: STORY='${JSON.stringify(least.plan)}' node scripts/sim.mjs`,
-  );
+  throw new Error(`${story.violation.message}\n\n${tail}\n\n${replay(least)}`);
 }
 
 function short(plan: Plan): Plan {

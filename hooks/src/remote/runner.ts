@@ -7,8 +7,7 @@ const tell = `tell() { [ -w /run/vmpool/say ] && echo "$*" 1<>/run/vmpool/say; }
  * Waits until the meter has heard of the begin and, where it works by cgroup, has taken this process into the job's
  * group: what is allocated before that would not be counted there, nor limited. After 2 s of a meter that is gone, 10 s of
  * one that lives or has yet to come (there is no FIFO where it cannot), the task starts without. The FIFO is held open
- * meanwhile, so that what was said is not lost while nobody reads it. No process is started: signalScript tells by this
- * session's processes whether the task has started.
+ * meanwhile, so that what was said is not lost while nobody reads it.
  */
 const awaitMeter = `await_meter() {
   local line up now until=0 rounds=0 group pid
@@ -72,6 +71,7 @@ ${awaitMeter}
 size=0 time=0
 [ ! -r /run/vmpool/limits ] || read -r size time < /run/vmpool/limits
 umask "$2"
+: > "$t/started"
 (
   [ "$size" = 0 ] || ulimit -v "$size"
   # Soft before hard: a limit that is both is kept by SIGKILL, which tells nobody why.
@@ -131,16 +131,17 @@ tell=() shell=()
 look() {
   for p in /proc/[0-9]*; do
     line=; { read -r line < "$p/stat"; } 2>/dev/null || continue
-    read -r _ parent _ s _ <<< "\${line##*) }"
+    read -r state parent _ s _ <<< "\${line##*) }"
     p=\${p#/proc/}
-    if [ "$s" != "$sid" ] || [ "$p" = "$runner" ] || [ "$p" = "$sid" ]; then continue; fi
+    if [ "$state" = Z ] || [ "$s" != "$sid" ] || [ "$p" = "$runner" ] || [ "$p" = "$sid" ]; then continue; fi
     if [ -e "$t/shell" ] && [ "$parent" = "$runner" ]; then shell+=("$p"); else tell+=("$p"); fi
   done
   [ \${#tell[@]} -gt 0 ] || tell=("\${shell[@]}")
 }
-# The runner alone: the task is about to start.
+# Before the task has started, what else is there is the runner's own, for a moment. A runner that an older worker sent does
+# not say that it has.
 for ((i = 0; i < 120; i++)); do
-  look
+  if [ -e "$t/started" ] || [ "$i" -ge 10 ]; then look; fi
   if [ \${#tell[@]} -gt 0 ] || [ -s "$t/end" ] || [ ! -d "/proc/$runner" ]; then break; fi
   sleep 0.1
 done

@@ -54,11 +54,10 @@ export class Onlooker {
       for (const one of this.watched) {
         try {
           this.#take(one.name, await one.look());
-        } catch (error) {
+        } catch {
           if (signal.aborted) return;
           // A daemon that is just starting or writing anew; if it stays so, `missing` says so.
           this.#take(one.name, nothing);
-          this.#wrong.add(error instanceof Error ? error.message : String(error));
         }
       }
       await sleep(lookEveryMs, undefined, { signal }).catch(() => undefined);

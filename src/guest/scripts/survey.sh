@@ -19,14 +19,16 @@ trap 'rm -rf "$work"' EXIT
 
 processes() {
   find /proc -mindepth 2 -maxdepth 2 -path '/proc/[0-9]*/exe' -printf 'exe\t%h\t%l\0' 2>/dev/null
-  local pid line status uids login argv
+  local pid line uids login argv
   for pid in /proc/[0-9]*; do
     line= uids= login= argv=()
     IFS= read -r -d '' line <"$pid/stat"
     [ -n "$line" ] || continue
-    while read -r key status; do
-      if [ "$key" = Uid: ]; then uids=${status//$'\t'/,}; break; fi
-    done <"$pid/status"
+    # To its end: what bash has read ahead of the file of a process that ends would be the beginning of the next file.
+    IFS= read -r -d '' uids <"$pid/status"
+    uids=${uids#*$'\n'Uid:$'\t'}
+    uids=${uids%%$'\n'*}
+    uids=${uids//$'\t'/,}
     read -r login <"$pid/loginuid"
     mapfile -d '' -t argv <"$pid/cmdline"
     printf 'proc\t%s\t%s\t%s\t%s\t%s\0' "${pid#/proc/}" "$uids" "$login" "${line##*) }" "${argv[*]}"

@@ -147,7 +147,7 @@ describe('a remote.Command that goes wrong', () => {
 
   it('is ended, with all that it started, when its time is up', async () => {
     const late = () => {
-      new remote.Command('late', { connection: connection(), create: `sleep 600 & echo $! > ${file('child')}; wait` }, { customTimeouts: { create: '2s' } });
+      new remote.Command('late', { connection: connection(), create: `sleep 600 & echo $! > ${file('child')}; wait` }, { customTimeouts: { create: '10s' } });
       return Promise.resolve();
     };
     await expect(stack.up(late)).rejects.toThrow(/timed out/);

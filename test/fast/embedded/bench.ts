@@ -23,6 +23,11 @@ export class ManualClock implements Clock {
     };
   }
 
+  /** How many actions are to come. */
+  get due(): number {
+    return this.#due.length;
+  }
+
   /** Moves on, letting promises settle after each due action. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
