@@ -60,7 +60,12 @@ export async function directCaller({ authUrl, cloudEnv }) {
     }
   };
   const remove = (id) => call('DELETE', `/compute/v2.1/servers/${id}`);
-  return { create, list, remove };
+  /** Gives the cloud a public key to put on servers; resolves with the name to ask for it by. */
+  const keyPair = async (publicKey) => {
+    await call('POST', '/compute/v2.1/os-keypairs', { keypair: { name: 'direct', public_key: publicKey } });
+    return 'direct';
+  };
+  return { create, list, remove, keyPair };
 }
 
 /** Milliseconds of `n` plain POSTs, one after the other; what they made is deleted. */

@@ -22,6 +22,14 @@ const plants: readonly (readonly [what: string, command: string, finding: RegExp
     'mkdir -p /var/cache/x && cp /bin/true /var/cache/x/tool',
     /var\/cache\/x\/tool is new/,
   ],
+  ['a program beside the directories of programs', 'cp /bin/true /usr/tool', /usr\/tool is new/],
+  [
+    'a directory of programs with an odd name',
+    "mkdir $'/usr/a b\\n '; cp /bin/true $'/usr/a b\\n /tool'",
+    /usr\/a b\\x0a \/tool is new/,
+  ],
+  ['a file deep among the programs', 'touch /usr/lib/ssl/planted', /usr\/lib\/ssl\/planted is new/],
+  ['a missing program', 'rm /usr/share/doc/bash/copyright', /copyright is missing/],
   ['a cron table', "echo '* * * * * root true' > /etc/cron.d/planted", /etc\/cron.d\/planted is new/],
   ["root's own crontab", 'echo x > /var/spool/cron/crontabs/root', /crontabs\/root is new/],
   [

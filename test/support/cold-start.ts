@@ -75,6 +75,8 @@ export const coldStartOf = (
 const answers = (host: string): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connect({ host, port: 22, timeout: 2_000 });
+    // Given up on this side, the server goes on with it there: one that is slow would only get slower.
+    socket.once('connect', () => socket.setTimeout(60_000));
     const over = (yes: boolean) => (): void => {
       socket.destroy();
       resolve(yes);
@@ -90,6 +92,7 @@ const answers = (host: string): Promise<boolean> =>
 /** Notes when the SSH port of each member first answers. */
 export class PortWatch {
   readonly first = new Map<string, number>();
+  readonly #asked = new Map<string, Promise<void>>();
   readonly #stopped = new AbortController();
   readonly #ended: Promise<void>;
 
@@ -100,14 +103,18 @@ export class PortWatch {
   async #watch(status: () => Promise<StatusView>): Promise<void> {
     while (!this.#stopped.signal.aborted) {
       const { members } = await status();
-      await Promise.all(
-        members.map(async ({ name, address }) => {
-          if (address === null || this.first.has(name)) return;
-          if (await answers(address)) this.first.set(name, Date.now());
-        }),
-      );
+      for (const { name, address } of members) {
+        if (address === null || this.first.has(name) || this.#asked.has(name)) continue;
+        this.#asked.set(name, this.#ask(name, address));
+      }
       await sleep(200);
     }
+    await Promise.all(this.#asked.values());
+  }
+
+  async #ask(name: string, address: string): Promise<void> {
+    if (await answers(address)) this.first.set(name, Date.now());
+    this.#asked.delete(name);
   }
 
   async stop(): Promise<void> {
