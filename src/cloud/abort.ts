@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /** Waits for a shared promise only as long as one's own signal lets. */
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
@@ -25,6 +27,8 @@ export function firstOfSignals(
   const controller = new AbortController();
   const onLeft = () => controller.abort(left.reason);
   const onRight = () => controller.abort(right.reason);
+  // As many calls as there are at once, and each takes its listeners away again.
+  setMaxListeners(0, left, right);
   if (left.aborted) onLeft();
   else if (right.aborted) onRight();
   left.addEventListener('abort', onLeft, { once: true });
