@@ -25,7 +25,8 @@ export function parseStat(text: string): ProcessStat | null {
     ticks,
     parent: Number(parent),
     session: Number(session),
-    zombie: state === 'Z' || state === 'X',
+    // One whose first thread has ended looks like one, but for its other threads.
+    zombie: (state === 'Z' && !(Number(fields[17]) > 1)) || state === 'X',
   };
 }
 

@@ -117,7 +117,7 @@ export function foreignProcesses(survey: Survey): Process[] {
     .at(-1);
   const top = connection?.pid ?? survey.self;
   return survey.processes.filter((process) => {
-    if (process.pid <= 2 || process.parent === 2 || process.state === 'Z') return false;
+    if (process.pid <= 2 || process.parent === 2 || process.ended) return false;
     return !above(process.pid).some(({ pid }) => pid === top);
   });
 }

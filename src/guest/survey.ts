@@ -15,7 +15,8 @@ export interface Entry {
 export interface Process {
   readonly pid: number;
   readonly parent: number;
-  readonly state: string;
+  /** A zombie. One whose first thread has ended looks like one, but for its other threads. */
+  readonly ended: boolean;
   /** Real, effective, saved and file system uid. */
   readonly uids: readonly number[];
   readonly loginUid: string;
@@ -163,12 +164,13 @@ export function parseEntry(record: string): { readonly path: string; readonly en
 
 function parseProcess(rest: string, exes: ReadonlyMap<string, string>): Process | null {
   const [pid = '', uids = '', loginUid = '', stat = '', command = ''] = cut(rest, 5);
-  const [state = '', parent = ''] = stat.split(' ');
+  const fields = stat.split(' ');
+  const [state = '', parent = ''] = fields;
   if (!/^\d+$/.test(pid) || !/^\d+$/.test(parent)) return null;
   return {
     pid: Number(pid),
     parent: Number(parent),
-    state,
+    ended: state === 'Z' && !(Number(fields[17]) > 1),
     uids: uids.split(',').map(Number),
     loginUid,
     exe: exes.get(pid) ?? '',

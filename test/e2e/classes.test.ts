@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import type { Client } from '../../src/http/client.js';
 import { createClient } from '../../src/http/client.js';
-import { Runs } from '../../src/engine/runs.js';
+import type { Run } from '../../src/engine/runs.js';
 import { repoRoot } from '../../src/repo-root.js';
 import { bookPath } from '../../src/service/open-book.js';
 import type { ServiceProcess } from '../support/service-process.js';
@@ -224,9 +224,14 @@ describe('a service with two classes', () => {
 
   it('goes on with one class while the update of another hangs', async () => {
     // Both jobs of the large class end: its VMs are cleaned and serve the next.
+    const runs = join(site.config.stateDir, 'engine', 'runs');
     const small = await ask(4);
     const pid = await eventually('an update of the small class', 60_000, () => {
-      const found = new Runs(site.config.stateDir).all().find(({ stack }) => /^site-c\d+$/.test(stack));
+      // Read only: what is being written there is not ours to tidy up.
+      const found = readdirSync(runs)
+        .filter((name) => /^\d+\.json$/.test(name))
+        .map((name) => JSON.parse(readFileSync(join(runs, name), 'utf8')) as Run)
+        .find(({ stack }) => /^site-c\d+$/.test(stack));
       return found?.process.pid;
     });
     process.kill(pid, 'SIGSTOP');

@@ -48,6 +48,17 @@ describe('the scrub removes what a job leaves', () => {
     ).toBe('0\n');
   });
 
+  it('ends what goes on in other threads after its first one has ended, which looks like a zombie', async () => {
+    const source =
+      'int pthread_create(unsigned long *, void *, void *(*)(void *), void *); void pthread_exit(void *); unsigned sleep(unsigned);' +
+      'void *other(void *p) { for (;;) sleep(60); } int main(void) { unsigned long t; pthread_create(&t, 0, other, 0); pthread_exit(0); }';
+    const hidden = (name: string): string =>
+      `cd /tmp && echo '${source}' | gcc -w -x c -o ${name} - -pthread && (setsid ./${name} >/dev/null 2>&1 </dev/null &) &&
+       sleep 0.5 && rm ${name} && grep -q '^State:.Z' /proc/$(pgrep -x ${name})/status`;
+    await scrubbedAfter(hidden('of-root'), hidden('of-job'));
+    expect((await machine.run("ps -eLo comm | grep -cE '^of-(root|job)'; true")).out).toBe('0\n');
+  });
+
   it('ends a job that forks faster than it is killed', async () => {
     await scrubbedAfter(
       '',

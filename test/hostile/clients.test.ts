@@ -60,7 +60,10 @@ const send = (
 const honestly = async (...what: Parameters<typeof send>): Promise<number> => {
   const first = await send(...what).then(
     ({ status }) => status,
-    () => 408,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ECONNRESET') throw error;
+      return 408;
+    },
   );
   return first === 408 ? (await send(...what)).status : first;
 };

@@ -131,9 +131,11 @@ tell=() shell=()
 look() {
   for p in /proc/[0-9]*; do
     line=; { read -r line < "$p/stat"; } 2>/dev/null || continue
-    read -r state parent _ s _ <<< "\${line##*) }"
-    p=\${p#/proc/}
-    if [ "$state" = Z ] || [ "$s" != "$sid" ] || [ "$p" = "$runner" ] || [ "$p" = "$sid" ]; then continue; fi
+    read -r -a part <<< "\${line##*) }"
+    parent=\${part[1]} s=\${part[3]} p=\${p#/proc/}
+    # One whose first thread has ended looks like one that has, but for its other threads.
+    if [ "\${part[0]}" = Z ] && [ "\${part[17]:-1}" -le 1 ]; then continue; fi
+    if [ "$s" != "$sid" ] || [ "$p" = "$runner" ] || [ "$p" = "$sid" ]; then continue; fi
     if [ -e "$t/shell" ] && [ "$parent" = "$runner" ]; then shell+=("$p"); else tell+=("$p"); fi
   done
   [ \${#tell[@]} -gt 0 ] || tell=("\${shell[@]}")

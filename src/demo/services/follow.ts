@@ -10,6 +10,8 @@ const lookEveryMs = 1_000;
 export class Onlooker {
   readonly #seen = new Map<string, Seen>();
   readonly #wrong = new Set<string>();
+  /** Why the last look at a daemon failed. */
+  readonly #unread = new Map<string, string>();
   readonly #stopped = new AbortController();
   #looking: Promise<void> = Promise.resolve();
 
@@ -35,7 +37,9 @@ export class Onlooker {
       if (seen === undefined) return [`${name} shows nothing yet`];
       const absent = [...members].filter((vm) => seen.hosts.get(vm) !== 'up');
       const surplus = [...seen.hosts.keys()].filter((vm) => !members.has(vm));
+      const unread = this.#unread.get(name);
       return [
+        ...(unread === undefined ? [] : [`${name} could not be read: ${unread}`]),
         ...(absent.length === 0 ? [] : [`${name} does not show ${absent.join(', ')} as up`]),
         ...(surplus.length === 0 ? [] : [`${name} still shows ${surplus.join(', ')}`]),
         ...wrongFigures(name, seen, status),
@@ -54,10 +58,12 @@ export class Onlooker {
       for (const one of this.watched) {
         try {
           this.#take(one.name, await one.look());
-        } catch {
+          this.#unread.delete(one.name);
+        } catch (error) {
           if (signal.aborted) return;
           // A daemon that is just starting or writing anew; if it stays so, `missing` says so.
           this.#take(one.name, nothing);
+          this.#unread.set(one.name, error instanceof Error ? error.message : String(error));
         }
       }
       await sleep(lookEveryMs, undefined, { signal }).catch(() => undefined);

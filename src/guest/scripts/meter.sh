@@ -139,7 +139,8 @@ look() {
     pid=${pid#/proc/}
     [ -n "${key_of[$pid]:-}" ] && continue
     read_stat "$pid" || continue
-    [ "${part[0]}" = Z ] && [ -z "${used_by["$pid ${part[19]}"]:-}" ] && continue
+    # One whose first thread has ended looks like one that has, but for its other threads.
+    [ "${part[0]}" = Z ] && [ "${part[17]:-1}" -le 1 ] && [ -z "${used_by["$pid ${part[19]}"]:-}" ] && continue
     key="$pid ${part[19]}"
     if [ -z "${used_by[$key]:-}" ]; then
       { [ "${part[1]}" = 2 ] || ! is_users "$pid"; } && continue

@@ -99,6 +99,7 @@ declare -A known=() ours=()
 for line in "${baseline_processes[@]}"; do known[$line]=1; done
 declare -A parent_of=() exe_of=()
 
+# One whose first thread has ended looks like one that has, but for its other threads: it is no zombie here.
 read_stat() { # read_stat PID: sets state and parent. The name may hold blanks and brackets: cut at the last one.
   local line= # a process may be gone by now
   IFS= read -r -d '' line 2>/dev/null <"/proc/$1/stat"
@@ -106,6 +107,7 @@ read_stat() { # read_stat PID: sets state and parent. The name may hold blanks a
   # No here-strings: older shells write them to a disk that a job may have filled.
   local -a part=(${line##*) })
   state=${part[0]} parent=${part[1]}
+  [ "${part[17]:-1}" -le 1 ] || state=alive
 }
 
 # The admin connection that carries this script, with all that it has started, is not touched: it is below the

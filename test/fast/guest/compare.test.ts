@@ -64,6 +64,11 @@ describe('a machine compared with its baseline', () => {
 
   it.each([
     ['a daemon of root', 'proc\t70\t0,0,0,0\t\tS 1 70 70\tevil', /process: 70 of uid 0: evil/],
+    [
+      'a program whose first thread has ended',
+      'proc\t70\t0,0,0,0\t\tZ 1 70 70 0 -1 0 0 0 0 0 0 0 0 0 20 0 2\t',
+      /process: 70 of uid 0/,
+    ],
     ['another connection', 'proc\t70\t0,0,0,0\t\tS 30 70 70\tsh -i', /process: 70/],
     ['a mount', 'mount\ttmpfs\t/mnt', /mount: tmpfs \/mnt is new/],
     ['a second mount of the same', 'mount\text4\t/', /mount: ext4 \/ is new/],
