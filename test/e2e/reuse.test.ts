@@ -13,7 +13,11 @@ const asked = async (service: PoolService, jobs: number): Promise<boolean> => {
 
 /** Staging does not wait for the meter, nor does a VM that goes wait for long for one that is still on its way. */
 const metered = async (site: EmbeddedSite, { vm }: LeaseView): Promise<void> => {
-  await onVm(site, vm?.host ?? '', 'for ((i = 0; i < 300; i++)); do [ -s /run/vmpool/pid ] && exit 0; sleep 0.1; done; exit 1');
+  await onVm(
+    site,
+    vm?.host ?? '',
+    'for ((i = 0; i < 300; i++)); do [ -s /run/vmpool/pid ] && exit 0; sleep 0.1; done; exit 1',
+  );
 };
 
 describe('what becomes of a VM after its job', () => {

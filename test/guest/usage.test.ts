@@ -163,7 +163,9 @@ describe('what a job used on its VM', () => {
     expect(probe.measured).toMatchObject({ begun: true, code: null, over: null });
     expect(probe.measured?.cpuSeconds).toBeGreaterThanOrEqual(2);
     expect(probe.measured?.wallSeconds).toBeGreaterThan(1.5);
-    await machine.run('p=$(cat /run/vmpool/pid); kill -9 $p; for ((i = 0; i < 600; i++)); do [ -d /proc/$p ] || break; sleep 0.05; done');
+    await machine.run(
+      'p=$(cat /run/vmpool/pid); kill -9 $p; for ((i = 0; i < 600; i++)); do [ -d /proc/$p ] || break; sleep 0.05; done',
+    );
     expect(await seen()).toMatchObject({ ok: true, marker: { lease }, measured: null });
     // What a job that became root may leave in its place holds up no probe.
     await machine.run('rm /run/vmpool/usage; mkfifo /run/vmpool/usage; echo $$ > /run/vmpool/pid');
