@@ -102,9 +102,13 @@ export const lookAtMachine = (): MachineBefore => ({
  * ends by itself, as an ssh whose VM has gone, has some seconds for that.
  */
 export const leftOnMachine = async (...where: Parameters<typeof leftNow>): Promise<readonly string[]> => {
-  for (const until = performance.now() + settleMs; performance.now() < until; await sleep(100))
-    if (leftNow(...where).length === 0) break;
-  return leftNow(...where);
+  const until = performance.now() + settleMs;
+  let left = leftNow(...where);
+  while (left.length > 0 && performance.now() < until) {
+    await sleep(100);
+    left = leftNow(...where);
+  }
+  return left;
 };
 
 const leftNow = (

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { Client, type ClientChannel } from 'ssh2';
 import type { Endpoint, HostKey } from '../pool/model.js';
@@ -157,6 +158,8 @@ export function openSocket(endpoint: Endpoint, timeoutMs: number, signal?: Abort
     };
     const timer = setTimeout(() => fail('no answer to the connection'), timeoutMs);
     const giveUp = (): void => fail('the call was given up while connecting');
+    // As many connections as are made at once, and each takes its listener away again.
+    if (signal !== undefined) setMaxListeners(0, signal);
     signal?.addEventListener('abort', giveUp, { once: true });
     if (signal?.aborted === true) giveUp();
     socket.once('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -71,8 +70,6 @@ class SshGuest implements Guest {
 
   async knock({ member, endpoint }: GuestTarget, signal: AbortSignal): Promise<KnockResult> {
     if (this.#answered.has(member)) return { ok: true };
-    // A service may have one signal for all of its calls; each adds one listener and takes it away again.
-    setMaxListeners(0, signal);
     try {
       (await openSocket(endpoint, this.limits.connectMs, signal)).destroy();
     } catch (error) {
