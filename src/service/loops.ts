@@ -91,6 +91,16 @@ export interface WatchPeriods {
 
 /** While something is expected, a listing of everything comes so often; those between show only what has changed. */
 const everythingEveryMs = 10_000;
+/**
+ * A cloud that takes long to answer is not asked all the time: after a listing it has so many times as long for itself.
+ * At most as long as between two listings of everything, because what took long may have been this machine.
+ */
+const restOfListing = 4;
+
+function pauseAfter(tookMs: Millis): Millis {
+  return Math.min(everythingEveryMs, restOfListing * tookMs);
+}
+
 /** While all VMs are well and nothing is expected, everything is listed every so many quiet periods. */
 const everythingEveryQuiet = 10;
 
@@ -109,6 +119,7 @@ export function watchCloud(
   let failures = 0;
   let everythingAt: number | null = null;
   return startLoop(clock, log, 'cloud', async (signal) => {
+    let tookMs: Millis;
     try {
       const now = clock.now();
       const state = keeper.durable();
@@ -116,6 +127,7 @@ export function watchCloud(
       const wellMs = isWell ? everythingEveryQuiet * periods().quietMs : 0;
       const due = everythingAt === null || now - everythingAt >= Math.max(everythingEveryMs, wellMs);
       const listing = due ? await cloud.listOurs(signal) : await cloud.listChanged(signal);
+      tookMs = clock.now() - now;
       failures = 0;
       if (listing.complete) everythingAt = now;
       onListing(listing);
@@ -129,7 +141,7 @@ export function watchCloud(
       // One that asks for a longer pause is asked again after this all the same.
       return Math.max(own, Math.min(restMs ?? 0, longestRestMs));
     }
-    return listingPeriod(keeper.durable(), periods(), clock.now());
+    return Math.max(pauseAfter(tookMs), listingPeriod(keeper.durable(), periods(), clock.now()));
   });
 }
 

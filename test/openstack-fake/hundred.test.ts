@@ -51,10 +51,15 @@ describe(`${String(many)} VMs of Nova's fake driver`, () => {
       policy: {
         bootLimit: '20m',
         maxSurge: 20,
+        cellSize: 10,
+        bulkCellSize: 10,
         idleBeforeShrink: '5s',
         deleteFallback: '15m',
         errorLimit: '5m',
       },
+      // Pulumi asks for each server that it waits for every three seconds, and each such question costs this cloud a
+      // tenth of a second of a processor: with a hundred at once it would do little else.
+      engine: { maxParallel: 4 },
       // There is no console of a real boot either.
       guest: { hostKeys: 'first-sight' },
     });

@@ -20,6 +20,7 @@ export const policy = {
   probeEvery: '15s',
   recheckEvery: '5s',
   unreachableLimit: '30s',
+  errorLimit: '10s',
   // Files of a job whose VM died cannot be copied back: nobody comes to look at it here.
   heldLimit: '5s',
   backoffBase: '2s',

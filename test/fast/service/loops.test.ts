@@ -199,6 +199,25 @@ describe('the watch of the cloud', () => {
     expect(after(4_000)).toBe(30_000);
   });
 
+  it('leaves a cloud that answers slowly four times as long for itself, ten seconds at most', async () => {
+    const { clock, log, cloud, keeper } = bench();
+    await keeper.dispatch({ type: 'adopt', shape: shapeOf({ min: 1 }) });
+    const slow = (ms: number) => async (): Promise<Listing> => {
+      await clock.sleep(ms, never);
+      return { servers: [], complete: true };
+    };
+    cloud.onList = slow(600);
+    cloud.onChanged = async () => ({ ...(await slow(5_000)()), complete: false, why: 'changes only' });
+    const loop = watchCloud(keeper, cloud, clock, log, () => periods);
+    await calm();
+    await clock.advance(600);
+    expect(clock.naps).toEqual([2_400]);
+    await clock.advance(2_400);
+    await clock.advance(5_000);
+    expect(clock.naps).toEqual([10_000]);
+    await loop.stop();
+  });
+
   it('waits as long as the cloud asks for', async () => {
     const { clock, log, cloud, keeper } = bench();
     cloud.onList = () => Promise.reject(new CloudError('rate-limited', 'HTTP 429', 90_000));

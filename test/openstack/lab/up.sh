@@ -35,9 +35,18 @@ channel = connection.channel()
 for queue in sys.argv[1:]:
     channel.queue_declare(queue, passive=True)" "$@"
 }
-entry() { # entry NAME MODULE:FUNCTION: a program that runs a package's console entry; $before runs first
+shim_of() { # shim_of NAME: what runs in front of that service, for speed
+  case $1 in
+    neutron-server) echo shim_neutron.py ;;
+    nova-api | nova-conductor | nova-scheduler) echo shim_nova.py ;;
+    nova-compute) [ "$LAB_MODE" = real ] || echo shim_nova_compute.py ;;
+  esac
+}
+entry() { # entry NAME MODULE:FUNCTION: a program that runs a package's console entry
+  local shim
+  shim=$(shim_of "$1")
   printf 'import sys\nsys.argv[0] = "%s"\n%s\nfrom %s import %s as main\nsys.exit(main())\n' \
-    "$1" "${before:-}" "${2%%:*}" "${2##*:}"
+    "$1" "${shim:+exec(open('$LAB_SCRIPTS/$shim').read())}" "${2%%:*}" "${2##*:}"
 }
 once() { # once NAME MODULE:FUNCTION ARGS...: runs it to its end
   local name=$1 what=$2
@@ -128,9 +137,7 @@ start keystone env OS_KEYSTONE_CONFIG_FILES="$ETC/keystone.conf" $(wsgi keystone
 start placement env OS_PLACEMENT_CONFIG_DIR="$ETC/placement" $(wsgi placement $P_PLACEMENT "$ETC/placement_wsgi.py" 4)
 until_holds rabbitmq listens $P_RABBIT
 nova=(--config-file "$ETC/nova.conf")
-before="exec(open('$LAB_SCRIPTS/shim_neutron.py').read())"
 service neutron-server neutron.cmd.eventlet.server:main --config-file "$ETC/neutron.conf" --config-file "$ETC/ml2.ini"
-before=
 service nova-api nova.cmd.api:main "${nova[@]}" --config-file "$ETC/nova-db.conf"
 until_holds keystone answers $P_KEYSTONE
 service glance glance.cmd.api:main --config-file "$ETC/glance.conf"
@@ -144,9 +151,7 @@ fi
 # agents after Neutron.
 until_holds placement answers $P_PLACEMENT
 until_holds nova-conductor has_queues conductor
-[ "$LAB_MODE" = real ] || before="exec(open('$LAB_SCRIPTS/shim_nova_compute.py').read())"
 service nova-compute nova.cmd.compute:main "${nova[@]}" --config-file "$ETC/nova-compute.conf"
-before=
 until_holds glance answers $P_GLANCE
 until_holds nova-api answers $P_NOVA
 until_holds neutron-server answers $P_NEUTRON

@@ -15,6 +15,14 @@ describe('jobs on real VMs of a real OpenStack', () => {
     worker = await workerOf(story, max);
   }, patienceMs);
 
+  story.chapter('a VM dies under a job, which is done on another one', async () => {
+    const jobs = demoLoad(worker).filter(({ what }) => what === 'its VM dies');
+    const { killed, vms } = await played(story, worker, jobs);
+    expect(killed).toHaveLength(1);
+    expect(vms).toHaveLength(2);
+    for (const vm of killed) await story.noServer(vm);
+  });
+
   story.chapter("runs the demo's jobs: grows, scrubs, uses VMs again, shrinks", async () => {
     const { pool } = story;
     const jobs = demoLoad(worker).filter(({ what }) => what !== 'its VM dies');
