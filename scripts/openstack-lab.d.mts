@@ -1,1 +1,1 @@
-export function whyNoOpenStackLab(file?: string): string | null;
+export function whyNoOpenStackLab(file?: string, architecture?: string): string | null;

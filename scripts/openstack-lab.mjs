@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 
 /** Null where it can be; else why not. Its scripts and settings are for the OpenStack of one release of Debian. */
-export function whyNoOpenStackLab(file = '/etc/os-release') {
+export function whyNoOpenStackLab(file = '/etc/os-release', architecture = process.arch) {
+  if (architecture !== 'x64') return `it needs an x86-64 processor, this is ${architecture}`;
   let text = '';
   try {
     text = readFileSync(file, 'utf8');

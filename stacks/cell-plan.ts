@@ -1,4 +1,4 @@
-import { identityKeys } from '../src/cloud/port.js';
+import { floatingIpDescription, identityKeys } from '../src/cloud/port.js';
 import type { MemberName, MemberSpec } from '../src/pool/model.js';
 import type { CellConfig, ListedMember } from './cell-config.js';
 
@@ -114,7 +114,7 @@ const planInstance = (config: CellConfig, { name, generation, spec }: ListedMemb
           resource: name + floatingIpSuffix,
           association: name + associationSuffix,
           pool: spec.floatingIpPool,
-          description: `vmpool ${config.installation} ${name}`,
+          description: floatingIpDescription(config.installation, name),
           interfaceIndex: Math.max(0, spec.networks.indexOf(spec.sshNetwork)),
         },
 });

@@ -127,11 +127,13 @@ const portOf = async (deviceId: string, fixedIp: string): Promise<string> => {
   }
 };
 
-const fixedAddresses = (
-  networks: readonly { readonly name: string; readonly fixedIpV4: string; readonly fixedIpV6: string }[],
-): Addresses => {
+/** Of a server that could not be made Pulumi shows what was ordered: networks without a name or addresses. */
+type Interface = Partial<Record<'name' | 'fixedIpV4' | 'fixedIpV6', string>>;
+
+const fixedAddresses = (networks: readonly Interface[]): Addresses => {
   const addresses: Addresses = {};
-  for (const { name, fixedIpV4, fixedIpV6 } of networks) {
+  for (const { name, fixedIpV4 = '', fixedIpV6 = '' } of networks) {
+    if (name === undefined) continue;
     const plain = [fixedIpV4, fixedIpV6.replace(/^\[|\]$/g, '')].filter((address) => address !== '');
     addresses[name] = [...(addresses[name] ?? []), ...plain];
   }

@@ -79,10 +79,19 @@ const advice: Record<CloudErrorKind, string> = {
   'bad-answer': 'the cloud does not speak as expected: check the endpoint in its catalog',
 };
 
-/** The error for an answer that is no success. `call` names it in words: "list the servers". */
-export function failureOf(call: string, answer: HttpAnswer, nowMs: number, redact: Redact): CloudError {
+/**
+ * The error for an answer that is no success. `call` names it in words: "list the servers". `known`: its kind, where the
+ * status alone would mislead.
+ */
+export function failureOf(
+  call: string,
+  answer: HttpAnswer,
+  nowMs: number,
+  redact: Redact,
+  known?: CloudErrorKind,
+): CloudError {
   const words = redact(messageIn(answer.text));
-  const kind = kindOf(answer.status, words);
+  const kind = known ?? kindOf(answer.status, words);
   const said = words === '' ? '' : `, saying "${words}"`;
   return new CloudError(
     kind,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import type { InstallationId } from '../pool/model.js';
+import { listFloatingIps, readFloatingIp, releaseFloatingIp } from './addresses.js';
 import { CallCounter } from './calls.js';
 import type { CallCount } from './calls.js';
 import { systemClock } from './clock.js';
@@ -161,6 +162,9 @@ export function createCloud(options: CloudOptions): OpenStackCloud {
     },
     consoleLog: (id, lines, signal) => readConsole(session, id, lines, signal),
     quota: (signal) => readQuota(session, signal),
+    floatingIps: (signal) => listFloatingIps(session, options.installation, signal),
+    floatingIp: (id, signal) => readFloatingIp(session, options.installation, id, signal),
+    releaseFloatingIp: (id, signal) => releaseFloatingIp(session, id, signal),
     actions: (id, signal) => readActions(session, id, signal),
     tagsAtCreate: (signal) => session.speaks('2.52', signal),
     flavor: (nameOrId, signal) => lookUp(session, flavors, nameOrId, signal),

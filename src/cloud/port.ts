@@ -9,6 +9,20 @@ export const identityKeys = {
   generation: 'vmpool_generation',
 } as const;
 
+/** What the Pulumi program writes on a floating IP that it allocates for a member. */
+export const floatingIpDescription = (installation: string, member: string): string =>
+  `vmpool ${installation} ${member}`;
+
+/** A floating IP with such a description, as Neutron shows it. */
+export interface FloatingIpView {
+  readonly id: string;
+  readonly address: string;
+  /** Of the description: a member's name. */
+  readonly member: string;
+  /** Whether it leads to a port of some server. */
+  readonly isAssociated: boolean;
+}
+
 /** A server as Nova shows it. */
 export interface ServerView {
   readonly id: ServerId;
@@ -102,6 +116,12 @@ export interface Cloud {
   /** The last `lines` lines of the console log. */
   consoleLog(id: ServerId, lines: number, signal: AbortSignal): Promise<string>;
   quota(signal: AbortSignal): Promise<QuotaView>;
+  /** The project's floating IPs whose description names this installation. */
+  floatingIps(signal: AbortSignal): Promise<readonly FloatingIpView[]>;
+  /** A second look, by id; null when Neutron says 404 or it is not ours. */
+  floatingIp(id: string, signal: AbortSignal): Promise<FloatingIpView | null>;
+  /** Idempotent; one that is not there counts as released. */
+  releaseFloatingIp(id: string, signal: AbortSignal): Promise<void>;
   /** Number of actions in Nova's log of that server beyond its create. */
   actions(
     id: ServerId,

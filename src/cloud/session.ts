@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { firstOfSignals, untilAborted } from './abort.js';
-import { CloudError } from './port.js';
+import { CloudError, type CloudErrorKind } from './port.js';
 import type { CallCounter } from './calls.js';
 import { outcomeOf } from './calls.js';
 import { apiBase, catalogShape, chooseEndpoint, chooseMicroversion, versionDocument } from './catalog.js';
@@ -230,8 +230,8 @@ export class Session {
     );
   }
 
-  #failure(what: string, answer: HttpAnswer): CloudError {
-    return failureOf(what, answer, this.#parts.clock.now(), this.#parts.redact);
+  #failure(what: string, answer: HttpAnswer, known?: CloudErrorKind): CloudError {
+    return failureOf(what, answer, this.#parts.clock.now(), this.#parts.redact, known);
   }
 
   async #exchange(
@@ -409,8 +409,10 @@ export class Session {
       signal,
     );
     if (answer.status < 200 || answer.status >= 300) {
-      const failure = this.#failure(`${what} (${url}, with ${auth.source})`, answer);
-      throw failure;
+      // To a token that it does not know Keystone says 404.
+      const isUnknown = answer.status === 404 && 'token' in auth.identity;
+      const call = `${what} (${url}, with ${auth.source})`;
+      throw this.#failure(call, answer, isUnknown ? 'unauthorised' : undefined);
     }
     const { token } = this.#parse(what, answer.text, tokenShape);
     const id = given ?? answer.headers['x-subject-token'] ?? '';

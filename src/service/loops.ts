@@ -91,18 +91,18 @@ export interface WatchPeriods {
 
 /** While something is expected, a listing of everything comes so often; those between show only what has changed. */
 const everythingEveryMs = 10_000;
-/**
- * A cloud that takes long to answer is not asked all the time: after a listing it has so many times as long for itself.
- * At most as long as between two listings of everything, because what took long may have been this machine.
- */
+/** A cloud that takes long to answer is not asked all the time: after a listing it has so many times as long for itself. */
 const restOfListing = 4;
-
-function pauseAfter(tookMs: Millis): Millis {
-  return Math.min(everythingEveryMs, restOfListing * tookMs);
-}
+/** At most, because what took long may have been this machine. */
+const longestRestOfChangesMs = 10_000;
+const longestRestOfEverythingMs = 60_000;
 
 /** While all VMs are well and nothing is expected, everything is listed every so many quiet periods. */
 const everythingEveryQuiet = 10;
+
+/** Jobs may wait for a cloud that is down. One that refuses us is not pressed: some lock an account that keeps trying. */
+const longestPauseMs = (error: unknown): Millis =>
+  error instanceof CloudError && error.kind === 'unavailable' ? 15_000 : 60_000;
 
 /**
  * One listing a period; the period is short only while something is expected. What the listings of changes miss, the next
@@ -118,16 +118,17 @@ export function watchCloud(
 ): Loop {
   let failures = 0;
   let everythingAt: number | null = null;
+  const tookMs = { everything: 0, changes: 0 };
   return startLoop(clock, log, 'cloud', async (signal) => {
-    let tookMs: Millis;
     try {
       const now = clock.now();
       const state = keeper.durable();
       const isWell = censusOf(state.book).unusable.length === 0 && !expectsNews(state);
       const wellMs = isWell ? everythingEveryQuiet * periods().quietMs : 0;
-      const due = everythingAt === null || now - everythingAt >= Math.max(everythingEveryMs, wellMs);
+      const restMs = Math.min(longestRestOfEverythingMs, (1 + restOfListing) * tookMs.everything);
+      const due = everythingAt === null || now - everythingAt >= Math.max(everythingEveryMs, wellMs, restMs);
       const listing = due ? await cloud.listOurs(signal) : await cloud.listChanged(signal);
-      tookMs = clock.now() - now;
+      tookMs[due ? 'everything' : 'changes'] = clock.now() - now;
       failures = 0;
       if (listing.complete) everythingAt = now;
       onListing(listing);
@@ -137,11 +138,12 @@ export function watchCloud(
       const why = error instanceof Error ? error.message : String(error);
       const restMs = error instanceof CloudError ? error.retryAfterMs : null;
       if (!signal.aborted) await keeper.dispatch({ type: 'cloudFailed', why, restMs });
-      const own = Math.min(60_000, periods().busyMs * 2 ** Math.min(failures, 6));
+      const own = Math.min(longestPauseMs(error), periods().busyMs * 2 ** Math.min(failures, 6));
       // One that asks for a longer pause is asked again after this all the same.
       return Math.max(own, Math.min(restMs ?? 0, longestRestMs));
     }
-    return Math.max(pauseAfter(tookMs), listingPeriod(keeper.durable(), periods(), clock.now()));
+    const restMs = Math.min(longestRestOfChangesMs, restOfListing * tookMs.changes);
+    return Math.max(restMs, listingPeriod(keeper.durable(), periods(), clock.now()));
   });
 }
 

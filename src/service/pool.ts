@@ -28,6 +28,7 @@ import { jobLineOf, lineOf, type AccountLine, type UsageJournal } from '../usage
 import { summed } from '../usage/sum.js';
 import type { PoolService } from './port.js';
 import { createPoolService, type ServiceParts } from './pool-service.js';
+import { releaseLostAddresses } from './address-loop.js';
 import { watchQuota } from './quota-loop.js';
 import { Recent } from './recent.js';
 import { resolveShape } from './resolve-shape.js';
@@ -285,6 +286,7 @@ export function startPool(parts: PoolParts): RunningPool {
       figures: parts.figures ?? (() => [figuresHere()]),
     }),
     watchQuota(keeper, cloud, clock, log),
+    releaseLostAddresses(keeper, cloud, clock, log),
   );
   // The listing that shows a new server should not have to wait for a quiet period to end.
   let busy = false;

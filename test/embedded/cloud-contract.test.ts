@@ -28,7 +28,7 @@ cloudContract(
   async () => {
     await start();
     const { env } = embedded;
-    const names = { flavor: 'small', image: 'debian-vm', network: 'net0' };
+    const names = { flavor: 'small', image: 'debian-vm', network: 'net0', external: 'public' };
     return {
       env,
       ...names,

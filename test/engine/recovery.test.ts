@@ -5,10 +5,15 @@ import { dirname, join } from 'node:path';
 import { endProcess } from '../../src/engine/orphans.js';
 import type { CellWish, ConvergeResult } from '../../src/engine/port.js';
 import { collectEvents, stackOf, startEngineBench, until, type EngineBench } from '../support/engine.js';
+import { lostAddresses } from '../../src/pool/addresses.js';
+import { emptyBook, emptySight } from '../../src/pool/book.js';
+import type { InstallationId } from '../../src/pool/model.js';
 import { historyDirectory, statePath } from '../../src/engine/state-copies.js';
 
 const minutes = 60_000;
 const never = new AbortController().signal;
+
+const emptyState = { book: emptyBook('none' as InstallationId, 'p', 0), sight: emptySight };
 
 const membersIn = (result: ConvergeResult): readonly string[] =>
   (result.state?.instances ?? []).map(({ member }) => member).sort();
@@ -150,6 +155,45 @@ describe('an engine that was killed', () => {
       }
       const gone = await converge(bench.wish(cell, [], [name]));
       expect(gone).toEqual({ ok: true, state: { instances: [], lostCreates: [], unlisted: [] } });
+    },
+    3 * minutes,
+  );
+
+  it(
+    'leaves a floating IP whose allocation was never answered to be found by its description and released',
+    async () => {
+      const { cell, name } = next();
+      const wish = bench.wish(cell, [bench.member(name, { floatingIpPool: 'public' })]);
+      await bench.fault({ effect: { kind: 'lost-answer', method: 'POST', path: '*floatingips*' }, times: 1 });
+      expect((await converge(wish)).ok).toBe(true);
+      await bench.clearFaults();
+      // Pulumi has asked once more.
+      expect(await floatingIps(name)).toBe(2);
+      const [spare, ...others] = lostAddresses(emptyState, await bench.cloud.floatingIps(never));
+      expect(spare).toMatchObject({ member: name, isAssociated: false });
+      expect(others).toEqual([]);
+      await bench.cloud.releaseFloatingIp(spare?.id ?? '', never);
+      expect(await bench.cloud.floatingIps(never)).toMatchObject([{ member: name, isAssociated: true }]);
+      const preview = await bench.plain(stackOf(bench, cell), ['preview', '--expect-no-changes']);
+      expect(preview.code).toBe(0);
+      expect((await converge(bench.wish(cell, [], [name]))).ok).toBe(true);
+      expect(await floatingIps(name)).toBe(0);
+    },
+    3 * minutes,
+  );
+
+  it(
+    'does not order a server again whose answer was lost, and says why in the words of the provider',
+    async () => {
+      const { cell, name } = next();
+      await bench.fault({ effect: { kind: 'lost-answer', method: 'POST', path: '/v2.1/servers' }, times: 1 });
+      const result = await converge(bench.wish(cell, [bench.member(name)]));
+      await bench.clearFaults();
+      expect(result).toMatchObject({ ok: false, message: expect.stringContaining('Error creating OpenStack server') });
+      expect(result.ok ? '' : result.message).not.toMatch(/unhandled|TypeError/i);
+      const { servers } = await bench.cloud.listOurs(never);
+      expect(servers.filter((server) => server.name === name)).toHaveLength(1);
+      for (const { id } of servers.filter((server) => server.name === name)) await bench.cloud.deleteServer(id, never);
     },
     3 * minutes,
   );

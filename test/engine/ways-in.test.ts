@@ -1,52 +1,23 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { createCloud, machineFiles } from '../../src/cloud/openstack.js';
 import type { OpenStackCloud } from '../../src/cloud/openstack.js';
-import type { Lookup } from '../../src/cloud/port.js';
 import { startEmbeddedCloud, type EmbeddedCloud, type EmbeddedOptions } from '../../src/embedded/cloud.js';
 import { CloudControl } from '../../src/embedded/control.js';
-import type { InstallationId } from '../../src/pool/model.js';
 import { privateAuthority } from '../support/certificates.js';
-import { ProviderProcess } from '../support/provider-process.js';
-import { fileText, waysIn, type CloudFacts, type Place, type WayIn } from '../support/ways-in.js';
+import { Arrivals, providerFinds, readerFinds, type Found, type Surroundings } from '../support/found-by.js';
+import type { ProviderProcess } from '../support/provider-process.js';
+import { waysIn, type CloudFacts, type Place, type WayIn } from '../support/ways-in.js';
 
 jest.setTimeout(300_000);
-
-/** Ids of the three names that a pool's shape is made of, as one of the two finds them. */
-type Found = readonly [network: string, flavor: string, image: string];
-
-const still = (): AbortSignal => AbortSignal.timeout(120_000);
-
-const idOf = (lookup: Lookup<{ id: string }>): string => {
-  if (lookup.found) return lookup.value.id;
-  throw new Error(lookup.why);
-};
-
-const readerFinds = async (reader: OpenStackCloud): Promise<Found> => [
-  idOf(await reader.network('net0', still())),
-  idOf(await reader.flavor('small', still())),
-  idOf(await reader.image('debian-vm', still())),
-];
-
-const providerFinds = async (provider: ProviderProcess): Promise<Found> => {
-  const id = async (token: string, args: Record<string, string>): Promise<string> =>
-    String((await provider.invoke(token, args))['id']);
-  return [
-    await id('openstack:networking/getNetwork:getNetwork', { name: 'net0' }),
-    await id('openstack:compute/getFlavor:getFlavor', { name: 'small' }),
-    await id('openstack:images/getImage:getImage', { name: 'debian-vm' }),
-  ];
-};
 
 describe('the OpenStack provider and the service’s own reader', () => {
   const root = mkdtempSync(join(tmpdir(), 'vmpool-ways-in-'));
   const authority = privateAuthority(root);
   const started = new Map<Place, { cloud: EmbeddedCloud; control: CloudControl; facts: CloudFacts }>();
-  const open: { close(): unknown }[] = [];
-  let directories = 0;
+  const arrivals = new Arrivals(root);
 
   const begin = async (place: Place, options: Partial<EmbeddedOptions>): Promise<void> => {
     const cloud = await startEmbeddedCloud({
@@ -84,38 +55,16 @@ describe('the OpenStack provider and the service’s own reader', () => {
     await begin('old-nova', { microversions: { max: '2.25' } });
     await begin('new-nova', { microversions: { max: '2.96' } });
   });
-  afterEach(async () => {
-    for (const each of open.splice(0)) await each.close();
-  });
+  afterEach(() => arrivals.close());
   afterAll(async () => {
     for (const { cloud } of started.values()) await cloud.stop();
     rmSync(root, { recursive: true, force: true });
   });
 
-  /** The environment of a way in, with its files in a working directory of its own. */
-  const surroundings = (way: WayIn): { env: Record<string, string>; cwd: string } => {
-    const { facts } = at(way.place ?? 'plain');
-    directories += 1;
-    const cwd = join(root, `cwd-${directories}`);
-    mkdirSync(cwd);
-    for (const [name, content] of Object.entries(way.files?.(facts) ?? {}))
-      writeFileSync(join(cwd, name), fileText(content));
-    return { env: way.env(facts), cwd };
-  };
-  const reader = ({ env, cwd }: { env: Record<string, string>; cwd: string }): OpenStackCloud => {
-    const cloud = createCloud({
-      env,
-      installation: 'none' as InstallationId,
-      files: { ...machineFiles(), cwd, home: cwd },
-    });
-    open.push(cloud);
-    return cloud;
-  };
-  const provider = async (place: { env: Record<string, string>; cwd: string }): Promise<ProviderProcess> => {
-    const process = await ProviderProcess.start(place.env, { cwd: place.cwd });
-    open.push(process);
-    return process;
-  };
+  const surroundings = (way: WayIn): Surroundings =>
+    arrivals.surroundings(way, at(way.place ?? 'plain').facts);
+  const reader = (here: Surroundings): OpenStackCloud => arrivals.reader(here);
+  const provider = (here: Surroundings): Promise<ProviderProcess> => arrivals.provider(here);
 
   /** Who called which service through which door, each once. */
   const callers = async (control: CloudControl): Promise<string[]> => {

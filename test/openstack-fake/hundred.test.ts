@@ -6,7 +6,7 @@ import type { RunningService, Site } from '../support/site.js';
 import { eventually, openSiteOn } from '../support/site.js';
 
 /** Against hanging only: Neutron alone takes more than a second of a processor for each server. */
-const patienceMs = 1_500_000;
+const patienceMs = 900_000;
 const many = 100;
 
 /**
@@ -29,7 +29,8 @@ describe(`${String(many)} VMs of Nova's fake driver`, () => {
     await site.shape({ ...changes });
     await eventually(what, patienceMs, holds);
     took.push(`${what.padEnd(12)} ${((Date.now() - since) / 1000).toFixed(0).padStart(5)} s`);
-    expect(running.service.status().problems).toEqual([]);
+    // A call that a busy machine did not answer in time is told until the next one.
+    await eventually('no problem', patienceMs, () => running.service.status().problems.length === 0);
   };
   const allFree = (n: number): boolean => {
     const { members, counts, cells } = running.service.status();

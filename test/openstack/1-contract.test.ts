@@ -4,13 +4,14 @@ import { labNames, OpenStackLab } from '../support/openstack-lab.js';
 cloudContract(
   'a real OpenStack',
   () => {
-    const { flavor, image, network } = labNames;
+    const { flavor, image, network, external } = labNames;
     const lab = new OpenStackLab();
     return Promise.resolve({
       env: lab.env(),
       flavor,
       image,
       network,
+      external,
       patienceMs: 300_000,
       tells: ['ports'],
       limitPorts: (limit) => lab.portQuota(limit),

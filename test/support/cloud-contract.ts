@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { resolveCredentials } from '../../src/cloud/credentials.js';
 import { createCloud, machineFiles } from '../../src/cloud/openstack.js';
 import type { OpenStackCloud } from '../../src/cloud/openstack.js';
-import { identityKeys } from '../../src/cloud/port.js';
+import { floatingIpDescription, identityKeys } from '../../src/cloud/port.js';
 import type { ServerView } from '../../src/cloud/port.js';
 import type { InstallationId, ServerId } from '../../src/pool/model.js';
 
@@ -16,6 +16,8 @@ export interface CloudUnderTest {
   readonly flavor: string;
   readonly image: string;
   readonly network: string;
+  /** Where floating IPs come from. */
+  readonly external: string;
   /** How long a server may take to become ACTIVE or to be gone. */
   readonly patienceMs: number;
   /** Quotas, beside Nova's, that this cloud is known to tell an ordinary member. */
@@ -43,6 +45,8 @@ const pageShape = z.object({
 const portsShape = z.object({
   ports: z.array(z.object({ fixed_ips: z.array(z.object({ ip_address: z.string() })) })),
 });
+
+const allocatedShape = z.object({ floatingip: z.object({ id: z.string() }) });
 
 /** Ids of all servers, read one by one through the markers of the pages. */
 async function pages(list: string, raw: (url: string) => Promise<unknown>): Promise<string[]> {
@@ -231,6 +235,39 @@ export function cloudContract(
       expect(changes.servers.find(({ id }) => id === ours)?.status).toBe('DELETED');
       expect(await cloud.server(theirs, still)).not.toBeNull();
     }, 600_000);
+
+    it('tells our floating IPs from others, and releases one', async () => {
+      const external = await cloud.network(target.external, still);
+      if (!external.found) throw new Error(external.why);
+      const { endpoints } = await cloud.identity(still);
+      const allocate = async (description: string): Promise<string> => {
+        const answer = await fetch(`${endpoints.network}/floatingips`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'x-auth-token': await keystoneToken(target.env) },
+          body: JSON.stringify({ floatingip: { floating_network_id: external.value.id, description } }),
+        });
+        if (answer.status !== 201)
+          throw new Error(`allocate answered ${answer.status}: ${await answer.text()}`);
+        const { floatingip } = allocatedShape.parse(await answer.json());
+        return floatingip.id;
+      };
+      const member = `${prefix}-d`;
+      const ours = await allocate(floatingIpDescription(installation, member));
+      const theirs = await allocate(floatingIpDescription(randomUUID(), member));
+      try {
+        const [listed, ...others] = await cloud.floatingIps(still);
+        expect(listed).toMatchObject({ id: ours, member, isAssociated: false });
+        expect(others).toEqual([]);
+        expect(await cloud.floatingIp(ours, still)).toEqual(listed);
+        expect(await cloud.floatingIp(theirs, still)).toBeNull();
+        await cloud.releaseFloatingIp(ours, still);
+        await cloud.releaseFloatingIp(ours, still);
+        expect(await cloud.floatingIp(ours, still)).toBeNull();
+        expect(await cloud.floatingIps(still)).toEqual([]);
+      } finally {
+        for (const id of [ours, theirs]) await cloud.releaseFloatingIp(id, still);
+      }
+    });
 
     it('rebuilds a server from an image and sees it in the action log', async () => {
       const id = await create(`${prefix}-c`, installation);

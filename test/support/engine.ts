@@ -19,6 +19,7 @@ import { markedProcesses } from '../../src/engine/orphans.js';
 import type { CellMember, CellWish, Engine, EngineEvent } from '../../src/engine/port.js';
 import type { CellName, InstallationId, MemberName, MemberSpec, ServerId } from '../../src/pool/model.js';
 import { generationOf } from '../../stacks/shape.js';
+import { PlainApi } from './plain-api.js';
 
 const repoRoot = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -63,13 +64,66 @@ export interface BenchOptions {
   readonly engine?: Partial<Pick<EngineOptions, 'createTimeoutMs' | 'maxParallel' | 'orphanGraceMs'>>;
 }
 
+/** Engines on one state, in a directory of their own. */
+export interface Engines {
+  readonly options: EngineOptions;
+  open(limits?: Partial<CallLimits>): Promise<Engine>;
+  close(): Promise<void>;
+}
+
+/**
+ * Engines with everything real (CLI, plugins, engine process) on a cloud that is there: `cloudEnv` are its OS_* variables.
+ * `close` closes them, then calls `stopCloud` and removes the directory; it rejects if a process of theirs is left.
+ */
+export const openEnginesOn = (
+  directory: string,
+  cloudEnv: Readonly<Record<string, string>>,
+  stopCloud: () => Promise<void>,
+  changes: BenchOptions['engine'] = {},
+): Engines => {
+  const installed = locateEngine();
+  writeFileSync(join(directory, 'Pulumi.yaml'), 'name: vmpool\nruntime: nodejs\n');
+  const passphraseFile = join(directory, 'passphrase');
+  writeFileSync(passphraseFile, 'correct horse\n', { mode: 0o600 });
+  const options = engineOptionsSchema.parse({
+    repoRoot,
+    stateDir: join(directory, 'state'),
+    pool: 'p',
+    installation: randomUUID(),
+    pulumi: { bin: installed.pulumi, home: installed.pulumiHome },
+    backendUrl: `file://${directory}`,
+    passphraseFile,
+    cloudEnv: { ...cloudEnv },
+    maxParallel: 4,
+    createTimeoutMs: 120_000,
+    ...changes,
+  });
+  const engines: Engine[] = [];
+  return {
+    options,
+    open: async (limits = {}) => {
+      const engine = await createEngine({ ...options, limits });
+      engines.push(engine);
+      return engine;
+    },
+    close: async () => {
+      await Promise.all(engines.map((each) => each.close()));
+      await stopCloud();
+      const left = markedProcesses(markOf(options));
+      rmSync(directory, { recursive: true, force: true });
+      if (left.length > 0) {
+        throw new Error(`left running: ${JSON.stringify(left)}`);
+      }
+    },
+  };
+};
+
 /**
  * An engine with everything real (CLI, plugins, engine process) on an embedded cloud without machines, in a
  * directory of its own. Close it: then nothing is left.
  */
 export const startEngineBench = async (given: BenchOptions = {}): Promise<EngineBench> => {
   requireFreshBuild();
-  const installed = locateEngine();
   const directory = mkdtempSync(join(tmpdir(), 'vmpool-engine-'));
   const embedded = await startEmbeddedCloud({
     timing: { buildMs: 300, sshMs: 0, deleteMs: 300, latencyMs: 0 },
@@ -78,31 +132,21 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
     sandbox: 'none',
     password: `cloud-password-${randomUUID()}`,
   });
-  writeFileSync(join(directory, 'Pulumi.yaml'), 'name: vmpool\nruntime: nodejs\n');
-  const passphraseFile = join(directory, 'passphrase');
-  writeFileSync(passphraseFile, 'correct horse\n', { mode: 0o600 });
-  const installation = randomUUID();
-  const options = engineOptionsSchema.parse({
-    repoRoot,
-    stateDir: join(directory, 'state'),
-    pool: 'p',
-    installation,
-    pulumi: { bin: installed.pulumi, home: installed.pulumiHome },
-    backendUrl: `file://${directory}`,
-    passphraseFile,
-    cloudEnv: { ...embedded.env },
-    maxParallel: 4,
-    createTimeoutMs: 120_000,
-    ...given.engine,
+  const engines = openEnginesOn(
+    directory,
+    embedded.env,
+    async () => {
+      cloud.close();
+      await embedded.stop();
+    },
+    given.engine,
+  );
+  const { options } = engines;
+  const engine = await engines.open();
+  const cloud = createCloud({
+    env: embedded.env,
+    installation: options.installation as InstallationId,
   });
-  const engines: Engine[] = [];
-  const open = async (limits: Partial<CallLimits> = {}): Promise<Engine> => {
-    const engine = await createEngine({ ...options, limits });
-    engines.push(engine);
-    return engine;
-  };
-  const engine = await open();
-  const cloud = createCloud({ env: embedded.env, installation: installation as InstallationId });
   const control = async (method: string, path: string, body?: unknown): Promise<void> => {
     const answer = await fetch(`${embedded.controlUrl}${path}`, {
       method,
@@ -166,7 +210,7 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
       members,
       retire: retire as readonly MemberName[],
     }),
-    reopen: open,
+    reopen: (limits) => engines.open(limits),
     plain: (stack, args, configFile) =>
       runPlain(stack, [
         ...args,
@@ -194,16 +238,7 @@ export const startEngineBench = async (given: BenchOptions = {}): Promise<Engine
       markedProcesses(markOf(options))
         .filter((found) => found.program === program)
         .map(({ pid }) => pid),
-    close: async () => {
-      await Promise.all(engines.map((each) => each.close()));
-      cloud.close();
-      await embedded.stop();
-      const left = markedProcesses(markOf(options));
-      rmSync(directory, { recursive: true, force: true });
-      if (left.length > 0) {
-        throw new Error(`left running: ${JSON.stringify(left)}`);
-      }
-    },
+    close: () => engines.close(),
   };
 };
 
@@ -269,32 +304,11 @@ export const until = async (
   throw new Error(`waited ${String(limitMs)} ms in vain: ${what}`);
 };
 
-const floatingIpsOf = async (embedded: EmbeddedCloud): Promise<readonly string[]> => {
-  const { env } = embedded;
-  const domain = { name: env['OS_USER_DOMAIN_NAME'] };
-  const login = await fetch(`${env['OS_AUTH_URL'] ?? ''}/auth/tokens`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      auth: {
-        identity: {
-          methods: ['password'],
-          password: { user: { name: env['OS_USERNAME'], domain, password: env['OS_PASSWORD'] } },
-        },
-        scope: { project: { name: env['OS_PROJECT_NAME'], domain } },
-      },
-    }),
-  });
-  const { token } = (await login.json()) as {
-    token: { catalog: { type: string; endpoints: { interface: string; url: string }[] }[] };
+const floatingIpsOf = async ({ env }: EmbeddedCloud): Promise<readonly string[]> => {
+  const api = await PlainApi.signIn(env);
+  const { floatingips } = (await api.call('network', 'GET', '/floatingips')) as {
+    floatingips: { description: string }[];
   };
-  const network = token.catalog
-    .find(({ type }) => type === 'network')
-    ?.endpoints.find((endpoint) => endpoint.interface === 'public');
-  const answer = await fetch(`${(network?.url ?? '').replace(/\/$/, '')}/v2.0/floatingips`, {
-    headers: { 'x-auth-token': login.headers.get('x-subject-token') ?? '' },
-  });
-  const { floatingips } = (await answer.json()) as { floatingips: { description: string }[] };
   return floatingips.map(({ description }) => description);
 };
 
@@ -312,7 +326,7 @@ const run = (
   });
 
 /** The engine process and the command line run `dist/`: results of an older build would mean nothing. */
-const requireFreshBuild = (): void => {
+export const requireFreshBuild = (): void => {
   for (const folder of ['stacks', join('src', 'engine')]) {
     for (const name of readdirSync(join(repoRoot, folder))) {
       if (!name.endsWith('.ts') || name === 'port.ts') {

@@ -1,13 +1,24 @@
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { createCloud } from '../../src/cloud/openstack.js';
 import type { OpenStackCloud } from '../../src/cloud/openstack.js';
 import type { InstallationId } from '../../src/pool/model.js';
+import type { CloudFacts } from './ways-in.js';
 
 /** Names that test/openstack/lab/seed.py makes. */
-export const labNames = { flavor: 'small', image: 'debian-vm', otherImage: 'debian-vm-2', network: 'net0' };
+export const labNames = {
+  flavor: 'small',
+  image: 'debian-vm',
+  otherImage: 'debian-vm-2',
+  network: 'net0',
+  /** Leads nowhere: for the order of a VM's networks. */
+  otherNetwork: 'net1',
+  /** Has floating IPs for `network`, which no agent carries out. */
+  external: 'public',
+};
 
 const origin = 'http://127.0.0.1';
 const computePort = 8774;
@@ -44,6 +55,24 @@ export class OpenStackLab {
     };
   }
 
+  /** What the ways into this cloud are made of; an application credential is made each time. */
+  async facts(): Promise<CloudFacts> {
+    const signedIn = await this.#signIn('demo');
+    const { token, userId, projectId } = signedIn;
+    const name = `way-${randomUUID()}`;
+    const answer = await fetch(`${origin}:5000/v3/users/${userId}/application_credentials`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-auth-token': token },
+      body: JSON.stringify({ application_credential: { name } }),
+    });
+    const made = z.object({ application_credential: z.object({ id: z.string(), secret: z.string() }) });
+    const { id, secret } = made.parse(await answer.json()).application_credential;
+    return {
+      ...{ authUrl: `${origin}:5000/v3`, password: 'secret', userId, projectId, token },
+      ...{ credential: { id, name, secret }, caFile: '', ca: '' },
+    };
+  }
+
   reader(installation: InstallationId): OpenStackCloud {
     return createCloud({ env: this.env(), installation });
   }
@@ -69,7 +98,14 @@ export class OpenStackLab {
   }
 
   async #token(): Promise<string> {
-    if (this.#adminToken !== null) return this.#adminToken;
+    this.#adminToken ??= (await this.#signIn('admin')).token;
+    return this.#adminToken;
+  }
+
+  /** Into the project `demo`. */
+  async #signIn(
+    name: 'demo' | 'admin',
+  ): Promise<{ readonly token: string; readonly userId: string; readonly projectId: string }> {
     const domain = { id: 'default' };
     const answer = await fetch(`${origin}:5000/v3/auth/tokens`, {
       method: 'POST',
@@ -78,16 +114,20 @@ export class OpenStackLab {
         auth: {
           identity: {
             methods: ['password'],
-            password: { user: { name: 'admin', domain, password: 'secret' } },
+            password: { user: { name, domain, password: 'secret' } },
           },
           scope: { project: { name: 'demo', domain } },
         },
       }),
     });
+    const body = await answer.text();
     const token = answer.headers.get('x-subject-token');
-    if (token === null) throw new Error(`the administrator cannot sign in: ${await answer.text()}`);
-    this.#adminToken = token;
-    return token;
+    if (token === null) throw new Error(`${name} cannot sign in: ${body}`);
+    const told = z.object({
+      token: z.object({ user: z.object({ id: z.string() }), project: z.object({ id: z.string() }) }),
+    });
+    const { user, project } = told.parse(JSON.parse(body)).token;
+    return { token, userId: user.id, projectId: project.id };
   }
 
   /** All servers of the project, as the administrator sees them. */
@@ -116,7 +156,14 @@ export class OpenStackLab {
   }
 
   async deleteServers(): Promise<void> {
-    for (const { id } of await this.servers()) await this.#nova('DELETE', `/servers/${id}`);
+    for (const { id } of await this.servers()) {
+      try {
+        await this.#nova('DELETE', `/servers/${id}`);
+      } catch (error) {
+        // One that was on its way out is gone now.
+        if ((await this.servers()).some((server) => server.id === id)) throw error;
+      }
+    }
   }
 
   /** Actions in Nova's log of a server, oldest first. */
@@ -183,6 +230,12 @@ export class OpenStackLab {
     throw new Error(`server ${id} has no QEMU`);
   }
 
+  /** MAC addresses of the VM's network cards, in the order in which QEMU has them. */
+  cards(id: string): readonly string[] {
+    const domain = run('virsh', '--connect', 'qemu:///system', 'dumpxml', id);
+    return [...domain.matchAll(/<mac address='([^']+)'/g)].map(([, mac]) => mac ?? '');
+  }
+
   /** The VM's network card on the host's side. */
   async cutNetwork(id: string): Promise<void> {
     const list = z.object({ interfaceAttachments: z.array(z.looseObject({ port_id: z.string() })) });
@@ -201,7 +254,8 @@ function commandOf(pid: string): string {
   }
 }
 
-function run(program: string, ...args: readonly string[]): void {
-  const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+function run(program: string, ...args: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);
+  return stdout;
 }

@@ -10,7 +10,7 @@ import { PoolProcess } from './pool-process.js';
 import { eventually, openSiteOn, type Site } from './site.js';
 
 /** Guests are emulated in software, on machines with other work. Against hanging only. */
-export const patienceMs = 900_000;
+export const patienceMs = 600_000;
 
 export const policy = {
   bootLimit: '20m',
@@ -19,7 +19,7 @@ export const policy = {
   // A look into an emulated VM costs it half a second.
   probeEvery: '15s',
   recheckEvery: '5s',
-  unreachableLimit: '30s',
+  unreachableLimit: '45s',
   errorLimit: '10s',
   // Files of a job whose VM died cannot be copied back: nobody comes to look at it here.
   heldLimit: '5s',

@@ -293,7 +293,7 @@ export const waysIn: readonly WayIn[] = [
   {
     name: 'a token that is over',
     env: (c) => ({ ...bare(c), OS_TOKEN: 'gAAAAAover', OS_PROJECT_ID: c.projectId }),
-    leads: { refused: /answered 401/ },
+    leads: { refused: /answered 40[14].*check the credentials/ },
   },
   {
     name: 'a token without a project that is to be renewed',

@@ -355,16 +355,32 @@ describe('looking up by name or id', () => {
     const uuid = '0f0f0f0f-1111-4222-8333-444444444444';
     const { cloud, played } = await start({
       [`GET /image/v2/images/${uuid}`]: () => ({ json: { id: uuid, name: 'worker', status: 'queued' } }),
-      'GET /image/v2/images': () => ({ json: { images: [] } }),
-      'GET /networking/v2.0/networks': (asked) => ({
-        json: { networks: asked.query.get('name') === 'a b&c' ? [{ id: 'n1', name: 'a b&c' }] : [] },
+      'GET /image/v2/images': (asked) => ({
+        json: {
+          images: (asked.query.get('name') ?? '').includes('twin')
+            ? ['i1', 'i2'].map((each) => ({ id: each, name: 'twin', status: 'active' }))
+            : [],
+        },
       }),
+      'GET /networking/v2.0/networks': (asked) => {
+        const name = asked.query.get('name') ?? '';
+        const ids = { 'a b&c': ['n1'], twin: ['n2', 'n3'] }[name] ?? [];
+        return { json: { networks: ids.map((each) => ({ id: each, name })) } };
+      },
     });
     expect(await cloud.image(uuid, still)).toEqual({
       found: true,
       value: { id: uuid, name: 'worker', status: 'queued' },
     });
     expect(await cloud.image('nothing', still)).toMatchObject({ found: false });
+    expect(await cloud.image('twin', still)).toMatchObject({
+      found: false,
+      why: '2 images have the name "twin": give one of their ids: i1, i2',
+    });
+    expect(await cloud.network('twin', still)).toMatchObject({
+      found: false,
+      why: '2 networks have the name "twin": give one of their ids: n2, n3',
+    });
     expect(await cloud.network('a b&c', still)).toEqual({ found: true, value: { id: 'n1', name: 'a b&c' } });
     expect(played.to('GET /image/v2/images/nothing')).toHaveLength(0);
   });

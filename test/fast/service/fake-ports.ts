@@ -1,4 +1,4 @@
-import type { Cloud, Listing, ServerView } from '../../../src/cloud/port.js';
+import type { Cloud, FloatingIpView, Listing, ServerView } from '../../../src/cloud/port.js';
 import { identityKeys } from '../../../src/cloud/port.js';
 import type {
   CellState,
@@ -148,6 +148,24 @@ export class FakeCloud implements Cloud {
 
   quota(): ReturnType<Cloud['quota']> {
     return Promise.resolve(unlimitedQuota);
+  }
+
+  /** Floating IPs with this installation's description. */
+  readonly addresses = new Map<string, FloatingIpView>();
+  addressListings = 0;
+
+  floatingIps(): ReturnType<Cloud['floatingIps']> {
+    this.addressListings += 1;
+    return Promise.resolve([...this.addresses.values()]);
+  }
+
+  floatingIp(id: string): ReturnType<Cloud['floatingIp']> {
+    return Promise.resolve(this.addresses.get(id) ?? null);
+  }
+
+  releaseFloatingIp(id: string): Promise<void> {
+    this.addresses.delete(id);
+    return Promise.resolve();
   }
 
   actions(): ReturnType<Cloud['actions']> {

@@ -199,19 +199,35 @@ describe('the watch of the cloud', () => {
     expect(after(4_000)).toBe(30_000);
   });
 
-  it('leaves a cloud that answers slowly four times as long for itself, ten seconds at most', async () => {
+  it('leaves a cloud that answers slowly four times as long for itself, and lists changes meanwhile where those are quick', async () => {
     const { clock, log, cloud, keeper } = bench();
     await keeper.dispatch({ type: 'adopt', shape: shapeOf({ min: 1 }) });
-    const slow = (ms: number) => async (): Promise<Listing> => {
-      await clock.sleep(ms, never);
+    const asked: string[] = [];
+    let changesTakeMs = 0;
+    cloud.onList = async () => {
+      asked.push('all');
+      await clock.sleep(4_000, never);
       return { servers: [], complete: true };
     };
-    cloud.onList = slow(600);
-    cloud.onChanged = async () => ({ ...(await slow(5_000)()), complete: false, why: 'changes only' });
+    cloud.onChanged = async () => {
+      asked.push('changed');
+      if (changesTakeMs > 0) await clock.sleep(changesTakeMs, never);
+      return { servers: [], complete: false, why: 'changes only' };
+    };
     const loop = watchCloud(keeper, cloud, clock, log, () => periods);
     await calm();
+    await clock.advance(4_000);
+    expect(clock.naps).toEqual([1_000]);
+    for (let second = 0; second < 15; second += 1) await clock.advance(1_000);
+    expect(asked).toEqual(['all', ...Array.from({ length: 15 }, () => 'changed')]);
+    await clock.advance(1_000);
+    expect(asked.at(-1)).toBe('all');
+    await clock.advance(4_000);
+    changesTakeMs = 600;
+    await clock.advance(1_000);
     await clock.advance(600);
     expect(clock.naps).toEqual([2_400]);
+    changesTakeMs = 5_000;
     await clock.advance(2_400);
     await clock.advance(5_000);
     expect(clock.naps).toEqual([10_000]);
@@ -237,25 +253,33 @@ describe('the watch of the cloud', () => {
     await loop.stop();
   });
 
-  it('asks a cloud that fails less and less often, says so, and recovers with the first answer', async () => {
-    const { clock, log, cloud, keeper } = bench();
-    cloud.onList = () => Promise.reject(new CloudError('unavailable', 'HTTP 503'));
-    const loop = watchCloud(keeper, cloud, clock, log, () => periods);
-    await calm();
-    const pauses: number[] = [];
-    for (let n = 0; n < 8; n += 1) {
-      const [pause = 0] = clock.naps;
-      pauses.push(pause);
-      await clock.advance(pause);
-    }
-    expect(pauses).toEqual([2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
-    expect(keeper.durable().sight.cloudProblem).toBe('HTTP 503');
-    cloud.onList = () => Promise.resolve({ servers: [], complete: true });
-    await clock.advance(60_000);
-    expect(keeper.durable().sight.cloudProblem).toBeNull();
-    expect(clock.naps).toEqual([30_000]);
-    await loop.stop();
-  });
+  it.each([
+    ['unavailable', 15_000],
+    ['unauthorised', 60_000],
+  ] as const)(
+    'asks a cloud that fails (%s) less and less often, says so, and recovers with the first answer',
+    async (kind, longest) => {
+      const { clock, log, cloud, keeper } = bench();
+      cloud.onList = () => Promise.reject(new CloudError(kind, 'HTTP 503'));
+      const loop = watchCloud(keeper, cloud, clock, log, () => periods);
+      await calm();
+      const pauses: number[] = [];
+      for (let n = 0; n < 8; n += 1) {
+        const [pause = 0] = clock.naps;
+        pauses.push(pause);
+        await clock.advance(pause);
+      }
+      expect(pauses).toEqual(
+        [2, 4, 8, 16, 32, 64, 64, 64].map((seconds) => Math.min(longest, seconds * 1_000)),
+      );
+      expect(keeper.durable().sight.cloudProblem).toBe('HTTP 503');
+      cloud.onList = () => Promise.resolve({ servers: [], complete: true });
+      await clock.advance(longest);
+      expect(keeper.durable().sight.cloudProblem).toBeNull();
+      expect(clock.naps).toEqual([30_000]);
+      await loop.stop();
+    },
+  );
 });
 
 describe('adopting the shape', () => {

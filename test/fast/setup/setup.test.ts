@@ -151,10 +151,11 @@ describe('the OpenStack lab', () => {
     ['', /this is unknown/],
   ])('goes only with the release that its settings are for: %j', (text, why) => {
     put('os-release', text);
-    const told = whyNoOpenStackLab(join(dir, 'os-release'));
+    const told = whyNoOpenStackLab(join(dir, 'os-release'), 'x64');
     if (why === null) expect(told).toBeNull();
     else expect(told).toMatch(why);
-    expect(whyNoOpenStackLab(join(dir, 'absent'))).toMatch(/this is unknown/);
+    expect(whyNoOpenStackLab(join(dir, 'absent'), 'x64')).toMatch(/this is unknown/);
+    expect(whyNoOpenStackLab(join(dir, 'os-release'), 'arm64')).toMatch(/x86-64 processor, this is arm64/);
   });
 });
 

@@ -58,6 +58,7 @@ if [ -n "$missing" ]; then
     -o Dpkg::Options::=--force-unsafe-io $missing >>"$log" 2>&1 9>&- || { tail -30 "$log"; exit 1; }
   leave_quiet
   own_policy=
+  trap - EXIT
   say "packages are installed"
 fi
 # Paste files live in packages whose set-up wants databases and debconf: unpacked, not installed.

@@ -55,6 +55,13 @@ if 'net0' not in nets:
 if 'public' not in nets:
     n = c.network.create_network(name='public', provider_network_type='local', **{'router:external': True})
     c.network.create_subnet(name='public', network_id=n.id, ip_version=4, cidr='10.214.0.0/20', enable_dhcp=False)
+# For cells that ask for more than VMs with jobs need. Nothing leads there: no host's network card, and no L3 agent.
+if mode == 'real' and 'net1' not in nets:
+    n = c.network.create_network(name='net1', shared=True, provider_network_type='local', port_security_enabled=True)
+    c.network.create_subnet(name='subnet1', network_id=n.id, ip_version=4, cidr='10.215.0.0/20', enable_dhcp=False)
+    outside = c.network.find_network('public')
+    r = c.network.create_router(name='router', external_gateway_info={'network_id': outside.id})
+    c.network.add_interface_to_router(r, subnet_id=c.network.find_subnet('subnet0').id)
 # the default security group of the demo project lets everything in, as a lab wants it
 d = openstack.connect(cloud='demo')
 sg = d.network.find_security_group('default', project_id=d.current_project_id) or next(iter(d.network.security_groups()))

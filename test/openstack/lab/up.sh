@@ -112,7 +112,10 @@ if [ -z "$restored" ]; then
   kill "$(cat "$RUN/mariadb.pid")"
   while alive mariadb; do sleep 0.1; done
   rm -f "$LAB_CACHE"/schemas-*.tar
-  tar -C "$VAR" -cf "$schemas.$$" mysql && mv "$schemas.$$" "$schemas"
+  # Each lab's shell is process 1 of its own namespace: a name that no other lab's has.
+  kept=$(mktemp "$schemas.XXXXXX")
+  tar -C "$VAR" -cf "$kept" mysql
+  mv "$kept" "$schemas"
   database
   say "schemas made"
 fi
