@@ -60,7 +60,7 @@ describe(`${String(many)} VMs of Nova's fake driver`, () => {
       },
       // Pulumi asks for each server that it waits for every three seconds, and each such question costs this cloud a
       // tenth of a second of a processor: with a hundred at once it would do little else.
-      engine: { maxParallel: 4 },
+      engine: { maxParallel: 4, adoptEvery: '15s' },
       // There is no console of a real boot either.
       guest: { hostKeys: 'first-sight' },
     });
