@@ -6,16 +6,31 @@ import { ApiClient } from '../embedded/bench.js';
 import type { EmbeddedSite } from '../support/site.js';
 import { eventually, leaseReady, membersIn, openSite, releaseJob } from '../support/site.js';
 
-/** What somebody may do to a server that is not theirs, what Nova shows then, and what takes it back. */
+/**
+ * What somebody may do to a server that is not theirs, what Nova shows then, what takes it back, and whether the VM
+ * boots anew by that.
+ */
 const deeds = [
-  { deed: 'stop', order: { 'os-stop': null }, shows: 'SHUTOFF', undo: 'start', back: { 'os-start': null } },
-  { deed: 'pause', order: { pause: null }, shows: 'PAUSED', undo: 'unpause', back: { unpause: null } },
-  { deed: 'suspend', order: { suspend: null }, shows: 'SUSPENDED', undo: 'resume', back: { resume: null } },
+  {
+    ...{ deed: 'stop', order: { 'os-stop': null }, shows: 'SHUTOFF' },
+    ...{ undo: 'start', back: { 'os-start': null }, boots: true },
+  },
+  {
+    ...{ deed: 'pause', order: { pause: null }, shows: 'PAUSED' },
+    ...{ undo: 'unpause', back: { unpause: null }, boots: false },
+  },
+  {
+    ...{ deed: 'suspend', order: { suspend: null }, shows: 'SUSPENDED' },
+    ...{ undo: 'resume', back: { resume: null }, boots: false },
+  },
   {
     ...{ deed: 'shelve', order: { shelve: null }, shows: 'SHELVED_OFFLOADED' },
-    ...{ undo: 'unshelve', back: { unshelve: null } },
+    ...{ undo: 'unshelve', back: { unshelve: null }, boots: true },
   },
-  { deed: 'rescue', order: { rescue: null }, shows: 'RESCUE', undo: 'unrescue', back: { unrescue: null } },
+  {
+    ...{ deed: 'rescue', order: { rescue: null }, shows: 'RESCUE' },
+    ...{ undo: 'unrescue', back: { unrescue: null }, boots: true },
+  },
 ];
 
 /** Against hanging only: what is awaited comes in seconds, on a machine with other work in many more. */
@@ -32,14 +47,11 @@ interface Pool {
   readonly act: (member: MemberView, action: object) => Promise<void>;
 }
 
-/** A pool that has come to its minimum. */
-async function open(
-  subnet: string,
-  shape: { readonly min: number; readonly max: number },
-  errorLimit: string,
-): Promise<Pool> {
+/** A pool of so many VMs, and no room for more, that has come to its minimum. */
+async function open(subnet: string, vms: number, errorLimit: string): Promise<Pool> {
   // Nobody is idle for so long here: whoever goes, goes because of what was done to it.
   const policy = { errorLimit, idleBeforeShrink: '1h' };
+  const shape = { min: vms, max: vms };
   const site = await openSite({ subnet, shape, policy });
   sites.push(site);
   await site.shape({});
@@ -52,7 +64,7 @@ async function open(
   };
   await eventually('the minimum, in its stacks', hangMs, () => {
     const { cells } = service.status();
-    return membersIn(service, 'Free').length === shape.min && cells.every(({ running }) => !running);
+    return membersIn(service, 'Free').length === vms && cells.every(({ running }) => !running);
   });
   return { site, service, act };
 }
@@ -72,7 +84,7 @@ const words = (moves: readonly HistoryEntry[]): string => moves.map(({ to }) => 
 describe('servers that somebody else stops, pauses, suspends, shelves, rescues or rebuilds', () => {
   /** Gives them all the time in the world to be put right. */
   let patient: Pool;
-  /** Gives them less time than they get. */
+  /** Gives them hardly any. */
   let strict: Pool;
   let lease: LeaseView;
   let busy: MemberView;
@@ -87,10 +99,9 @@ describe('servers that somebody else stops, pauses, suspends, shelves, rescues o
   };
 
   beforeAll(async () => {
-    // The one has no room for a replacement, so that it can only come back by the VMs that it has.
     [patient, strict] = await Promise.all([
-      open('127.133.0.0/16', { min: deeds.length, max: deeds.length }, '1h'),
-      open('127.134.0.0/16', { min: deeds.length + 2, max: 2 * deeds.length + 4 }, '4s'),
+      open('127.133.0.0/16', deeds.length, '1h'),
+      open('127.134.0.0/16', deeds.length + 2, '4s'),
     ]);
     lease = await leaseReady(strict.service, 1, hangMs);
     busy = membersIn(strict.service, 'Busy')[0] as MemberView;
@@ -149,7 +160,24 @@ describe('servers that somebody else stops, pauses, suspends, shelves, rescues o
         await Promise.all(deeds.map(({ deed, back }) => patient.act(touched(toBePutRight, deed), back)));
       }, hangMs);
 
-      it.each(deeds)(
+      it.each(deeds.filter(({ boots }) => boots))(
+        '$undo after $deed: is verified, and goes because its boot has left other files than its baseline has',
+        async ({ deed }) => {
+          const before = touched(toBePutRight, deed);
+          const moves = await eventually('Free again, or going', hangMs, async () => {
+            const found = await movesOf(patient, before);
+            return ['Free', 'deleting'].includes(found.at(-1)?.to ?? '') && found;
+          });
+          const told = moves.map(({ detail }) => detail).join('\n');
+          expect(told).toMatch(
+            /-> error: .*\n.*-> scrubbing: .*\nscrubbing -> deleting: not clean after the scrub: /,
+          );
+          expect(told).toContain('file: /run/');
+        },
+        2 * hangMs,
+      );
+
+      it.each(deeds.filter(({ boots }) => !boots))(
         '$undo after $deed: is verified, and Free again as the same VM',
         async ({ deed, undo }) => {
           const before = touched(toBePutRight, deed);
@@ -169,15 +197,20 @@ describe('servers that somebody else stops, pauses, suspends, shelves, rescues o
         2 * hangMs,
       );
 
-      it('leaves the pool as it was', async () => {
-        const names = [...toBePutRight.values()].map(({ name }) => name).sort();
-        expect(
-          membersIn(patient.service, 'Free')
-            .map(({ name }) => name)
-            .sort(),
-        ).toEqual(names);
-        expect((await patient.site.control.servers()).map(({ name }) => name).sort()).toEqual(names);
-      });
+      it(
+        'leaves the pool with its minimum',
+        async () => {
+          await eventually(
+            'as many Free ones as before',
+            hangMs,
+            () => membersIn(patient.service, 'Free').length === deeds.length,
+          );
+          const names = membersIn(patient.service, 'Free').map(({ name }) => name);
+          for (const { deed, boots } of deeds)
+            expect(names.includes(touched(toBePutRight, deed).name)).toBe(!boots);
+        },
+        2 * hangMs,
+      );
     });
 
     describe('left so', () => {
@@ -199,17 +232,22 @@ describe('servers that somebody else stops, pauses, suspends, shelves, rescues o
       );
 
       it(
-        'is replaced: the pool has its minimum of others, and the cloud no server but theirs',
+        'is replaced: others are made for the minimum, and the cloud has no server but theirs',
         async () => {
-          await eventually('the minimum', hangMs, () => {
-            const { members } = strict.service.status();
-            return members.length === deeds.length + 2 && members.every(({ state }) => state !== 'Unusable');
-          });
-          const { members } = strict.service.status();
           const old = new Set([...leftSo.values()].map(({ name }) => name));
-          expect(members.filter(({ name }) => old.has(name))).toEqual([]);
-          const names = members.map(({ name }) => name).sort();
-          expect((await strict.site.control.servers()).map(({ name }) => name).sort()).toEqual(names);
+          await eventually(
+            'others',
+            hangMs,
+            () => strict.service.status().members.length === deeds.length + 2,
+          );
+          const made = strict.service.status().members.filter(({ name }) => name !== busy.name);
+          expect(made.filter(({ name }) => old.has(name))).toEqual([]);
+          for (const { name } of made) expect(strict.service.member(name)?.made?.reason).toBe('minimum');
+          await eventually('their servers', hangMs, async () => {
+            const servers = (await strict.site.control.servers()).map(({ name }) => name).sort();
+            const members = strict.service.status().members.map(({ name }) => name);
+            return servers.join() === members.sort().join();
+          });
         },
         2 * hangMs,
       );
