@@ -1,7 +1,6 @@
 /** Builds a part from its Go module. */
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { compareVersions, neededGo, sourcesDir } from './parts.mjs';
@@ -9,8 +8,6 @@ import { compareVersions, neededGo, sourcesDir } from './parts.mjs';
 const progressMs = 15_000;
 const buildTimeoutMs = 40 * 60_000;
 const shownLogLines = 15;
-/** Bytes with which compilers may take more than they need. */
-const plentyOfMemory = 12 * 2 ** 30;
 
 /** Throws an Error that says what to do when there is no Go, or one that is too old. */
 export function requireGo(env = process.env) {
@@ -45,9 +42,9 @@ export async function build(part, { goDir, outDir, logFile, say }) {
   mkdirSync(dirname(logFile), { recursive: true });
   const binary = join(outDir, part.binary);
   const ldflags = ['-s', '-w', ...(part.stamp ? ['-X', part.stamp] : [])].join(' ');
-  // What the linker leaves out the compiler need not make.
-  const flags = ['-trimpath', '-gcflags=all=-dwarf=false', '-ldflags', ldflags];
-  const args = part.tool ? ['install', ...flags, 'tool'] : ['build', ...flags, '-o', binary, '.'];
+  const args = part.tool
+    ? ['install', '-trimpath', '-ldflags', ldflags, 'tool']
+    : ['build', '-trimpath', '-ldflags', ldflags, '-o', binary, '.'];
   const env = {
     ...process.env,
     GOMODCACHE: join(goDir, 'mod'),
@@ -59,8 +56,6 @@ export async function build(part, { goDir, outDir, logFile, say }) {
     GOTOOLCHAIN: 'local',
     // No C compiler needed, and binaries that run on any distribution.
     CGO_ENABLED: '0',
-    // A fifth of a compiler's time is looking for memory that it could use again.
-    ...(totalmem() >= plentyOfMemory && process.env.GOGC === undefined ? { GOGC: '400' } : {}),
   };
   delete env.GOOS;
   delete env.GOARCH;
