@@ -238,14 +238,16 @@ async function apiFuzzer() {
   if (why !== null) say('the fuzzer of the HTTP API is not there: the suite hostile will fail');
 }
 
-await systemPackages();
-// It waits for the package mirror and its disk, the engine for the processor: minutes each, so side by side.
-const lab = forTests ? Promise.all([openstackLab(), vmImage()]) : Promise.resolve();
-await npmPackages();
-const engine = await runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root });
-if (engine.why !== null) fail('the Pulumi engine could not be set up; the lines above say why.');
-await build();
-if (forTests) await secondNode();
-await lab;
-if (forTests) await apiFuzzer();
+// The engine's build wants the processor for minutes, everything else the mirrors and the disk: side by side.
+const engine = runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root }).then(({ why }) => {
+  if (why !== null) fail('the Pulumi engine could not be set up; the lines above say why.');
+});
+/** One after the other: apt has one lock, and what keeps daemons down has one file. */
+async function packages() {
+  await systemPackages();
+  if (!forTests) return;
+  await Promise.all([openstackLab(), vmImage()]);
+  await apiFuzzer();
+}
+await Promise.all([engine, npmPackages().then(build), packages(), forTests ? secondNode() : undefined]);
 say(`ready (${elapsed(started)})`);

@@ -29,8 +29,9 @@ const memberSchema = z.strictObject({
 /**
  * How often the provider tries again: after a 429 with Retry-After, which it then waits for, and where a connection
  * broke. It has no such number unless told, and none of its environment: one 429, or one connection cut in the minutes
- * in which it waits for a server, fails the create and leaves a server that no stack knows. A POST that may have
- * arrived is not sent again all the same: its body is used up (provider 1.54, tried).
+ * in which it waits for a server, fails the create and leaves a server that no stack knows. A POST whose answer is lost
+ * is sent again only where another connection is open to the same place, by which Go's HTTP client gets its body anew;
+ * on a new connection it is used up (provider 1.54, tried). What was made twice is a stray, or a lost address.
  */
 const providerRetries = '5';
 

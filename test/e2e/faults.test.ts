@@ -95,6 +95,20 @@ describe('a pool on a cloud that fails', () => {
     await releaseJob(running.service, 4);
   }, 300_000);
 
+  it('has one server for each VM after answers to creates were lost, whether the plugin asked again or not', async () => {
+    await leaseReady(running.service, 11, 60_000);
+    await site.control.fault({ kind: 'lost-answer', method: 'POST', path: '/v2.1/servers' }, { times: 2 });
+    await Promise.all([12, 13].map((job) => leaseReady(running.service, job, 150_000)));
+    // A fault that has struck as often as it should is no longer in force.
+    expect(await site.control.faults()).toEqual([]);
+    await Promise.all([11, 12, 13].map((job) => releaseJob(running.service, job)));
+    await eventually('the servers of its VMs and no other', 120_000, async () => {
+      const servers = (await site.control.servers()).filter(({ status }) => status !== 'DELETED');
+      const ours = running.service.status().members.map(({ serverId }) => serverId);
+      return ours.length === 1 && servers.length === 1 && servers[0]?.id === ours[0];
+    });
+  }, 360_000);
+
   it('replaces a Free VM that no longer answers', async () => {
     const [before] = membersIn(running.service, 'Free');
     await site.control.order(before?.name ?? '', { do: 'network', mode: 'drop' });

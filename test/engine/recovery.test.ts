@@ -7,7 +7,7 @@ import type { CellWish, ConvergeResult } from '../../src/engine/port.js';
 import { collectEvents, stackOf, startEngineBench, until, type EngineBench } from '../support/engine.js';
 import { lostAddresses } from '../../src/pool/addresses.js';
 import { emptyBook, emptySight } from '../../src/pool/book.js';
-import type { InstallationId } from '../../src/pool/model.js';
+import type { InstallationId, ServerId } from '../../src/pool/model.js';
 import { historyDirectory, statePath } from '../../src/engine/state-copies.js';
 
 const minutes = 60_000;
@@ -165,9 +165,12 @@ describe('an engine that was killed', () => {
       const { cell, name } = next();
       const wish = bench.wish(cell, [bench.member(name, { floatingIpPool: 'public' })]);
       await bench.fault({ effect: { kind: 'lost-answer', method: 'POST', path: '*floatingips*' }, times: 1 });
-      expect((await converge(wish)).ok).toBe(true);
+      const first = await converge(wish);
       await bench.clearFaults();
-      // Pulumi has asked once more.
+      // The plugin has asked once more if another connection was open; if not, its update failed, and the next one asks.
+      if (!first.ok) expect(first.message).toContain('Error creating openstack_networking_floatingip_v2');
+      const made = first.ok ? first : await converge(wish);
+      expect(made).toMatchObject({ ok: true, state: { instances: [{ member: name }], lostCreates: [], unlisted: [] } });
       expect(await floatingIps(name)).toBe(2);
       const [spare, ...others] = lostAddresses(emptyState, await bench.cloud.floatingIps(never));
       expect(spare).toMatchObject({ member: name, isAssociated: false });
@@ -183,17 +186,24 @@ describe('an engine that was killed', () => {
   );
 
   it(
-    'does not order a server again whose answer was lost, and says why in the words of the provider',
+    'of a server whose answer was lost knows which one is in its stack, or says in the words of the provider that none is',
     async () => {
       const { cell, name } = next();
       await bench.fault({ effect: { kind: 'lost-answer', method: 'POST', path: '/v2.1/servers' }, times: 1 });
       const result = await converge(bench.wish(cell, [bench.member(name)]));
       await bench.clearFaults();
-      expect(result).toMatchObject({ ok: false, message: expect.stringContaining('Error creating OpenStack server') });
-      expect(result.ok ? '' : result.message).not.toMatch(/unhandled|TypeError/i);
       const { servers } = await bench.cloud.listOurs(never);
-      expect(servers.filter((server) => server.name === name)).toHaveLength(1);
-      for (const { id } of servers.filter((server) => server.name === name)) await bench.cloud.deleteServer(id, never);
+      const ids = servers.filter((server) => server.name === name).map(({ id }) => String(id));
+      if (result.ok) {
+        // Another connection was open, and the plugin asked once more: the pool's book ends the one that no stack has.
+        expect(ids).toHaveLength(2);
+        expect(ids).toContain(result.state.instances[0]?.serverId);
+      } else {
+        expect(ids).toHaveLength(1);
+        expect(result.message).toContain('Error creating OpenStack server');
+        expect(result.message).not.toMatch(/unhandled|TypeError/i);
+      }
+      for (const id of ids) await bench.cloud.deleteServer(id as ServerId, never);
     },
     3 * minutes,
   );
