@@ -114,7 +114,7 @@ export class QemuVm {
         ...['-kernel', join(imageDirectory, 'vmlinuz'), '-initrd', initrd],
         ...[
           '-append',
-          `console=ttyS0 quiet cryptomgr.notests net.ifnames=0 norandmaps systemd.show_status=false${word}`,
+          `console=ttyS0 quiet cryptomgr.notests net.ifnames=0 norandmaps no_timer_check systemd.show_status=false${word}`,
         ],
         ...['-drive', `file=${join(imageDirectory, 'root.qcow2')},if=virtio,snapshot=on`],
         ...['-device', 'virtio-rng-pci', '-device', 'virtio-net-pci,netdev=net'],
