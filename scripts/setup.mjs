@@ -38,12 +38,12 @@ function fail(text) {
   process.exit(1);
 }
 
-/** Runs a command, its output to the terminal; ends the set-up with advice when it fails. */
+/** Runs a command, its output to the terminal; throws with advice when it fails. */
 async function run(what, command, args, advice, options = {}) {
   const since = Date.now();
   say(`${what} ...`);
   const { why } = await runChild(command, args, { cwd: root, ...options });
-  if (why !== null) fail(`${what} failed (${command} ${args.join(' ')}: ${why}).\n${advice}`);
+  if (why !== null) throw new Error(`${what} failed (${command} ${args.join(' ')}: ${why}).\n${advice}`);
   say(`${what}: done in ${elapsed(since)}`);
 }
 
@@ -128,9 +128,10 @@ async function systemPackages() {
   const missing = needs.filter(({ file }) => !existsSync(file)).map(({ pkg }) => pkg);
   if (missing.length === 0) return;
   const byHand = `Install them by hand: ${missing.join(' ')}`;
-  if (process.getuid?.() !== 0) fail(`system packages are missing and this is not root.\n${byHand}`);
+  if (process.getuid?.() !== 0)
+    throw new Error(`system packages are missing and this is not root.\n${byHand}`);
   if (!existsSync('/usr/bin/apt-get'))
-    fail(`system packages are missing and there is no apt-get here.\n${byHand}`);
+    throw new Error(`system packages are missing and there is no apt-get here.\n${byHand}`);
   const undo = keepDaemonsDown();
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const apt = (args) => ['-qq', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Use-Pty=0', ...args];
@@ -214,7 +215,7 @@ async function openstackLab() {
   const isNamed = namedSuites.some((name) => name.startsWith('openstack'));
   if (!isNamed && !runs('openstack')) return;
   const why = whyNoOpenStackLab();
-  if (why !== null && isNamed) fail(`there can be no OpenStack lab here: ${why}.`);
+  if (why !== null && isNamed) throw new Error(`there can be no OpenStack lab here: ${why}.`);
   if (why !== null) return say(`the tests will leave the real OpenStack out: ${why}`);
   const script = join(root, 'test', 'openstack', 'lab', 'prepare.sh');
   const log = 'Its log is openstack/prepare.log in the cache directory.';
@@ -238,10 +239,12 @@ async function apiFuzzer() {
   if (why !== null) say('the fuzzer of the HTTP API is not there: the suite hostile will fail');
 }
 
-// The engine's build wants the processor for minutes, everything else the mirrors and the disk: side by side.
-const engine = runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root }).then(({ why }) => {
-  if (why !== null) fail('the Pulumi engine could not be set up; the lines above say why.');
-});
+async function pulumiEngine() {
+  const { why } = await runChild(process.execPath, ['scripts/engine/install.mjs'], { cwd: root });
+  if (why !== null)
+    throw new Error('the Pulumi engine could not be set up; lines above that begin with "engine:" say why.');
+}
+
 /** One after the other: apt has one lock, and what keeps daemons down has one file. */
 async function packages() {
   await systemPackages();
@@ -249,5 +252,15 @@ async function packages() {
   await Promise.all([openstackLab(), vmImage()]);
   await apiFuzzer();
 }
-await Promise.all([engine, npmPackages().then(build), packages(), forTests ? secondNode() : undefined]);
+
+// The engine's build wants the processor for minutes, everything else the mirrors and the disk: side by side. Where one
+// of them fails the others come to their end first: apt must not be cut off in the middle.
+const outcomes = await Promise.allSettled([
+  pulumiEngine(),
+  npmPackages().then(build),
+  packages(),
+  forTests ? secondNode() : undefined,
+]);
+const failed = outcomes.find(({ status }) => status === 'rejected');
+if (failed !== undefined) fail(failed.reason.message);
 say(`ready (${elapsed(started)})`);
