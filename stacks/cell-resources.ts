@@ -115,15 +115,21 @@ const withFloatingIp = (
   });
 };
 
+/** In the provider's words: Neutron listed the ports, and this one is not among them. */
+const noSuchPort = 'No openstack_networking_port_v2 found';
+
 /**
  * The port behind an interface. A server that is gone has none: what was associated once ignores changes, and
- * one vanished server must not stop the program of a whole cell.
+ * one vanished server must not stop the program of a whole cell. Where Neutron did not answer, a word that it refuses as a
+ * port's id: with an empty one the provider would associate the address with nothing and take that for done.
  */
 const portOf = async (deviceId: string, fixedIp: string): Promise<string> => {
   try {
     return (await openstack.networking.getPort({ deviceId, fixedIp })).id;
-  } catch {
-    return '';
+  } catch (error) {
+    if (String(error).includes(noSuchPort)) return '';
+    void pulumi.log.warn(`the port of ${fixedIp} could not be looked up: ${String(error)}`);
+    return `the port of ${fixedIp} could not be looked up`;
   }
 };
 

@@ -186,6 +186,32 @@ describe('an engine that was killed', () => {
   );
 
   it(
+    'where Neutron did not tell the port of a new server associates its floating IP in the next update',
+    async () => {
+      const { cell, name, other } = next();
+      const wish = bench.wish(cell, [bench.member(name, { floatingIpPool: 'public' })]);
+      await bench.fault({ effect: { kind: 'api-error', method: 'GET', path: '*ports*', status: 403 } });
+      const first = await converge(wish);
+      expect(first).toMatchObject({ ok: false, message: expect.stringContaining('could not be looked up') });
+      await bench.clearFaults();
+      const second = await converge(wish);
+      expect(second).toMatchObject({ ok: true, state: { instances: [{ member: name }], lostCreates: [], unlisted: [] } });
+      expect(await bench.cloud.floatingIps(never)).toMatchObject([{ member: name, isAssociated: true }]);
+
+      // One that somebody has deleted has no port, and holds up nobody.
+      const [made] = second.state?.instances ?? [];
+      await bench.cloud.deleteServer(made?.serverId ?? ('none' as ServerId), never);
+      await until('the server is gone', async () => !(await bench.servers()).has(name));
+      const third = await converge(bench.wish(cell, [bench.member(name, { floatingIpPool: 'public' }), bench.member(other)]));
+      expect(third.ok).toBe(true);
+      expect(membersIn(third)).toContain(other);
+      expect((await converge(bench.wish(cell, [], [name, other]))).ok).toBe(true);
+      expect(await floatingIps(name)).toBe(0);
+    },
+    3 * minutes,
+  );
+
+  it(
     'of a server whose answer was lost knows which one is in its stack, or says in the words of the provider that none is',
     async () => {
       const { cell, name } = next();
