@@ -26,7 +26,7 @@ test: ## Sets everything up and passes all the tests (SUITES="fast guest" for so
 	@$(NODE) scripts/run-tests.mjs $(SUITES)
 
 test-openstack: ## Installs a real OpenStack, starts it in namespaces of its own and runs the product against it
-	@$(MAKE) --no-print-directory test SUITES="openstack-cold openstack openstack-hundred"
+	@$(MAKE) --no-print-directory test SUITES="openstack-jobs openstack-faults openstack-hundred"
 
 chaos: setup ## Kills real processes while jobs run, then looks what was lost (KILLS=200 SEED=...)
 	@unshare --mount --propagation private $(NODE) dist/test/chaos/main.js --kills "$(or $(KILLS),200)" $(if $(SEED),--seed "$(SEED)")

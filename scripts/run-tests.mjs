@@ -59,15 +59,16 @@ const isNamed = (suite, word) => suite.name === word || suite.name.replaceAll(' 
 
 /**
  * One Jest project. Its progress (a line for each file, and what failed) comes from Jest itself. `inside`: a program
- * that runs the command which follows it in surroundings of its own.
+ * that runs the command which follows it in surroundings of its own. `firstAlone`: the file that has all the suite's
+ * places; from its end on the suite has one.
  */
 function jestSuite(
   name,
   project,
   limitMs,
-  { node = process.execPath, extra = [], inside = [], slots = 1 } = {},
+  { node = process.execPath, extra = [], inside = [], slots = 1, firstAlone } = {},
 ) {
-  const run = async () => {
+  const run = async (narrow) => {
     if (!existsSync(node)) {
       return { passed: 0, failed: 1, note: `could not run: there is no ${node}; make test sets it up` };
     }
@@ -79,6 +80,7 @@ function jestSuite(
       limitMs,
       // Jest writes its progress to stderr; on stdout it only repeats the JSON.
       quietStdout: true,
+      ...(firstAlone === undefined ? {} : { onOutput: onceOver(firstAlone, () => narrow(1)) }),
     });
     if (!existsSync(out))
       return { passed: 0, failed: 1, note: `could not run: ${why ?? `exit code ${code}`}` };
@@ -98,6 +100,19 @@ function jestSuite(
     };
   };
   return { name, slots, run };
+}
+
+/** Looks in Jest's progress for the line of a file that is over. */
+function onceOver(file, then) {
+  let seen = '';
+  let isOver = false;
+  return (chunk) => {
+    if (isOver) return;
+    seen += stripVTControlCharacters(chunk.toString());
+    isOver = new RegExp(`^(PASS|FAIL) .*${file.replaceAll('.', '\\.')}`, 'm').test(seen);
+    if (isOver) then();
+    seen = seen.slice(seen.lastIndexOf('\n') + 1);
+  };
 }
 
 /** What failed, each with the first lines of its reason: the end of a long output is what whoever reads it sees. */
@@ -152,15 +167,18 @@ function countedSuite(name, command, args, limitMs) {
 }
 
 const serial = ['--runInBand'];
+/** Files in the order of their names; Jest's own depends on how long they took last time. */
+const byName = join(root, 'scripts', 'by-name.mjs');
 const other = otherNode().program;
 /** Brings OpenStack up, runs the command that follows in its namespaces, and takes all of it down. */
 const openstackLab = join(root, 'test', 'openstack', 'lab', 'run.sh');
 
 /** A real OpenStack, started in namespaces of its own around the tests. Where it cannot be, that is told. */
-function openstackSuite(name, files, slots = 1) {
-  const extra = [...serial, `--testPathPatterns=test/openstack/[0-9]-(${files})`];
+function openstackSuite(name, files, options = {}) {
+  const patterns = `--testPathPatterns=test/openstack/[0-9]-(${files})`;
+  const extra = [...serial, `--testSequencer=${byName}`, patterns];
   return whereOpenStackCanBe(
-    jestSuite(name, 'openstack', minutes(40), { extra, inside: [openstackLab], slots }),
+    jestSuite(name, 'openstack', minutes(40), { extra, inside: [openstackLab], ...options }),
   );
 }
 
@@ -224,12 +242,18 @@ const suites = [
 const suitesOnRequest = [
   // A kernel and a systemd of the tests' own, in software emulation.
   jestSuite('vm', 'vm', minutes(30), { extra: serial }),
-  // Measures how long a cold VM takes.
-  openstackSuite('openstack-cold', 'cold-vms', places),
+  // Those of `make test-openstack`, each with an OpenStack of its own: together all of `openstack`, after what measures
+  // how long a cold VM takes, and wants the machine for that.
+  openstackSuite('openstack-jobs', 'cold-vms|contract|ways-in|cells|jobs', {
+    slots: places,
+    firstAlone: '0-cold-vms.test.ts',
+  }),
+  openstackSuite('openstack-faults', 'faults'),
   whereOpenStackCanBe(
     jestSuite('openstack-hundred', 'openstack-fake', minutes(40), {
       extra: serial,
-      inside: ['env', 'LAB_MODE=fake', openstackLab],
+      // It waits for nobody's limits, so those beside it go first.
+      inside: ['nice', '-n', '5', 'env', 'LAB_MODE=fake', openstackLab],
     }),
   ),
 ];
@@ -280,14 +304,14 @@ if (unknown.length > 0) {
 }
 
 /** Runs it when no other checkout's tests on this machine do: they would bind the same addresses. */
-async function runByItself(suite) {
+async function runByItself(suite, narrow) {
   const file = join(tmpdir(), `vmpool-suite-${suite.name.replaceAll(' ', '-')}.lock`);
   const say = (text) => console.log(`=== ${suite.name}: ${text}`);
   const options = { waitMs: minutes(60), say, what: 'run of this suite', signal: interrupt.signal };
   let release = () => undefined;
   try {
     release = await takeLock(file, options);
-    return await suite.run();
+    return await suite.run(narrow);
   } catch (error) {
     return { passed: 0, failed: 1, note: `could not run: ${error.message}` };
   } finally {
@@ -296,10 +320,10 @@ async function runByItself(suite) {
 }
 
 const results = [];
-async function runSuite(suite) {
+async function runSuite(suite, narrow) {
   const since = Date.now();
   console.log(`\n=== ${suite.name}`);
-  const result = await runByItself(suite);
+  const result = await runByItself(suite, narrow);
   const seconds = secondsSince(since);
   results.push({ name: suite.name, ...result, seconds });
   const { passed, failed, note } = result;
@@ -311,7 +335,7 @@ async function runSuite(suite) {
 const named = new Set(wanted.flatMap((word) => all.filter((suite) => isNamed(suite, word))));
 const chosen = wanted.length === 0 ? suites : [...named];
 await runScheduled(
-  chosen.map((suite) => ({ ...suite, run: () => runSuite(suite) })),
+  chosen.map((suite) => ({ ...suite, run: (narrow) => runSuite(suite, narrow) })),
   {
     capacity: places,
     alone: leftSurroundings,

@@ -7,8 +7,8 @@
  *   node scripts/setup.mjs --demo   the same, but stops at once where the demo could not run
  *   node scripts/setup.mjs --demo --services   and with the daemons that follow the pool there
  *   node scripts/setup.mjs --test   and what the tests want: a second Node version, a browser, daemons of services, the
- *                                   fuzzer; and the OpenStack lab, and a VM's image, where their suites are to run
- *                                   (--suites='A B')
+ *                                   fuzzer, the OpenStack lab, a VM's image. With --suites='A B' what only other
+ *                                   suites want is left out
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,10 +23,13 @@ import { cacheDirectory, otherNode } from './tested-nodes.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const forTests = process.argv.includes('--test');
 /** Of `make test SUITES=...`; none: those of every run. */
-const namedSuites = (
-  process.argv.find((arg) => arg.startsWith('--suites='))?.slice('--suites='.length) ?? ''
-).split(' ');
-const runs = (suite) => namedSuites.join('') === '' || namedSuites.includes(suite);
+const namedSuites = (process.argv.find((arg) => arg.startsWith('--suites='))?.slice('--suites='.length) ?? '')
+  .split(' ')
+  .filter((name) => name !== '');
+const everySuite = namedSuites.length === 0;
+const runs = (suite) => everySuite || namedSuites.includes(suite);
+/** Suites that bring all that they look at in their own OpenStack. */
+const onlyOpenStack = !everySuite && namedSuites.every((name) => name.startsWith('openstack'));
 const forServices = process.argv.includes('--services');
 const started = Date.now();
 
@@ -121,7 +124,8 @@ const vmNeeds = [
 async function systemPackages() {
   const needs = [
     ...systemNeeds,
-    ...(forTests ? testNeeds : forServices ? demoServicesNeeds : []),
+    ...(forTests && !onlyOpenStack ? testNeeds : []),
+    ...(forServices ? demoServicesNeeds : []),
     ...(forTests && ['puppet-server', 'puppet-vm'].some(runs) ? puppetServerNeeds : []),
     ...(forTests && namedSuites.includes('vm') ? vmNeeds : []),
   ];
@@ -181,6 +185,7 @@ async function build() {
 // ---------------------------------------------------------------- the other Node version
 
 async function secondNode() {
+  if (!everySuite && !namedSuites.some((name) => name.endsWith('other-node'))) return;
   const { version, dir: target, program } = otherNode();
   if (existsSync(program)) return;
   const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
@@ -235,6 +240,7 @@ async function vmImage() {
 
 /** The fuzzer of the HTTP API. Where it cannot be had, its suite tries again and says why; the others run. */
 async function apiFuzzer() {
+  if (!runs('hostile')) return;
   const { why } = await runChild(process.execPath, ['scripts/fuzzer/install.mjs'], { cwd: root });
   if (why !== null) say('the fuzzer of the HTTP API is not there: the suite hostile will fail');
 }

@@ -1,7 +1,7 @@
 export interface ScheduledTask {
   readonly name: string;
   readonly slots: number;
-  readonly run: () => Promise<void>;
+  readonly run: (narrow: (slots: number) => void) => Promise<void>;
 }
 export function runScheduled(
   tasks: readonly ScheduledTask[],

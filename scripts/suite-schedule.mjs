@@ -6,27 +6,39 @@ import { StringDecoder } from 'node:string_decoder';
  * room, so that a wide one is not put off for ever. `alone` is awaited whenever nothing runs, before the next task
  * starts and at the end, with the names of what ended since the last time. Once `stopped` says true, no more starts.
  *
- * A task: `{ name, slots, run }`, where a width beyond the capacity counts as all of it and `run()` resolves when the
- * task has ended; it must not reject.
+ * A task: `{ name, slots, run }`, where a width beyond the capacity counts as all of it and `run(narrow)` resolves when
+ * the task has ended; it must not reject. Once it needs less room it calls `narrow(slots)`, and others come in beside it.
  */
 export async function runScheduled(tasks, { capacity, alone, stopped }) {
   const running = new Set();
   const ended = [];
   let used = 0;
+  let hasRoom = () => undefined;
+  const moreRoom = () => new Promise((resolve) => (hasRoom = resolve));
   const quiet = async () => {
     if (running.size === 0 && ended.length > 0) await alone(ended.splice(0));
   };
   for (const { name, slots, run } of tasks) {
-    const width = Math.min(slots, capacity);
-    while (used + width > capacity) await Promise.race(running);
+    let width = Math.min(slots, capacity);
+    while (used + width > capacity) await moreRoom();
     await quiet();
     if (stopped()) break;
     used += width;
-    const task = run().then(() => {
-      running.delete(task);
-      used -= width;
-      ended.push(name);
-    });
+    const narrow = (to) => {
+      if (!running.has(task) || to >= width) return;
+      used -= width - to;
+      width = to;
+      hasRoom();
+    };
+    // Begins when it is known to run.
+    const task = Promise.resolve()
+      .then(() => run(narrow))
+      .then(() => {
+        running.delete(task);
+        used -= width;
+        ended.push(name);
+        hasRoom();
+      });
     running.add(task);
   }
   await Promise.all(running);

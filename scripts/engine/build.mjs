@@ -32,19 +32,11 @@ export function requireGo(env = process.env) {
 }
 
 /**
- * Builds a part and gives the path of its binary, with a line of progress every 15 s.
  * Module and build caches are private (`goDir`): they are 5 GB that nothing needs afterwards, and they can be deleted
- * without touching what the user has. GOPROXY, GOFLAGS=-mod=mod and the like of the user are not inherited where
- * they could change the result; GOPROXY and its relatives are.
+ * without touching what the user has. GOFLAGS=-mod=mod and the like of the user are not inherited where they could change
+ * the result; GOPROXY and its relatives are.
  */
-export async function build(part, { goDir, outDir, logFile, say }) {
-  mkdirSync(outDir, { recursive: true });
-  mkdirSync(dirname(logFile), { recursive: true });
-  const binary = join(outDir, part.binary);
-  const ldflags = ['-s', '-w', ...(part.stamp ? ['-X', part.stamp] : [])].join(' ');
-  const args = part.tool
-    ? ['install', '-trimpath', '-ldflags', ldflags, 'tool']
-    : ['build', '-trimpath', '-ldflags', ldflags, '-o', binary, '.'];
+function goEnvironment(goDir, outDir) {
   const env = {
     ...process.env,
     GOMODCACHE: join(goDir, 'mod'),
@@ -59,6 +51,34 @@ export async function build(part, { goDir, outDir, logFile, say }) {
   };
   delete env.GOOS;
   delete env.GOARCH;
+  return env;
+}
+
+/**
+ * Downloads the modules that a part is compiled from, while others are compiled. What fails here fails again in its
+ * build, which says it.
+ */
+export async function fetchModules(part, { goDir, outDir, logFile }) {
+  mkdirSync(dirname(logFile), { recursive: true });
+  const log = openSync(logFile, 'w');
+  try {
+    const args = ['list', '-deps', '-f', '{{with .Error}}{{.}}{{end}}', part.tool ? 'tool' : '.'];
+    await runGo(args, { cwd: join(sourcesDir, part.name), env: goEnvironment(goDir, outDir), log });
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** Builds a part and gives the path of its binary, with a line of progress every 15 s. */
+export async function build(part, { goDir, outDir, logFile, say }) {
+  mkdirSync(outDir, { recursive: true });
+  mkdirSync(dirname(logFile), { recursive: true });
+  const binary = join(outDir, part.binary);
+  const ldflags = ['-s', '-w', ...(part.stamp ? ['-X', part.stamp] : [])].join(' ');
+  const args = part.tool
+    ? ['install', '-trimpath', '-ldflags', ldflags, 'tool']
+    : ['build', '-trimpath', '-ldflags', ldflags, '-o', binary, '.'];
+  const env = goEnvironment(goDir, outDir);
 
   const started = performance.now();
   const elapsed = () => `${Math.round((performance.now() - started) / 1000)} s`;

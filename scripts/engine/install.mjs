@@ -23,7 +23,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { build, requireGo } from './build.mjs';
+import { build, fetchModules, requireGo } from './build.mjs';
 import { canDownload, download, downloadPlatform, downloadSites } from './download.mjs';
 import { findInstalled } from './installed.mjs';
 import { locateEngine, pointerFile } from './locate.mjs';
@@ -108,18 +108,23 @@ async function buildParts(toBuild, cache) {
   const first = toBuild.filter(({ common }) => common === true);
   const queue = parts.filter((part) => toBuild.includes(part) && !first.includes(part));
   const built = [];
+  const placesOf = ({ name }) => ({ goDir, outDir: join(cache, 'work', name) });
+  // The first to be compiled downloads its own; the others' come meanwhile.
+  const fetched = queue.map((part) =>
+    fetchModules(part, { ...placesOf(part), logFile: join(cache, 'logs', `${part.name}-modules.log`) }),
+  );
   const worker = async (queue) => {
     for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
-      const outDir = join(cache, 'work', part.name);
       const logFile = join(cache, 'logs', `${part.name}.log`);
       // Named by the sources as they are before the build: what is edited meanwhile must be built again.
       const id = partId(part);
-      const binary = await build(part, { goDir, outDir, logFile, say });
+      const binary = await build(part, { ...placesOf(part), logFile, say });
       built.push(keep(part, id, 'build', binary, cache));
     }
   };
   const outcomes = await Promise.allSettled([worker(first)]);
   outcomes.push(...(await Promise.allSettled(Array.from({ length: buildsAtOnce }, () => worker(queue)))));
+  await Promise.allSettled(fetched);
   const failed = outcomes.find(({ status }) => status === 'rejected');
   if (failed !== undefined) throw failed.reason;
   rmSync(join(cache, 'work'), { recursive: true, force: true });

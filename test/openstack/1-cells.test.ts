@@ -5,7 +5,7 @@ import { patienceMs } from '../support/openstack-story.js';
 cellContract(
   'a real OpenStack',
   () => {
-    const { flavor, image, network, otherNetwork, external } = labNames;
+    const { flavor, emptyImage: image, network, otherNetwork, external } = labNames;
     const lab = new OpenStackLab();
     return Promise.resolve({
       env: lab.env(),

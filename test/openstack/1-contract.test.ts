@@ -4,7 +4,7 @@ import { labNames, OpenStackLab } from '../support/openstack-lab.js';
 cloudContract(
   'a real OpenStack',
   () => {
-    const { flavor, image, network, external } = labNames;
+    const { flavor, emptyImage: image, network, external } = labNames;
     const lab = new OpenStackLab();
     return Promise.resolve({
       env: lab.env(),

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect } from '@jest/globals';
-import { patienceMs, policy, Story } from '../support/openstack-story.js';
-import { eventually } from '../support/site.js';
+import { policy, Story } from '../support/openstack-story.js';
 
 describe('a pool on a real OpenStack in trouble', () => {
   const story = new Story({ min: 1, max: 3 });
@@ -33,7 +32,7 @@ describe('a pool on a real OpenStack in trouble', () => {
     const { pool, lab } = story;
     const before = [await pool.ready(2), await pool.ready(3)];
     const id = await pool.ask(4);
-    await eventually('a server on its way', patienceMs, async () => (await lab.servers()).length === 3);
+    await story.servers('a server on its way', (all) => all.length === 3);
     await pool.kill();
     await pool.start();
     expect((await pool.ready(4)).id).toBe(id);
@@ -67,7 +66,7 @@ describe('a pool on a real OpenStack in trouble', () => {
     await pool.calm(0, 1);
     await pool.release(5);
     await story.freeVm();
-    await eventually('one server', patienceMs, async () => (await lab.servers()).length === 1);
+    await story.servers('one server', (all) => all.length === 1);
   });
 
   story.chapter('finds a VM whose network is cut Unusable, terminates and replaces it', async () => {
@@ -89,8 +88,8 @@ describe('a pool on a real OpenStack in trouble', () => {
     try {
       await pool.reconfigure({ bootLimit: '20s' });
       await pool.ask(7);
-      const stuck = await eventually('a server in BUILD', patienceMs, async () =>
-        (await lab.servers()).find(({ status }) => status === 'BUILD'),
+      const stuck = await story.servers('a server in BUILD', (all) =>
+        all.find(({ status }) => status === 'BUILD'),
       );
       await story.noServer(stuck.name);
     } finally {
@@ -107,6 +106,6 @@ describe('a pool on a real OpenStack in trouble', () => {
     );
     expect(cleaned).toEqual([]);
     await pool.calm(0, 0);
-    await eventually('no server', patienceMs, async () => (await lab.servers()).length === 0);
+    await story.servers('no server', (all) => all.length === 0);
   });
 });

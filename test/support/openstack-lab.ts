@@ -13,6 +13,8 @@ export const labNames = {
   flavor: 'small',
   image: 'debian-vm',
   otherImage: 'debian-vm-2',
+  /** Nothing boots from it, so a server costs no emulation. */
+  emptyImage: 'nothing',
   network: 'net0',
   /** Leads nowhere: for the order of a VM's networks. */
   otherNetwork: 'net1',

@@ -12,6 +12,9 @@ import { eventually, openSiteOn, type Site } from './site.js';
 /** Guests are emulated in software, on machines with other work. Against hanging only. */
 export const patienceMs = 600_000;
 
+/** A look at all servers costs Nova a tenth of a second of a processor, which its VMs are emulated on. */
+const lookEveryMs = 1_000;
+
 export const policy = {
   bootLimit: '20m',
   // Long enough that a VM is still there for the next chapter.
@@ -50,12 +53,14 @@ export class Story {
       const site = openSiteOn(mkdtempSync('/var/tmp/vmpool-site-'), this.lab.env(), () => Promise.resolve(), {
         shape: { flavor, image, networks: [network], ...shape },
         policy,
+        // With each look at the pool's stack flavor, image and network are looked up.
+        engine: { adoptEvery: '5s' },
       });
       this.#site = site;
       this.atTheEnd(() => site.close());
       await site.shape({});
       chmodSync(site.config.stateDir, 0o700);
-      const pool = new PoolProcess(site, patienceMs);
+      const pool = new PoolProcess(site, patienceMs, lookEveryMs);
       this.#pool = pool;
       this.atTheEnd(() => pool.stop());
       await pool.start();
@@ -64,7 +69,7 @@ export class Story {
       for (const close of this.#closers.reverse()) await close();
       // The lab is the next file's too.
       await this.lab.deleteServers();
-      await eventually('no server', patienceMs, async () => (await this.lab.servers()).length === 0);
+      await this.servers('no server', (all) => all.length === 0);
     }, 2 * patienceMs);
   }
 
@@ -109,6 +114,14 @@ export class Story {
     await this.pool.until(`${vm} to be no server`, async () =>
       (await this.lab.servers()).every(({ name }) => name !== vm),
     );
+  }
+
+  /** Waits until the cloud has such servers. */
+  servers<T>(
+    what: string,
+    found: (servers: Awaited<ReturnType<OpenStackLab['servers']>>) => T,
+  ): Promise<Exclude<T, undefined | false>> {
+    return eventually(what, patienceMs, async () => found(await this.lab.servers()), lookEveryMs);
   }
 
   /** What `vmpool doctor` finds different between store, stacks, cloud, VMs and workers: a line each. */

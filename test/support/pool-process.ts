@@ -17,10 +17,11 @@ export class PoolProcess {
   #worker: Client | null = null;
   #operator: Client | null = null;
 
-  /** `patienceMs`: longest that anything may take; against hanging only. */
+  /** `patienceMs`: longest that anything may take; against hanging only. `lookEveryMs`: for those who wait. */
   constructor(
     private readonly site: Site,
     private readonly patienceMs: number,
+    private readonly lookEveryMs?: number,
   ) {}
 
   async start(): Promise<void> {
@@ -85,7 +86,12 @@ export class PoolProcess {
     found: (status: StatusView) => T | Promise<T>,
   ): Promise<Exclude<T, undefined | false>> {
     try {
-      return await eventually(what, this.patienceMs, async () => found(await this.status()));
+      return await eventually(
+        what,
+        this.patienceMs,
+        async () => found(await this.status()),
+        this.lookEveryMs,
+      );
     } catch (error) {
       const status = await this.status().then(
         ({ members, problems, cells, requests }) =>

@@ -271,13 +271,14 @@ export async function eventually<T>(
   what: string,
   ms: number,
   found: () => T | Promise<T>,
+  everyMs = 100,
 ): Promise<Exclude<T, undefined | false>> {
   const end = Date.now() + ms;
   for (;;) {
     const value = await found();
     if (value !== undefined && value !== false) return value as Exclude<T, undefined | false>;
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await sleep(100);
+    await sleep(everyMs);
   }
 }
 

@@ -5,21 +5,29 @@ import { namedLines, runScheduled } from '../../../scripts/suite-schedule.mjs';
 
 /** Runs tasks that each last some turns of the event loop, and writes down what ran at the same time. */
 async function play(
-  widths: readonly { slots: number; turns: number }[],
+  widths: readonly { slots: number; turns: number; then?: number }[],
   capacity: number,
   stopAfter = Infinity,
-): Promise<{ started: string[]; peak: number; alone: string[]; busyWhenAlone: number }> {
-  const seen = { started: [] as string[], peak: 0, alone: [] as string[], busyWhenAlone: 0 };
+): Promise<{ started: string[]; peak: number; most: number; alone: string[]; busyWhenAlone: number }> {
+  const seen = { started: [] as string[], peak: 0, most: 0, alone: [] as string[], busyWhenAlone: 0 };
   let used = 0;
-  const tasks = widths.map(({ slots, turns }, at) => ({
+  let running = 0;
+  const tasks = widths.map(({ slots, turns, then = slots }, at) => ({
     name: `suite ${String(at)}`,
     slots,
-    run: async () => {
+    run: async (narrow: (slots: number) => void) => {
+      const rest = Math.min(then, slots, capacity);
       seen.started.push(`suite ${String(at)}`);
       used += Math.min(slots, capacity);
+      running += 1;
       seen.peak = Math.max(seen.peak, used);
+      seen.most = Math.max(seen.most, running);
       for (let n = 0; n < turns; n += 1) await turn();
-      used -= Math.min(slots, capacity);
+      used -= Math.min(slots, capacity) - rest;
+      narrow(then);
+      for (let n = 0; n < turns; n += 1) await turn();
+      used -= rest;
+      running -= 1;
     },
   }));
   await runScheduled(tasks, {
@@ -35,7 +43,11 @@ async function play(
 }
 
 const someTasks = fc.array(
-  fc.record({ slots: fc.integer({ min: 1, max: 3 }), turns: fc.integer({ min: 0, max: 9 }) }),
+  fc.record({
+    slots: fc.integer({ min: 1, max: 3 }),
+    turns: fc.integer({ min: 0, max: 9 }),
+    then: fc.integer({ min: 1, max: 4 }),
+  }),
   { maxLength: 12 },
 );
 
@@ -61,6 +73,12 @@ describe('suites side by side', () => {
     ];
     expect((await play(two, 2)).peak).toBe(2);
     expect((await play(two, 1)).peak).toBe(1);
+  });
+
+  it('let others in beside one that needs less room from then on', async () => {
+    const second = { slots: 1, turns: 1 };
+    expect((await play([{ slots: 3, turns: 5 }, second], 2)).most).toBe(1);
+    expect(await play([{ slots: 3, turns: 5, then: 1 }, second], 2)).toMatchObject({ most: 2, peak: 2 });
   });
 
   it('start no more once they are stopped, and those that run are waited for', async () => {
