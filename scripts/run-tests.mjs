@@ -253,7 +253,7 @@ const suitesOnRequest = [
     jestSuite('openstack-hundred', 'openstack-fake', minutes(40), {
       extra: serial,
       // It waits for nobody's limits, so those beside it go first.
-      inside: ['nice', '-n', '5', 'env', 'LAB_MODE=fake', openstackLab],
+      inside: ['nice', '-n', '2', 'env', 'LAB_MODE=fake', openstackLab],
     }),
   ),
 ];

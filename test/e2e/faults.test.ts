@@ -95,6 +95,29 @@ describe('a pool on a cloud that fails', () => {
     await releaseJob(running.service, 4);
   }, 300_000);
 
+  it('leaves Nova alone for as long as it asks for that, orders nothing meanwhile, and goes on leasing', async () => {
+    const pauseMs = 20_000;
+    const compute = (): Promise<readonly JournalEntry[]> => site.control.calls({ service: 'compute' });
+    await site.control.fault(
+      {
+        ...{ kind: 'api-error', service: 'compute', method: 'GET', path: '/v2.1/servers/detail*' },
+        ...{ status: 429, retryAfterS: pauseMs / 1000 },
+      },
+      { times: 1 },
+    );
+    const asked = await eventually('its word', 60_000, async () =>
+      (await compute()).find(({ status }) => status === 429),
+    );
+    // Of the Free VM there is one.
+    await leaseReady(running.service, 14, 60_000);
+    expect(Date.now()).toBeLessThan(asked.at + pauseMs);
+    await leaseReady(running.service, 15, 150_000);
+    const calls = await compute();
+    expect(calls.filter(({ at }) => at > asked.at && at < asked.at + pauseMs)).toEqual([]);
+    expect(calls.some(({ at, method }) => at > asked.at && method === 'POST')).toBe(true);
+    await Promise.all([14, 15].map((job) => releaseJob(running.service, job)));
+  }, 360_000);
+
   it('has one server for each VM after answers to creates were lost, whether the plugin asked again or not', async () => {
     await leaseReady(running.service, 11, 60_000);
     await site.control.fault({ kind: 'lost-answer', method: 'POST', path: '/v2.1/servers' }, { times: 2 });

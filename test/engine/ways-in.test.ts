@@ -8,7 +8,7 @@ import { startEmbeddedCloud, type EmbeddedCloud, type EmbeddedOptions } from '..
 import { CloudControl } from '../../src/embedded/control.js';
 import { privateAuthority } from '../support/certificates.js';
 import { Arrivals, providerFinds, readerFinds, type Found, type Surroundings } from '../support/found-by.js';
-import type { ProviderProcess } from '../support/provider-process.js';
+import { ProviderError, type ProviderProcess } from '../support/provider-process.js';
 import { waysIn, type CloudFacts, type Place, type WayIn } from '../support/ways-in.js';
 
 jest.setTimeout(300_000);
@@ -99,7 +99,7 @@ describe('the OpenStack provider and the service’s own reader', () => {
     const tryReader = async (): Promise<Found> => readerFinds(reader(here));
     await expect(tryReader()).rejects.toThrow(refused);
     const tryProvider = async (): Promise<Found> => providerFinds(await provider(here));
-    await expect(tryProvider()).rejects.toThrow();
+    await expect(tryProvider()).rejects.toThrow(ProviderError);
   });
 
   it('both sign in again when their token is over in the middle of a long run', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Arrivals, providerFinds, readerFinds } from '../support/found-by.js';
 import { OpenStackLab } from '../support/openstack-lab.js';
+import { ProviderError } from '../support/provider-process.js';
 import { waysIn, type CloudFacts, type WayIn } from '../support/ways-in.js';
 
 const limitMs = 300_000;
@@ -51,7 +52,9 @@ describe('the ways into a real OpenStack', () => {
       const place = surroundings(way);
       const refused = 'refused' in way.leads ? way.leads.refused : /$^/;
       await expect((async () => readerFinds(arrivals.reader(place)))()).rejects.toThrow(refused);
-      await expect((async () => providerFinds(await arrivals.provider(place)))()).rejects.toThrow();
+      await expect((async () => providerFinds(await arrivals.provider(place)))()).rejects.toThrow(
+        ProviderError,
+      );
     },
     limitMs,
   );

@@ -220,6 +220,15 @@ export const waysIn: readonly WayIn[] = [
     leads: { door: 'RegionTwo/public', by: 'password' },
   },
   {
+    name: 'a named file; the clouds.yaml in the working directory does not count',
+    env: () => ({ ...site(), OS_CLIENT_CONFIG_FILE: 'named.yaml' }),
+    files: (c) => ({
+      ...clouds({ auth: { ...passwordEntry(c), password: 'of-the-other-file' } }),
+      'named.yaml': { clouds: { site: { auth: passwordEntry(c), region_name: 'RegionTwo' } } },
+    }),
+    leads: { door: 'RegionTwo/public', by: 'password' },
+  },
+  {
     name: 'private authority by path',
     place: 'private-ca',
     env: (c) => ({ ...byName(c), ...project, OS_CACERT: c.caFile }),

@@ -35,18 +35,21 @@ channel = connection.channel()
 for queue in sys.argv[1:]:
     channel.queue_declare(queue, passive=True)" "$@"
 }
-shim_of() { # shim_of NAME: what runs in front of that service, for speed
+shims_of() { # shims_of NAME: what runs in front of that service, for speed
   case $1 in
     neutron-server) echo shim_neutron.py ;;
     nova-api | nova-conductor | nova-scheduler) echo shim_nova.py ;;
-    nova-compute) [ "$LAB_MODE" = real ] || echo shim_nova_compute.py ;;
+  esac
+  case $LAB_MODE-$1 in
+    fake-nova-api) echo shim_nova_api.py ;;
+    fake-nova-compute) echo shim_nova_compute.py ;;
   esac
 }
 entry() { # entry NAME MODULE:FUNCTION: a program that runs a package's console entry
   local shim
-  shim=$(shim_of "$1")
-  printf 'import sys\nsys.argv[0] = "%s"\n%s\nfrom %s import %s as main\nsys.exit(main())\n' \
-    "$1" "${shim:+exec(open('$LAB_SCRIPTS/$shim').read())}" "${2%%:*}" "${2##*:}"
+  printf 'import sys\nsys.argv[0] = "%s"\n' "$1"
+  for shim in $(shims_of "$1"); do printf "exec(open('%s').read())\n" "$LAB_SCRIPTS/$shim"; done
+  printf 'from %s import %s as main\nsys.exit(main())\n' "${2%%:*}" "${2##*:}"
 }
 once() { # once NAME MODULE:FUNCTION ARGS...: runs it to its end
   local name=$1 what=$2
