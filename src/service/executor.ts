@@ -48,7 +48,9 @@ const rebuildPollMs = 1_000;
  */
 export class Executor {
   private readonly running = new Map<string, Running>();
+  /** VMs whose console has been asked for, and those of which the cloud has not answered yet. */
   private readonly consoles = new Set<string>();
+  private readonly consolesAwaited = new Set<string>();
   private stopped = false;
   /** Routine probes that may start now, and when that was counted. */
   private probes = { left: mostProbesASecond, at: 0 };
@@ -97,6 +99,7 @@ export class Executor {
       if (!failed || member.bootId !== null || member.server === null) continue;
       if (this.consoles.has(member.name)) continue;
       this.consoles.add(member.name);
+      this.consolesAwaited.add(member.name);
       const id = member.server.id;
       void this.parts.cloud
         .consoleLog(id, consoleLines, AbortSignal.timeout(consoleLimitMs))
@@ -106,6 +109,10 @@ export class Executor {
         .catch((error: unknown) => {
           const why = error instanceof Error ? error.message : String(error);
           this.parts.onConsole(member.name, `(the console log could not be read: ${why})`);
+        })
+        .finally(() => {
+          this.consolesAwaited.delete(member.name);
+          this.kick();
         });
     }
     const { members } = this.parts.keeper.durable().book;
@@ -124,6 +131,8 @@ export class Executor {
         continue;
       }
       if (item.kind === 'converge' && !this.mayConverge(item.wish)) continue;
+      // With the server its console goes. An update by Pulumi takes seconds before it deletes anything.
+      if (item.kind === 'end' && this.consolesAwaited.has(item.member)) continue;
       if (item.kind === 'probe' && item.routineSince !== null) routine.push([item.routineSince, item]);
       else this.start(item);
     }

@@ -379,6 +379,30 @@ describe('servers that end through Nova', () => {
     await calm();
     expect(b.consoles).toEqual([`${name}: Kernel panic`]);
   });
+
+  it('wait until their console has been read', async () => {
+    const pool = new Pool(shapeOf({ min: 1 }));
+    pool.list();
+    const { name, cell } = pool.member();
+    pool.list({ [name]: { status: 'ERROR', fault: 'no valid host' } });
+    pool.event({ type: 'retire', member: name, why: 'old' });
+    pool.event({ type: 'engine', event: { type: 'removed', cell, member: name } });
+    expect(pool.place(name)).toBe('deleting');
+    const id = pool.member().server?.id;
+    if (id === undefined) throw new Error('no server');
+    const b = bench(pool);
+    b.cloud.servers.set(id, viewOf(name, id));
+    let answer: (text: string) => void = () => undefined;
+    b.cloud.onConsole = () => new Promise((resolve) => (answer = resolve));
+    await pass(b, 2_000);
+    await pass(b, 2_000);
+    expect(b.cloud.consoleReads).toBe(1);
+    expect(b.cloud.deleted).toEqual([]);
+    answer('Kernel panic');
+    await calm();
+    expect(b.consoles).toEqual([`${name}: Kernel panic`]);
+    expect(b.cloud.deleted).toEqual([id]);
+  });
 });
 
 describe('a stop', () => {

@@ -103,6 +103,7 @@ export class FakeCloud implements Cloud {
   /** What every console log says. */
   console = '';
   consoleReads = 0;
+  onConsole: () => Promise<string> = () => Promise.resolve(this.console);
   processors = 4;
   absent = new Set<string>();
   onList: () => Promise<Listing> = () =>
@@ -143,7 +144,7 @@ export class FakeCloud implements Cloud {
 
   consoleLog(): Promise<string> {
     this.consoleReads += 1;
-    return Promise.resolve(this.console);
+    return this.onConsole();
   }
 
   quota(): ReturnType<Cloud['quota']> {
