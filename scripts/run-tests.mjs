@@ -198,7 +198,7 @@ function whereOpenStackCanBe(suite) {
  */
 const suites = [
   jestSuite('engine', 'engine', minutes(30), { extra: serial }),
-  openstackSuite('openstack', 'contract|ways-in|cells|jobs|faults'),
+  openstackSuite('openstack', 'contract|ways-in|cells|user-data|jobs|faults'),
   jestSuite('puppet-server', 'puppet-server', minutes(30), {
     extra: [...serial, '--testPathPatterns=puppet-server.test'],
   }),
@@ -244,7 +244,7 @@ const suitesOnRequest = [
   jestSuite('vm', 'vm', minutes(30), { extra: serial }),
   // Those of `make test-openstack`, each with an OpenStack of its own: together all of `openstack`, after what measures
   // how long a cold VM takes, and wants the machine for that.
-  openstackSuite('openstack-jobs', 'cold-vms|contract|ways-in|cells|jobs', {
+  openstackSuite('openstack-jobs', 'cold-vms|contract|ways-in|cells|user-data|jobs', {
     slots: places,
     firstAlone: '0-cold-vms.test.ts',
   }),

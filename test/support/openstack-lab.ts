@@ -22,9 +22,17 @@ export const labNames = {
   external: 'public',
 };
 
+const noLab = 'there is no OpenStack around this process: run these tests with `make test-openstack`';
 const origin = 'http://127.0.0.1';
 const computePort = 8774;
 const networkPort = 9696;
+
+/** Where that script keeps Python packages which it unpacks and does not install: cloud-init's. */
+export function labPackages(): string {
+  const share = process.env['LAB_SHARE'];
+  if (share === undefined) throw new Error(noLab);
+  return join(share, 'usr', 'lib', 'python3', 'dist-packages');
+}
 
 /**
  * The OpenStack that test/openstack/lab/run.sh started around this process: who uses it, and what breaks it. Throws
@@ -36,10 +44,7 @@ export class OpenStackLab {
 
   constructor() {
     const state = process.env['VMPOOL_OPENSTACK'];
-    if (state === undefined)
-      throw new Error(
-        'there is no OpenStack around this process: run these tests with `make test-openstack`',
-      );
+    if (state === undefined) throw new Error(noLab);
     this.#state = state;
   }
 

@@ -61,14 +61,15 @@ if [ -n "$missing" ]; then
   trap - EXIT
   say "packages are installed"
 fi
-# Paste files live in packages whose set-up wants databases and debconf: unpacked, not installed.
-if [ ! -d "$LAB_CACHE/share/usr/share/nova-common" ]; then
+# Paste files live in packages whose set-up wants databases and debconf: unpacked, not installed. So is cloud-init, which
+# would take this machine over when it boots.
+if [ ! -d "$LAB_CACHE/share/usr/lib/python3/dist-packages/cloudinit" ]; then
   rm -rf "$LAB_CACHE/share.new"
   mkdir -p "$LAB_CACHE/share.new/download"
   # Machines that are images often have packages without the lists that they came from.
   apt-cache show nova-common >/dev/null 2>&1 || update_lists
   (cd "$LAB_CACHE/share.new/download" &&
-    apt-get -o APT::Sandbox::User=root download -q nova-common glance-common neutron-common >>"$log" 2>&1)
+    apt-get -o APT::Sandbox::User=root download -q nova-common glance-common neutron-common cloud-init >>"$log" 2>&1)
   for file in "$LAB_CACHE"/share.new/download/*.deb; do dpkg-deb -x "$file" "$LAB_CACHE/share.new"; done
   rm -rf "$LAB_CACHE/share.new/download" "$LAB_CACHE/share"
   mv "$LAB_CACHE/share.new" "$LAB_CACHE/share"

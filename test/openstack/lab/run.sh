@@ -10,7 +10,7 @@ set -euo pipefail
 [ $# -gt 0 ] || { echo "usage: run.sh COMMAND..." >&2; exit 2; }
 "$LAB_SCRIPTS/prepare.sh"
 # Two labs at the same time each see their own state there.
-export VMPOOL_OPENSTACK=$LAB_CACHE/state LAB_MODE
+export VMPOOL_OPENSTACK=$LAB_CACHE/state LAB_SHARE=$LAB_CACHE/share LAB_MODE
 mkdir -p "$VMPOOL_OPENSTACK"
 # unshare waits without hearing SIGTERM; when it is killed, the kernel kills the namespaces' first process and so all.
 child=
