@@ -20,7 +20,7 @@ export const policy = {
   // Long enough that a VM is still there for the next chapter.
   idleBeforeShrink: '15s',
   // A look into an emulated VM costs it half a second.
-  probeEvery: '15s',
+  probeEvery: '30s',
   recheckEvery: '5s',
   unreachableLimit: '45s',
   errorLimit: '10s',
