@@ -47,20 +47,23 @@ function script(name: string, body: string): void {
   chmodSync(join(bin, name), 0o755);
 }
 
-/** A `go` that "builds" at once and notes what it was asked for. */
+/** A `go` that "builds" at once and notes what it was asked for; what it is to download beforehand it does not get. */
 function fakeGo(version = 'go1.99.0', beforeBuild = ''): void {
   script(
     'go',
     `if [ "$1" = env ]; then echo ${version}; exit 0; fi
-     part=$(basename "$PWD"); echo "$part" >> ${root}/builds
+     part=$(basename "$PWD")
+     if [ "$1" = list ]; then echo "$part" >> ${root}/downloads; echo no such module; exit 1; fi
+     echo "$part" >> ${root}/builds
      ${beforeBuild}
      case $part in cli) name=pulumi;; language-nodejs) name=pulumi-language-nodejs;; *) name=pulumi-resource-$part;; esac
      mkdir="$GOMODCACHE"; echo "#!/bin/sh" > "$GOBIN/$name"; chmod 755 "$GOBIN/$name"`,
   );
 }
 
-const builds = (): string[] =>
-  existsSync(join(root, 'builds')) ? readFileSync(join(root, 'builds'), 'utf8').trim().split('\n').sort() : [];
+const noted = (name: string): string[] =>
+  existsSync(join(root, name)) ? readFileSync(join(root, name), 'utf8').trim().split('\n').sort() : [];
+const builds = (): string[] => noted('builds');
 
 function install(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
   return new Promise((resolve, reject) => {
@@ -92,6 +95,8 @@ describe('building from Go modules', () => {
     const first = await install('--print-env');
     expect(first).toMatchObject({ code: 0 });
     expect(builds()).toEqual(['cli', 'command', 'language-nodejs', 'openstack']);
+    // Those that wait for their turn.
+    expect(noted('downloads')).toEqual(['cli', 'language-nodejs', 'openstack']);
     const engine = locateEngine(env);
     expect(engine).toMatchObject({
       source: 'build',
