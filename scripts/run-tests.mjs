@@ -193,7 +193,7 @@ function whereOpenStackCanBe(suite) {
 /**
  * In this order, three side by side on two cores: most of them wait for Pulumi, boots and limits more than half of the
  * time (the engine's suite uses 0.4 of a core, that of a real OpenStack 0.7), and have networks and directories of their
- * own. The longest begin, with the linter and its like in the place beside them. Those with all places want the machine
+ * own. The longer ones begin, so that no place is empty in the end. Those with all places want the machine
  * for themselves: they have two workers and limits of seconds, kill at random moments, or measure.
  */
 const suites = [
@@ -202,27 +202,27 @@ const suites = [
   jestSuite('puppet-server', 'puppet-server', minutes(30), {
     extra: [...serial, '--testPathPatterns=puppet-server.test'],
   }),
-  toolSuite('lint', 'eslint', ['.']),
-  toolSuite('format', 'prettier', ['--check', '--log-level', 'warn', '.']),
-  toolSuite('types', 'tsc', ['-p', 'tsconfig.json']),
-  toolSuite('types browser', 'tsc', ['-p', 'src/dashboard/browser/tsconfig.json']),
   jestSuite('fast', 'fast', minutes(15)),
-  jestSuite('sim', 'sim', minutes(15)),
-  jestSuite('hostile', 'hostile', minutes(15), { extra: serial }),
-  jestSuite('services', 'services', minutes(20), { extra: serial }),
+  jestSuite('hooks', 'hooks', minutes(15), { extra: serial }),
+  jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
   jestSuite('guest', 'guest', minutes(12), { extra: serial }),
-  jestSuite('doors', 'doors', minutes(10), { extra: serial }),
+  jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
+  jestSuite('services', 'services', minutes(20), { extra: serial }),
+  jestSuite('browser', 'browser', minutes(10), { extra: serial }),
+  jestSuite('package', 'package', minutes(12), { extra: serial }),
+  jestSuite('hostile', 'hostile', minutes(15), { extra: serial }),
+  toolSuite('lint', 'eslint', ['.']),
+  jestSuite('sim', 'sim', minutes(15)),
   jestSuite('embedded', 'embedded', minutes(12), { extra: serial }),
   jestSuite('e2e other-node', 'e2e', minutes(10), {
     node: other,
     extra: [...serial, '--testPathPatterns=smoke'],
   }),
-  jestSuite('browser', 'browser', minutes(10), { extra: serial }),
+  toolSuite('format', 'prettier', ['--check', '--log-level', 'warn', '.']),
+  toolSuite('types', 'tsc', ['-p', 'tsconfig.json']),
+  toolSuite('types browser', 'tsc', ['-p', 'src/dashboard/browser/tsconfig.json']),
+  jestSuite('doors', 'doors', minutes(10), { extra: serial }),
   jestSuite('puppet', 'puppet', minutes(15), { extra: serial }),
-  jestSuite('hooks', 'hooks', minutes(15), { extra: serial }),
-  jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
-  jestSuite('package', 'package', minutes(12), { extra: serial }),
-  jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
   jestSuite('e2e', 'e2e', minutes(30), { extra: ['--maxWorkers=2'], slots: places }),
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
   countedSuite(
