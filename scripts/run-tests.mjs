@@ -173,6 +173,9 @@ const other = otherNode().program;
 /** Brings OpenStack up, runs the command that follows in its namespaces, and takes all of it down. */
 const openstackLab = join(root, 'test', 'openstack', 'lab', 'run.sh');
 
+/** Files of that suite but for the pool in trouble, and for what measures. */
+const openstackCalm = 'contract|ways-in|cells|user-data|jobs';
+
 /** A real OpenStack, started in namespaces of its own around the tests. Where it cannot be, that is told. */
 function openstackSuite(name, files, options = {}) {
   const patterns = `--testPathPatterns=test/openstack/[0-9]-(${files})`;
@@ -193,21 +196,22 @@ function whereOpenStackCanBe(suite) {
 /**
  * In this order, three side by side on two cores: most of them wait for Pulumi, boots and limits more than half of the
  * time (the engine's suite uses 0.4 of a core, that of a real OpenStack 0.7), and have networks and directories of their
- * own. The longer ones begin, so that no place is empty in the end. Those with all places want the machine
+ * own. The longer ones begin, so that no place is empty in the end; puppet-server and puppet-vm, which use the same
+ * addresses, are far from each other. Those with all places want the machine
  * for themselves: they have two workers and limits of seconds, kill at random moments, or measure.
  */
 const suites = [
   jestSuite('engine', 'engine', minutes(30), { extra: serial }),
-  openstackSuite('openstack', 'contract|ways-in|cells|user-data|jobs|faults'),
+  openstackSuite('openstack', `${openstackCalm}|faults`),
   jestSuite('puppet-server', 'puppet-server', minutes(30), {
     extra: [...serial, '--testPathPatterns=puppet-server.test'],
   }),
   jestSuite('fast', 'fast', minutes(15)),
   jestSuite('hooks', 'hooks', minutes(15), { extra: serial }),
-  jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
   jestSuite('guest', 'guest', minutes(12), { extra: serial }),
-  jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
   jestSuite('services', 'services', minutes(20), { extra: serial }),
+  jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
+  jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
   jestSuite('browser', 'browser', minutes(10), { extra: serial }),
   jestSuite('package', 'package', minutes(12), { extra: serial }),
   jestSuite('hostile', 'hostile', minutes(15), { extra: serial }),
@@ -244,7 +248,7 @@ const suitesOnRequest = [
   jestSuite('vm', 'vm', minutes(30), { extra: serial }),
   // Those of `make test-openstack`, each with an OpenStack of its own: together all of `openstack`, after what measures
   // how long a cold VM takes, and wants the machine for that.
-  openstackSuite('openstack-jobs', 'cold-vms|contract|ways-in|cells|user-data|jobs', {
+  openstackSuite('openstack-jobs', `cold-vms|${openstackCalm}`, {
     slots: places,
     firstAlone: '0-cold-vms.test.ts',
   }),

@@ -128,8 +128,9 @@ const portOf = async (deviceId: string, fixedIp: string): Promise<string> => {
     return (await openstack.networking.getPort({ deviceId, fixedIp })).id;
   } catch (error) {
     if (String(error).includes(noSuchPort)) return '';
-    void pulumi.log.warn(`the port of ${fixedIp} could not be looked up: ${String(error)}`);
-    return `the port of ${fixedIp} could not be looked up`;
+    const why = `the port of ${fixedIp} could not be looked up`;
+    void pulumi.log.warn(`${why}: ${String(error)}`);
+    return why;
   }
 };
 

@@ -100,8 +100,11 @@ describe('a pool on a cloud that fails', () => {
     const compute = (): Promise<readonly JournalEntry[]> => site.control.calls({ service: 'compute' });
     await site.control.fault(
       {
-        ...{ kind: 'api-error', service: 'compute', method: 'GET', path: '/v2.1/servers/detail*' },
-        ...{ status: 429, retryAfterS: pauseMs / 1000 },
+        kind: 'api-error',
+        method: 'GET',
+        path: '/v2.1/servers/detail*',
+        status: 429,
+        retryAfterS: pauseMs / 1000,
       },
       { times: 1 },
     );

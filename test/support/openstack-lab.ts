@@ -27,7 +27,7 @@ const origin = 'http://127.0.0.1';
 const computePort = 8774;
 const networkPort = 9696;
 
-/** Where that script keeps Python packages which it unpacks and does not install: cloud-init's. */
+/** Where the lab keeps Python packages that it unpacks and does not install: cloud-init's. Throws where there is no lab. */
 export function labPackages(): string {
   const share = process.env['LAB_SHARE'];
   if (share === undefined) throw new Error(noLab);
