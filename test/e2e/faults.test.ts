@@ -116,7 +116,9 @@ describe('a pool on a cloud that fails', () => {
     expect(Date.now()).toBeLessThan(asked.at + pauseMs);
     await leaseReady(running.service, 15, 150_000);
     const calls = await compute();
-    expect(calls.filter(({ at }) => at > asked.at && at < asked.at + pauseMs)).toEqual([]);
+    // A call that was on its way when the answer came is no fault.
+    const since = asked.at + asked.durationMs + 500;
+    expect(calls.filter(({ at }) => at > since && at < asked.at + pauseMs)).toEqual([]);
     expect(calls.some(({ at, method }) => at > asked.at && method === 'POST')).toBe(true);
     await Promise.all([14, 15].map((job) => releaseJob(running.service, job)));
   }, 360_000);
