@@ -173,16 +173,24 @@ const other = otherNode().program;
 /** Brings OpenStack up, runs the command that follows in its namespaces, and takes all of it down. */
 const openstackLab = join(root, 'test', 'openstack', 'lab', 'run.sh');
 
-/** Files of that suite but for the pool in trouble, and for what measures. */
+/** Files of that suite but for the pool in trouble, and for the cold VMs. */
 const openstackCalm = 'contract|ways-in|cells|user-data|jobs';
 
-/** A real OpenStack, started in namespaces of its own around the tests. Where it cannot be, that is told. */
-function openstackSuite(name, files, options = {}) {
+/**
+ * A real OpenStack, started in namespaces of its own around the tests. Where it cannot be, that is told. `atOnce`: how
+ * many cold VMs are measured together.
+ */
+function openstackSuite(name, files, { atOnce = 10, ...options } = {}) {
   const patterns = `--testPathPatterns=test/openstack/[0-9]-(${files})`;
   const extra = [...serial, `--testSequencer=${byName}`, patterns];
-  return whereOpenStackCanBe(
-    jestSuite(name, 'openstack', minutes(40), { extra, inside: [openstackLab], ...options }),
-  );
+  const inside = ['env', `COLD_VMS=${atOnce}`, openstackLab];
+  return whereOpenStackCanBe(jestSuite(name, 'openstack', minutes(40), { extra, inside, ...options }));
+}
+
+/** The same with Nova's fake driver, for many VMs. It waits for nobody's limits, so those beside it go first. */
+function fakeOpenstackSuite(name, vms) {
+  const inside = ['nice', '-n', '2', 'env', 'LAB_MODE=fake', `FAKE_VMS=${vms}`, openstackLab];
+  return whereOpenStackCanBe(jestSuite(name, 'openstack-fake', minutes(40), { extra: serial, inside }));
 }
 
 function whereOpenStackCanBe(suite) {
@@ -202,7 +210,7 @@ function whereOpenStackCanBe(suite) {
  */
 const suites = [
   jestSuite('engine', 'engine', minutes(30), { extra: serial }),
-  openstackSuite('openstack', `${openstackCalm}|faults`),
+  openstackSuite('openstack', `cold-vms|${openstackCalm}|faults`, { atOnce: 3 }),
   jestSuite('puppet-server', 'puppet-server', minutes(30), {
     extra: [...serial, '--testPathPatterns=puppet-server.test'],
   }),
@@ -212,6 +220,7 @@ const suites = [
   jestSuite('services', 'services', minutes(20), { extra: serial }),
   jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
   jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
+  fakeOpenstackSuite('openstack-twenty', 20),
   jestSuite('browser', 'browser', minutes(10), { extra: serial }),
   jestSuite('package', 'package', minutes(12), { extra: serial }),
   jestSuite('hostile', 'hostile', minutes(15), { extra: serial }),
@@ -246,20 +255,14 @@ const suites = [
 const suitesOnRequest = [
   // A kernel and a systemd of the tests' own, in software emulation.
   jestSuite('vm', 'vm', minutes(30), { extra: serial }),
-  // Those of `make test-openstack`, each with an OpenStack of its own: together all of `openstack`, after what measures
-  // how long a cold VM takes, and wants the machine for that.
+  // Those of `make test-openstack`, each with an OpenStack of its own: together all of `openstack` and its twenty, with
+  // more VMs, and with the machine for what measures how long a cold one takes.
   openstackSuite('openstack-jobs', `cold-vms|${openstackCalm}`, {
     slots: places,
     firstAlone: '0-cold-vms.test.ts',
   }),
   openstackSuite('openstack-faults', 'faults'),
-  whereOpenStackCanBe(
-    jestSuite('openstack-hundred', 'openstack-fake', minutes(40), {
-      extra: serial,
-      // It waits for nobody's limits, so those beside it go first.
-      inside: ['nice', '-n', '2', 'env', 'LAB_MODE=fake', openstackLab],
-    }),
-  ),
+  fakeOpenstackSuite('openstack-hundred', 100),
 ];
 
 // ---------------------------------------------------------------- what a suite leaves behind

@@ -27,6 +27,13 @@ const origin = 'http://127.0.0.1';
 const computePort = 8774;
 const networkPort = 9696;
 
+/** How many VMs a test is to make, from the environment. Throws when that is no number from 1. */
+export function howMany(variable: string, otherwise: number): number {
+  const count = Number(process.env[variable] ?? otherwise);
+  if (!Number.isInteger(count) || count < 1) throw new Error(`${variable}: a number from 1 is needed`);
+  return count;
+}
+
 /** Where the lab keeps Python packages that it unpacks and does not install: cloud-init's. Throws where there is no lab. */
 export function labPackages(): string {
   const share = process.env['LAB_SHARE'];

@@ -1,13 +1,14 @@
 import { mkdtempSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { FakeGuest } from '../fast/service/fake-ports.js';
-import { labNames, OpenStackLab } from '../support/openstack-lab.js';
+import { howMany, labNames, OpenStackLab } from '../support/openstack-lab.js';
 import type { RunningService, Site } from '../support/site.js';
 import { eventually, openSiteOn } from '../support/site.js';
 
 /** Against hanging only: Neutron alone takes more than a second of a processor for each server. */
 const patienceMs = 900_000;
-const many = 100;
+const many = howMany('FAKE_VMS', 100);
+const surge = Math.ceil(many / 5);
 
 /**
  * Nova's fake driver makes servers without a machine behind them, so there is nobody to speak SSH with: here a VM is
@@ -48,10 +49,10 @@ describe(`${String(many)} VMs of Nova's fake driver`, () => {
     lab = new OpenStackLab();
     const { flavor, image, network } = labNames;
     site = openSiteOn(mkdtempSync('/var/tmp/vmpool-site-'), lab.env(), () => Promise.resolve(), {
-      shape: { min: 0, max: many + 20, flavor, image, networks: [network] },
+      shape: { min: 0, max: many + surge, flavor, image, networks: [network] },
       policy: {
         bootLimit: '20m',
-        maxSurge: 20,
+        maxSurge: surge,
         cellSize: 10,
         bulkCellSize: 10,
         idleBeforeShrink: '5s',
@@ -59,8 +60,8 @@ describe(`${String(many)} VMs of Nova's fake driver`, () => {
         errorLimit: '5m',
       },
       // Pulumi asks for each server that it waits for every three seconds, and each such question costs this cloud a
-      // tenth of a second of a processor: with a hundred at once it would do little else.
-      engine: { maxParallel: 4, adoptEvery: '15s' },
+      // tenth of a second of a processor. With two cells at once there are fewer to wait for, each for less long.
+      engine: { maxParallel: 2, adoptEvery: '15s' },
       // There is no console of a real boot either.
       guest: { hostKeys: 'first-sight' },
     });
