@@ -176,14 +176,11 @@ const openstackLab = join(root, 'test', 'openstack', 'lab', 'run.sh');
 /** Files of that suite but for the pool in trouble, and for the cold VMs. */
 const openstackCalm = 'contract|ways-in|cells|user-data|jobs';
 
-/**
- * A real OpenStack, started in namespaces of its own around the tests. Where it cannot be, that is told. `atOnce`: how
- * many cold VMs are measured together.
- */
-function openstackSuite(name, files, { atOnce = 10, ...options } = {}) {
+/** A real OpenStack, started in namespaces of its own around the tests. Where it cannot be, that is told. */
+function openstackSuite(name, files, options = {}) {
   const patterns = `--testPathPatterns=test/openstack/[0-9]-(${files})`;
   const extra = [...serial, `--testSequencer=${byName}`, patterns];
-  const inside = ['env', `COLD_VMS=${atOnce}`, openstackLab];
+  const inside = [openstackLab];
   return whereOpenStackCanBe(jestSuite(name, 'openstack', minutes(40), { extra, inside, ...options }));
 }
 
@@ -210,7 +207,9 @@ function whereOpenStackCanBe(suite) {
  */
 const suites = [
   jestSuite('engine', 'engine', minutes(30), { extra: serial }),
-  openstackSuite('openstack', `cold-vms|${openstackCalm}|faults`, { atOnce: 3 }),
+  openstackSuite('openstack', `cold-vms|${openstackCalm}|faults`, {
+    inside: ['env', 'COLD_VMS=3', openstackLab],
+  }),
   jestSuite('puppet-server', 'puppet-server', minutes(30), {
     extra: [...serial, '--testPathPatterns=puppet-server.test'],
   }),

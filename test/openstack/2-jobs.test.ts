@@ -30,9 +30,11 @@ describe('jobs on real VMs of a real OpenStack', () => {
     const { mom } = worker;
     const long = mom.submit({ user: 'alice', script: '#!/bin/bash\necho began\nexec sleep 3600\n' });
     await mom.until(long, () => mom.stdout(long).includes('began'), 'its begin', patienceMs);
+    const held = pool.journal.vmOf(long);
+    expect(held).not.toBeNull();
     const { vms } = await played(story, worker, jobs);
     expect(vms).toHaveLength(jobs.length);
-    expect(vms).not.toContain(pool.journal.vmOf(long));
+    expect(vms).not.toContain(held);
     expect(new Set(vms).size).toBeLessThan(jobs.length);
     await mom.qdel(long);
     await mom.finished(long, patienceMs);
