@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * Runs the suites, three side by side, and sums up. Each suite is one Jest project (or a tool that says yes or no); a
+ * Runs the suites, four side by side, and sums up. Each suite is one Jest project (or a tool that says yes or no); a
  * suite that cannot run, takes too long or leaves something behind has failed. The last line is `N passed, N failed`.
  *
  *   node scripts/run-tests.mjs [SUITE ...]      in this order; a name with a blank may be written with a dash
@@ -60,13 +60,13 @@ const isNamed = (suite, word) => suite.name === word || suite.name.replaceAll(' 
 /**
  * One Jest project. Its progress (a line for each file, and what failed) comes from Jest itself. `inside`: a program
  * that runs the command which follows it in surroundings of its own. `firstAlone`: the file that has all the suite's
- * places; from its end on the suite has one.
+ * places; from its end on the suite has one. `addresses`: a name for what it binds; another suite with the same waits.
  */
 function jestSuite(
   name,
   project,
   limitMs,
-  { node = process.execPath, extra = [], inside = [], slots = 1, firstAlone } = {},
+  { node = process.execPath, extra = [], inside = [], slots = 1, firstAlone, addresses = name } = {},
 ) {
   const run = async (narrow) => {
     if (!existsSync(node)) {
@@ -99,7 +99,7 @@ function jestSuite(
       note: skipped > 0 ? `${skipped} skipped tests count as failed` : counted === 0 ? odd : '',
     };
   };
-  return { name, slots, run };
+  return { name, slots, addresses, run };
 }
 
 /** Looks in Jest's progress for the line of a file that is over. */
@@ -143,7 +143,7 @@ function toolSuite(name, command, args) {
 }
 
 /** How many places there are. A suite that takes all of them has the machine alone. */
-const places = Number(process.env.VMPOOL_TEST_SLOTS ?? 3);
+const places = Number(process.env.VMPOOL_TEST_SLOTS ?? 4);
 
 /** A program that counts for itself: its last line is `NAME: N checks passed, N failed`. It has the machine alone. */
 function countedSuite(name, command, args, limitMs) {
@@ -199,11 +199,11 @@ function whereOpenStackCanBe(suite) {
 }
 
 /**
- * In this order, three side by side on two cores: most of them wait for Pulumi, boots and limits more than half of the
+ * In this order, four side by side on two cores: most of them wait for Pulumi, boots and limits more than half of the
  * time (the engine's suite uses 0.4 of a core, that of a real OpenStack 0.7), and have networks and directories of their
  * own. The longer ones begin, so that no place is empty in the end; puppet-server and puppet-vm, which use the same
- * addresses, are far from each other. Those with all places want the machine
- * for themselves: they have two workers and limits of seconds, kill at random moments, or measure.
+ * addresses, are far from each other, so that neither waits. Those with all places want the machine for themselves:
+ * they have three workers and limits of seconds, kill at random moments, or measure.
  */
 const suites = [
   jestSuite('engine', 'engine', minutes(30), { extra: serial }),
@@ -212,13 +212,17 @@ const suites = [
   }),
   jestSuite('puppet-server', 'puppet-server', minutes(30), {
     extra: [...serial, '--testPathPatterns=puppet-server.test'],
+    addresses: 'puppet-server',
   }),
   jestSuite('fast', 'fast', minutes(15)),
   jestSuite('hooks', 'hooks', minutes(15), { extra: serial }),
   jestSuite('guest', 'guest', minutes(12), { extra: serial }),
   jestSuite('services', 'services', minutes(20), { extra: serial }),
   jestSuite('fast other-node', 'fast', minutes(15), { node: other }),
-  jestSuite('puppet-vm', 'puppet-server', minutes(30), { extra: [...serial, '--testPathPatterns=vm.test'] }),
+  jestSuite('puppet-vm', 'puppet-server', minutes(30), {
+    extra: [...serial, '--testPathPatterns=vm.test'],
+    addresses: 'puppet-server',
+  }),
   // It waits for nobody's limits, so those beside it go first.
   fakeOpenstackSuite('openstack-twenty', 20, ['nice', '-n', '2']),
   jestSuite('browser', 'browser', minutes(10), { extra: serial }),
@@ -230,13 +234,14 @@ const suites = [
   jestSuite('e2e other-node', 'e2e', minutes(10), {
     node: other,
     extra: [...serial, '--testPathPatterns=smoke'],
+    addresses: 'e2e',
   }),
   toolSuite('format', 'prettier', ['--check', '--log-level', 'warn', '.']),
   toolSuite('types', 'tsc', ['-p', 'tsconfig.json']),
   toolSuite('types browser', 'tsc', ['-p', 'src/dashboard/browser/tsconfig.json']),
   jestSuite('doors', 'doors', minutes(10), { extra: serial }),
   jestSuite('puppet', 'puppet', minutes(15), { extra: serial }),
-  jestSuite('e2e', 'e2e', minutes(30), { extra: ['--maxWorkers=2'], slots: places }),
+  jestSuite('e2e', 'e2e', minutes(30), { extra: ['--maxWorkers=3'], slots: places }),
   // A fixed seed: what is killed when is the same in every run, as far as it can be. Fresh ones: make chaos.
   countedSuite(
     'chaos',
@@ -310,11 +315,12 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-/** Runs it when no other checkout's tests on this machine do: they would bind the same addresses. */
+/** Runs it when nothing else on this machine does, another checkout's tests included, that binds the same addresses. */
 async function runByItself(suite, narrow) {
-  const file = join(tmpdir(), `vmpool-suite-${suite.name.replaceAll(' ', '-')}.lock`);
-  const say = (text) => console.log(`=== ${suite.name}: ${text}`);
-  const options = { waitMs: minutes(60), say, what: 'run of this suite', signal: interrupt.signal };
+  const { name, addresses = name } = suite;
+  const file = join(tmpdir(), `vmpool-suite-${addresses.replaceAll(' ', '-')}.lock`);
+  const say = (text) => console.log(`=== ${name}: ${text}`);
+  const options = { waitMs: minutes(60), say, what: `run of ${addresses}`, signal: interrupt.signal };
   let release = () => undefined;
   try {
     release = await takeLock(file, options);

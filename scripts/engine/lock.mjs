@@ -9,6 +9,8 @@ const foreignOwnerMaxMs = 60 * 60 * 1000;
 const takeOverPauseMs = 20;
 /** Taking over is two file operations. */
 const takeOverMaxMs = 10_000;
+/** Tells apart those that one process waits for at the same time. */
+let asked = 0;
 
 /**
  * Takes the lock, waiting while a live process holds it, and gives the function that releases it. `what` holds it, in
@@ -16,7 +18,7 @@ const takeOverMaxMs = 10_000;
  */
 export async function takeLock(file, { waitMs, say, pollMs = 500, what = 'set-up', signal }) {
   mkdirSync(dirname(file), { recursive: true });
-  const mine = `${file}.${process.pid}`;
+  const mine = `${file}.${process.pid}-${(asked += 1)}`;
   const owner = { pid: process.pid, started: startOf(process.pid), host: hostname(), since: Date.now() };
   writeFileSync(mine, JSON.stringify(owner));
   const deadline = performance.now() + waitMs;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeBaseLayer } from '../../src/embedded/sandbox/base-layer.js';
@@ -44,5 +44,12 @@ describe("the layer that hides the host's files", () => {
       expect(['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32', 'usr']).toContain(name);
     expect(readdirSync(join(layer, 'opt'))).toEqual([]);
     expect(readdirSync(join(layer, 'srv'))).toEqual([]);
+  });
+
+  it('shows of /usr what a small system has, and not what developers put on top', () => {
+    for (const path of ['/usr/share/man', '/usr/share/doc', '/usr/include'].filter((one) => existsSync(one)))
+      expect([path, isHidden(path)]).toEqual([path, true]);
+    for (const path of ['/usr/bin', '/usr/sbin', '/usr/lib/x86_64-linux-gnu', '/usr/share/zoneinfo'])
+      expect([path, isHidden(path)]).toEqual([path, false]);
   });
 });

@@ -16,19 +16,6 @@ import { runBySsh, type Ran } from '../support/ssh.js';
 const admin = generateSshKey('pool-admin');
 export const job = generateSshKey('job');
 
-/** Great trees of the test machine's that no test needs: every survey would read them. Not all machines have them. */
-const dispensable = [
-  '/usr/include',
-  '/usr/lib/google-cloud-sdk',
-  '/usr/lib/jvm',
-  '/usr/lib/node_modules',
-  '/usr/lib/python3',
-  '/usr/local/go',
-  '/usr/share/icons',
-  '/usr/share/locale',
-  '/usr/share/man',
-];
-
 const memberOf = (number: number): MemberName => `test-${number}-${process.pid}` as MemberName;
 
 /** A folder with the layer that all machines of one test file share. */
@@ -41,7 +28,7 @@ export class Lab {
   static async open(): Promise<Lab> {
     const lab = new Lab();
     lab.#program = await sandboxProgram();
-    await writeBaseLayer(lab.#program, join(lab.folder, 'base'), [lab.folder, ...dispensable]);
+    await writeBaseLayer(lab.#program, join(lab.folder, 'base'), [lab.folder]);
     writeFileSync(join(lab.folder, 'admin'), admin.privateKey, { mode: 0o600 });
     writeFileSync(join(lab.folder, 'job'), job.privateKey, { mode: 0o600 });
     return lab;

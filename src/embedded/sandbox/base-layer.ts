@@ -55,6 +55,37 @@ const CLIENT_SETTINGS = [
   '/usr/local/etc/gitconfig',
 ];
 
+/**
+ * What a machine gets on top of its base system and a VM's image does not hold: documentation, headers, runtimes and
+ * kits for developers, modules that other programs brought along. The survey of a server, at its first start and after
+ * each job, reads every file that it has: on a developer's machine most of those below /usr are here.
+ */
+const NOT_IN_AN_IMAGE = [
+  '/usr/include',
+  '/usr/lib/debug',
+  '/usr/lib/erlang',
+  '/usr/lib/google-cloud-sdk',
+  '/usr/lib/jvm',
+  '/usr/lib/node_modules',
+  '/usr/lib/python3',
+  '/usr/lib/rabbitmq',
+  '/usr/local/go',
+  '/usr/local/include',
+  '/usr/local/lib/node_modules',
+  '/usr/share/doc',
+  '/usr/share/fonts',
+  '/usr/share/help',
+  '/usr/share/icons',
+  '/usr/share/info',
+  '/usr/share/java',
+  '/usr/share/jruby',
+  '/usr/share/locale',
+  '/usr/share/man',
+  '/usr/share/maven-repo',
+  '/usr/share/vim',
+  '/usr/src',
+];
+
 /** Without the post-quantum exchange, which costs each side some 60 ms of processor time and defends nothing here. */
 const SSHD_CONFIG = `# Written by the embedded cloud.
 KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256
@@ -168,8 +199,15 @@ async function lookAt(path: string): Promise<Stats | null> {
   }
 }
 
-async function hideUnreadable(layer: LayerWriter, folder: string): Promise<void> {
-  const found = (await entries(folder)).filter((entry) => !entry.isSymbolicLink());
+/** `hidden`: what is hidden anyway, with all below it. */
+async function hideUnreadable(
+  layer: LayerWriter,
+  folder: string,
+  hidden: ReadonlySet<string>,
+): Promise<void> {
+  const found = (await entries(folder)).filter(
+    (entry) => !entry.isSymbolicLink() && !hidden.has(join(folder, entry.name)),
+  );
   const looks = await Promise.all(
     found.map(async (entry) => ({ entry, status: await lookAt(join(folder, entry.name)) })),
   );
@@ -181,7 +219,7 @@ async function hideUnreadable(layer: LayerWriter, folder: string): Promise<void>
       await layer.seeThrough(folder);
       layer.whiteout(path);
     } else if (entry.isDirectory()) {
-      await hideUnreadable(layer, path);
+      await hideUnreadable(layer, path, hidden);
     }
   }
 }
@@ -262,8 +300,9 @@ export async function writeBaseLayer(
   }
   for (const [path, mode] of SKELETON) await layer.folder(path, mode);
   await layer.seeThrough('/etc');
-  for (const folder of guarded) await hideUnreadable(layer, folder);
-  for (const path of [...CLIENT_SETTINGS, ...masked]) await hidePath(layer, path);
+  const hidden = new Set([...CLIENT_SETTINGS, ...NOT_IN_AN_IMAGE, ...masked]);
+  for (const folder of guarded) await hideUnreadable(layer, folder, hidden);
+  for (const path of hidden) await hidePath(layer, path);
   const rewritten = new Set([
     '/etc/shadow',
     '/etc/shadow-',

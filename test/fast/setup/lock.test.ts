@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
@@ -22,6 +22,20 @@ describe('a lock between runs of one thing', () => {
     (await second)();
     expect(said.splice(0)).toEqual([`waiting for another run (pid ${String(process.pid)})`]);
     expect(existsSync(file)).toBe(false);
+  });
+
+  it('is waited for by several of one process, and each has it', async () => {
+    const file = join(directory, 'several');
+    const first = await takeLock(file, options);
+    const others = Array.from({ length: 5 }, async () => {
+      const release = await takeLock(file, options);
+      expect(existsSync(file)).toBe(true);
+      release();
+    });
+    first();
+    await Promise.all(others);
+    expect(readdirSync(directory)).toEqual([]);
+    said.splice(0);
   });
 
   it('is given up after its time, with what to do, and at once when the wait is stopped', async () => {
