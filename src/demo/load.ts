@@ -173,11 +173,13 @@ const dyingVm = (worker: DemoWorker): DemoJob => ({
   submission: {
     name: 'unlucky',
     workDirectory: worker.directory('alice', 'unlucky', {}),
-    script: '#!/bin/bash\necho began\nfor i in 1 2 3 4; do sleep 1; done\necho finished\n',
+    // Its first start goes on until the VM dies, however long that takes; the file is there for the second one.
+    script: '#!/bin/bash\ncd "$PBS_O_WORKDIR"\necho began\n[ -e again ] || sleep 300\necho finished\n',
   },
   expected: 'exit 99, requeued, done on another VM',
   act: async (job, acting) => {
     await said(acting, job, 'began', 'its begin');
+    worker.directory('alice', 'unlucky', { again: '' });
     await acting.killVmOf(job);
   },
   judge: (result, on) => [

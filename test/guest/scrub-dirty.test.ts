@@ -29,7 +29,7 @@ const plants: readonly (readonly [what: string, command: string, finding: RegExp
     /usr\/a b\\x0a \/tool is new/,
   ],
   ['a file deep among the programs', 'touch /usr/lib/ssl/planted', /usr\/lib\/ssl\/planted is new/],
-  ['a missing program', 'rm /usr/share/doc/bash/copyright', /copyright is missing/],
+  ['a missing program', 'rm /usr/share/common-licenses/GPL-3', /GPL-3 is missing/],
   ['a cron table', "echo '* * * * * root true' > /etc/cron.d/planted", /etc\/cron.d\/planted is new/],
   ["root's own crontab", 'echo x > /var/spool/cron/crontabs/root', /crontabs\/root is new/],
   [
