@@ -207,9 +207,10 @@ function whereOpenStackCanBe(suite) {
  */
 const suites = [
   jestSuite('engine', 'engine', minutes(30), { extra: serial }),
-  openstackSuite('openstack', `cold-vms|${openstackCalm}|faults`, {
+  openstackSuite('openstack', `cold-vms|${openstackCalm}`, {
     inside: ['env', 'COLD_VMS=3', openstackLab],
   }),
+  openstackSuite('openstack-faults', 'faults'),
   jestSuite('puppet-server', 'puppet-server', minutes(30), {
     extra: [...serial, '--testPathPatterns=puppet-server.test'],
     addresses: 'puppet-server',
@@ -260,13 +261,12 @@ const suites = [
 const suitesOnRequest = [
   // A kernel and a systemd of the tests' own, in software emulation.
   jestSuite('vm', 'vm', minutes(30), { extra: serial }),
-  // Those of `make test-openstack`, each with an OpenStack of its own: together all of `openstack` and its twenty, with
-  // more VMs, and with the machine for what measures how long a cold one takes.
+  // With those of the faults what `make test-openstack` runs: `openstack` and its twenty with more VMs, and with the
+  // machine for what measures how long a cold one takes.
   openstackSuite('openstack-jobs', `cold-vms|${openstackCalm}`, {
     slots: places,
     firstAlone: '0-cold-vms.test.ts',
   }),
-  openstackSuite('openstack-faults', 'faults'),
   fakeOpenstackSuite('openstack-hundred', 100),
 ];
 

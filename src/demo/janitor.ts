@@ -6,23 +6,24 @@ import type { Place } from './place.js';
  * kernel tells them), and Pulumi, which names the directory in its environment alone, the directory goes, and what was
  * mounted below it where this runs (a kept directory gets a copy of that). After an ordinary end there is nothing left
  * for it to do.
+ *
+ * Processes of a worker are told by what is mounted for them, and not by the number of their namespace: the kernel
+ * gives a number that is free again to the next one, which may be a VM's.
  */
-const script = `
+export const janitorScript = `
 directory=$1; keep=$2
 cat >/dev/null
 [ -d "$directory" ] || exit 0
 end_worker() {
-  [ -s "$directory/worker-namespaces" ] || return 0
-  for p in /proc/[0-9]*; do
-    namespace=$(readlink "$p/ns/mnt" 2>/dev/null) || continue
-    grep -qxF -- "$namespace" "$directory/worker-namespaces" && kill -9 "\${p#/proc/}" 2>/dev/null
+  [ -s "$directory/worker-sandboxes" ] || return 0
+  for file in $(grep -lsFf "$directory/worker-sandboxes" /proc/[0-9]*/mountinfo); do
+    file=\${file%/mountinfo}
+    kill -9 "\${file#/proc/}" 2>/dev/null
   done
 }
+# The pattern is no argument, which would be found in the command line of who looks for it.
 any_left() {
-  for p in /proc/[0-9]*; do
-    case "$(cat "$p/cmdline" "$p/environ" 2>/dev/null | tr '\\0' ' ')" in *"$directory/"*) return 0 ;; esac
-  done
-  return 1
+  printf '%s/' "$directory" | grep -qsFf - /proc/[0-9]*/cmdline /proc/[0-9]*/environ
 }
 n=0
 while [ $n -lt 300 ]; do
@@ -46,12 +47,16 @@ done
 
 /** Starts what cleans up if the demo is killed outright. Returns what ends it after an ordinary end. */
 export const startJanitor = (place: Place, keep: boolean): (() => Promise<void>) => {
-  const child = spawn('sh', ['-c', script, 'vmpool-demo-janitor', place.directory, keep ? 'yes' : 'no'], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-    cwd: '/',
-    env: { PATH: '/usr/bin:/bin' },
-  });
+  const child = spawn(
+    'sh',
+    ['-c', janitorScript, 'vmpool-demo-janitor', place.directory, keep ? 'yes' : 'no'],
+    {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+      cwd: '/',
+      env: { PATH: '/usr/bin:/bin' },
+    },
+  );
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   return async () => {
     child.kill('SIGKILL');

@@ -22,8 +22,8 @@ export interface Place {
   /** Pulumi project folder whose `Pulumi.demo.yaml` is the pool stack's config. */
   readonly project: string;
   readonly poolConfig: string;
-  /** Read by what cleans up after a demo that was killed: the workers' mount namespaces, one a line. */
-  readonly workerNamespaces: string;
+  /** Read by what cleans up after a demo that was killed: the places of the workers' files, one a line. */
+  readonly workerSandboxes: string;
 }
 
 export const poolName = 'demo';
@@ -78,7 +78,7 @@ export const makePlace = (subnet: string): Place => {
     jobsDirectory: at('jobs'),
     project: at('project'),
     poolConfig,
-    workerNamespaces: at('worker-namespaces'),
+    workerSandboxes: at('worker-sandboxes'),
   };
 };
 

@@ -5,7 +5,6 @@ import {
   copyFileSync,
   mkdirSync,
   readFileSync,
-  readlinkSync,
   realpathSync,
   statSync,
   writeFileSync,
@@ -64,15 +63,14 @@ export class DemoWorker {
 
   /** Throws when the sandbox cannot be made or the installer finds something that is not in order. */
   static async start(
-    place: Pick<Place, 'workerNamespaces' | 'workerToken'>,
+    place: Pick<Place, 'workerSandboxes' | 'workerToken'>,
     serviceUrl: string,
     as: WorkerIdentity = { name: workerName, token: place.workerToken, np: poolMax, firstJob: 28 },
   ): Promise<DemoWorker> {
     const starter = await buildStarter(join(repoRoot, 'test/mom/starter.c'), join(repoRoot, '.cache/mom'));
     const sandbox = await WorkerSandbox.start();
     try {
-      const namespace = readlinkSync(`/proc/${String(sandbox.pid)}/ns/mnt`);
-      appendFileSync(place.workerNamespaces, `${namespace}\n`, { mode: 0o600 });
+      appendFileSync(place.workerSandboxes, `${sandbox.directory}/\n`, { mode: 0o600 });
       return DemoWorker.#furnish(sandbox, starter, serviceUrl, as);
     } catch (error) {
       await sandbox.stop();

@@ -121,7 +121,8 @@ describe('the scrub removes what a job leaves', () => {
       '',
     );
     expect(
-      (await machine.run('test -s /etc/passwd && test -d /etc/ssh && test -d /usr/share/common-licenses')).code,
+      (await machine.run('test -s /etc/passwd && test -d /etc/ssh && test -d /usr/share/common-licenses'))
+        .code,
     ).toBe(0);
   });
 

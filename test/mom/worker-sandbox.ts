@@ -42,7 +42,8 @@ mount -t tmpfs -o mode=1777 tmp /tmp
 export class WorkerSandbox {
   private constructor(
     private readonly child: ChildProcess,
-    private readonly directory: string,
+    /** Its files' place, unique on this machine, which each of its processes shows among its mounts. */
+    readonly directory: string,
     readonly pid: number,
   ) {}
 
@@ -101,7 +102,7 @@ export class WorkerSandbox {
   async stop(): Promise<void> {
     const ended = new Promise((resolve) => this.child.once('exit', resolve));
     this.child.stdin?.end();
-    if (this.child.exitCode === null) await ended;
+    if (this.child.exitCode === null && this.child.signalCode === null) await ended;
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

@@ -10,7 +10,7 @@ import { patienceMs, type Story } from './openstack-story.js';
 /** A Torque worker with `np` processors at the story's pool: sandbox, mom's double, the real hooks. */
 export async function workerOf(story: Story, np: number): Promise<DemoWorker> {
   const { site, pool } = story;
-  const place = { workerToken: site.tokens.worker, workerNamespaces: join(site.directory, 'namespaces') };
+  const place = { workerToken: site.tokens.worker, workerSandboxes: join(site.directory, 'sandboxes') };
   const as = {
     name: 'w1',
     token: site.tokens.worker,
