@@ -3,9 +3,9 @@ import type { Place } from './place.js';
 
 /**
  * Reads until the demo is gone. Then what ran on the worker ends, and when cloud and service have ended too (the
- * kernel tells them), and Pulumi, which names the directory in its environment alone, the directory goes, and what was
- * mounted below it where this runs (a kept directory gets a copy of that). After an ordinary end there is nothing left
- * for it to do.
+ * kernel tells them), and Pulumi, which names the directory in its environment alone, the directory goes, with the
+ * workers' mount points and what was mounted below it where this runs (a kept directory gets a copy of that). After
+ * an ordinary end there is nothing left for it to do.
  *
  * Processes of a worker are told by what is mounted for them, and not by the number of their namespace: the kernel
  * gives a number that is free again to the next one, which may be a VM's.
@@ -36,6 +36,9 @@ while read -r _ at _; do
   [ "$keep" = yes ] && cp -a -- "$at" "$at-at-the-end"
   umount -l -- "$at"
 done </proc/self/mounts
+while read -r sandbox; do
+  rmdir -- "$sandbox"
+done 2>/dev/null <"$directory/worker-sandboxes"
 [ "$keep" = yes ] && exit 0
 # What was writing when it was looked at may write once more.
 n=0
