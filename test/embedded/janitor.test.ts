@@ -9,13 +9,7 @@ import { WorkerSandbox } from '../mom/worker-sandbox.js';
 
 const minutes = 60_000;
 
-const namespaceOf = (pid: number | undefined): string => {
-  try {
-    return readlinkSync(`/proc/${String(pid)}/ns/mnt`);
-  } catch {
-    return '';
-  }
-};
+const namespaceOf = (pid: number | undefined): string => readlinkSync(`/proc/${String(pid)}/ns/mnt`);
 
 /** A process in a mount namespace of its own, which has it when this resolves. */
 const inOwnNamespace = async (): Promise<ChildProcess> => {

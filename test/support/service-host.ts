@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endProcess } from '../../src/engine/orphans.js';
 import { hostScript } from '../../stacks/services/host-script.js';
 import type { HostPlan, ServiceInput, ServiceMember } from '../../stacks/services/plan.js';
 
@@ -35,7 +36,7 @@ export class ServiceHostDirectory {
       child.stdin.on('error', () => undefined);
       child.stdin.end(script);
       void killWhen?.then(() => {
-        if (child.exitCode === null && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+        if (child.exitCode === null && child.pid !== undefined) endProcess(-child.pid, 'SIGKILL');
       });
     });
   }

@@ -91,7 +91,7 @@ export class TestSshd {
 
   async close(): Promise<void> {
     const running = this.process;
-    if (running !== undefined && running.exitCode === null) {
+    if (running !== undefined && running.exitCode === null && running.signalCode === null) {
       const ended = new Promise((resolve) => running.once('exit', resolve));
       running.kill('SIGTERM');
       await ended;
